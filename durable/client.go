@@ -1,0 +1,153 @@
+package durable
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/weir-dev/weir/engine"
+	"github.com/weir-dev/weir/engine/history"
+)
+
+// Client starts instances, raises events to them and waits for them. It needs no worker and no server, only the
+// database. It is safe for use by many goroutines; what they commit at the same time is committed together.
+type Client struct {
+	pool *pgxpool.Pool
+	cfg  engine.Config
+	hub  string
+
+	mu     sync.Mutex
+	e      *engine.Engine
+	closed bool
+}
+
+// ClientOption is an option of NewClient.
+type ClientOption interface{ applyClient(*Client) }
+
+// Hub names a task hub; the default is "default".
+type Hub string
+
+func (h Hub) applyClient(c *Client) { c.hub = string(h) }
+
+// Schemas says where the tables live; the defaults are "weir" and "river".
+type Schemas struct{ Weir, River string }
+
+func (s Schemas) applyClient(c *Client) { c.cfg.Schema, c.cfg.RiverSchema = s.Weir, s.River }
+
+// PayloadLimit bounds one value, in bytes; the default is 16 MiB.
+type PayloadLimit int
+
+func (l PayloadLimit) applyClient(c *Client) { c.cfg.PayloadLimit = int(l) }
+
+// DefaultHub is the hub that is used where none is named.
+const DefaultHub = "default"
+
+// NewClient makes a client on the database of a pool. It connects on first use, with connections of its own.
+// Options: Hub, Schemas, PayloadLimit.
+func NewClient(pool *pgxpool.Pool, opts ...ClientOption) (*Client, error) {
+	if pool == nil {
+		return nil, &engine.Error{Code: engine.CodeInvalid, Field: "pool", Message: "must not be nil"}
+	}
+	c := &Client{pool: pool, hub: DefaultHub, cfg: engine.Config{Pool: pool, Logger: slog.Default()}}
+	for _, opt := range opts {
+		opt.applyClient(c)
+	}
+	return c, nil
+}
+
+// engine opens the engine on first use.
+func (c *Client) engine(ctx context.Context) (*engine.Engine, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return nil, &engine.Error{Code: engine.CodeUnavailable, Message: "the client is closed"}
+	}
+	if c.e == nil {
+		e, err := engine.Open(ctx, c.cfg)
+		if err != nil {
+			return nil, err
+		}
+		c.e = e
+	}
+	return c.e, nil
+}
+
+// Close ends the client and closes its connections.
+func (c *Client) Close() {
+	c.mu.Lock()
+	e := c.e
+	c.e, c.closed = nil, true
+	c.mu.Unlock()
+	if e != nil {
+		e.Close()
+	}
+}
+
+// Instance is a handle on one execution of an orchestration.
+type Instance[O any] struct {
+	client *Client
+	id     string
+}
+
+// ID is the instance's id.
+func (i *Instance[O]) ID() string { return i.id }
+
+// Wait waits until the instance has ended and returns its output. If it failed or was terminated, the error is a
+// *TaskError. Other errors: ErrNotFound, and the context's.
+func (i *Instance[O]) Wait(ctx context.Context) (O, error) {
+	var out O
+	e, err := i.client.engine(ctx)
+	if err != nil {
+		return out, err
+	}
+	end, err := e.Wait(ctx, i.client.hub, i.id)
+	if err != nil {
+		return out, err
+	}
+	if end.Status != history.Completed {
+		return out, fromFailure("instance "+i.id, end.Failure, 0)
+	}
+	return out, decode(end.Output, &out)
+}
+
+// State is how an instance stands.
+type State struct {
+	// Status is PENDING, RUNNING, SUSPENDED, COMPLETED, FAILED, CANCELED or TERMINATED.
+	Status string
+	// CustomStatus is what the orchestration set, as JSON; nil if nothing.
+	CustomStatus []byte
+	// Held is why its turn is held: its code does not match its history, or panics; "" if it is not.
+	Held string
+}
+
+// State reads how the instance stands. Errors: ErrNotFound.
+func (i *Instance[O]) State(ctx context.Context) (State, error) {
+	e, err := i.client.engine(ctx)
+	if err != nil {
+		return State{}, err
+	}
+	inst, err := e.Get(ctx, i.client.hub, i.id)
+	if err != nil {
+		return State{}, err
+	}
+	s := State{Status: inst.Status.String(), CustomStatus: inst.CustomStatus}
+	if inst.Held != nil {
+		s.Held = inst.Held.Message
+	}
+	return s, nil
+}
+
+// Terminate ends the instance at once. It needs no worker. Errors: ErrNotFound, ErrFinished.
+func (i *Instance[O]) Terminate(ctx context.Context, reason string) error {
+	e, err := i.client.engine(ctx)
+	if err != nil {
+		return err
+	}
+	return e.Terminate(ctx, engine.TerminateRequest{Hub: i.client.hub, Instance: i.id, Reason: reason})
+}
+
+// IsFailure tells whether err is, or wraps, the declared failure. It is errors.Is, for those who look for it.
+func IsFailure(err error, f Failure) bool { return errors.Is(err, f) }

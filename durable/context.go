@@ -1,0 +1,139 @@
+package durable
+
+import (
+	"context"
+	"crypto/sha1" //nolint:gosec // names, not secrets: UUIDs of version 5 are defined by SHA-1
+	"encoding/binary"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"time"
+
+	"github.com/weir-dev/weir/engine/history"
+)
+
+// Context is an orchestration's way to the world. It is deliberately not a context.Context: an orchestration
+// cannot hand it to code that does I/O. Every call on it does the same when the orchestration is replayed.
+type Context struct {
+	run *run
+}
+
+// ID is the instance's id.
+func (c *Context) ID() string { return c.run.info.InstanceID }
+
+// Name is the orchestration's name.
+func (c *Context) Name() string { return c.run.info.Name }
+
+// Version is the version the instance was started with.
+func (c *Context) Version() string { return c.run.info.Version }
+
+// Hub is the task hub.
+func (c *Context) Hub() string { return c.run.info.Hub }
+
+// Generation counts from 0; continue-as-new adds one.
+func (c *Context) Generation() int { return c.run.info.Generation }
+
+// ParentID is the id of the orchestration that waits for this one, "" if there is none.
+func (c *Context) ParentID() string {
+	if c.run.info.Parent == nil {
+		return ""
+	}
+	return c.run.info.Parent.InstanceID
+}
+
+// Now is the time of the present turn, by the database's clock. It stands still within a turn.
+func (c *Context) Now() time.Time { return c.run.now }
+
+// Timer returns a future that is done after d, however long. It survives any restart.
+func (c *Context) Timer(d time.Duration) *Future[None] {
+	return newFuture[None](c.run.timer(c.run.now.Add(d)))
+}
+
+// TimerAt is Timer for a point in time.
+func (c *Context) TimerAt(t time.Time) *Future[None] { return newFuture[None](c.run.timer(t)) }
+
+// Sleep waits for d.
+func (c *Context) Sleep(d time.Duration) error {
+	if d <= 0 {
+		return nil
+	}
+	_, err := c.Timer(d).Await()
+	return err
+}
+
+// NewID makes a UUID that is the same at each replay and no other call's.
+func (c *Context) NewID() string {
+	r := c.run
+	r.ids++
+	sum := sha1.Sum(fmt.Appendf(nil, "weir id %s %d", r.info.ExecutionID, r.ids)) //nolint:gosec // see the import
+	b := sum[:16]
+	b[6] = b[6]&0x0f | 0x50
+	b[8] = b[8]&0x3f | 0x80
+	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
+}
+
+// Rand is a source of random numbers that draws the same at each replay.
+func (c *Context) Rand() *rand.Rand {
+	r := c.run
+	if r.rand == nil {
+		sum := sha1.Sum([]byte("weir rand " + r.info.ExecutionID)) //nolint:gosec // a seed
+		r.rand = rand.New(rand.NewPCG(binary.BigEndian.Uint64(sum[:8]), binary.BigEndian.Uint64(sum[8:16])))
+	}
+	return r.rand
+}
+
+// Logger writes as the instance, and is silent while the orchestration is replayed.
+func (c *Context) Logger() *slog.Logger {
+	r := c.run
+	if r.logger == nil {
+		h := r.x.logger.Handler().WithAttrs([]slog.Attr{
+			slog.String("instance", r.info.InstanceID), slog.String("orchestration", r.info.Name),
+		})
+		r.logger = slog.New(liveHandler{h, r})
+	}
+	return r.logger
+}
+
+// liveHandler drops what a replay logs again.
+type liveHandler struct {
+	slog.Handler
+	run *run
+}
+
+func (h liveHandler) Enabled(ctx context.Context, level slog.Level) bool {
+	return !h.run.replaying && h.Handler.Enabled(ctx, level)
+}
+
+func (h liveHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return liveHandler{h.Handler.WithAttrs(attrs), h.run}
+}
+
+func (h liveHandler) WithGroup(name string) slog.Handler {
+	return liveHandler{h.Handler.WithGroup(name), h.run}
+}
+
+// SetStatus shows v as the instance's custom status, as JSON. The last one of a turn counts; nil clears it.
+func (c *Context) SetStatus(v any) {
+	if v == nil {
+		c.run.status = history.Bytes([]byte{})
+		return
+	}
+	p, err := encode(v)
+	if err != nil {
+		panic(fmt.Errorf("set status: %w", err)) // a bug in the orchestration: the turn is held and shown
+	}
+	c.run.status = p
+}
+
+// Step runs fn once, right here in the orchestration's own process, and records what it returns: at replay the
+// record is used. It is an activity without a name of its own and without a worker to choose; name is for
+// people. fn may run again if the process dies before its result is recorded. Options: Retry, Timeout.
+func Step[T any](ctx *Context, name string, fn func(context.Context) (T, error), opts ...CallOption) (T, error) {
+	return newFuture[T](ctx.run.step(name, func(ctx context.Context) (history.Payload, error) {
+		v, err := fn(ctx)
+		if err != nil {
+			return history.Payload{}, err
+		}
+		return encode(v)
+	}, callOptionsOf(opts))).Await()
+}

@@ -1,0 +1,94 @@
+package durable
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"unicode/utf8"
+
+	"github.com/weir-dev/weir/engine/history"
+)
+
+// encode writes a value as JSON. None is no value at all. Text that is not valid UTF-8 is an error: JSON cannot
+// hold it, and replacing it silently would lose data.
+func encode(v any) (history.Payload, error) {
+	switch v := v.(type) {
+	case None:
+		return history.Payload{}, nil
+	case json.RawMessage:
+		if !json.Valid(v) {
+			return history.Payload{}, fmt.Errorf("the value is not JSON: %w", ErrInvalid)
+		}
+		return history.Bytes(v), nil
+	}
+	var buf bytes.Buffer
+	enc := json.NewEncoder(&buf)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		return history.Payload{}, fmt.Errorf("encode %T: %w", v, err)
+	}
+	data := bytes.TrimSuffix(buf.Bytes(), []byte("\n"))
+	// encoding/json writes the replacement character as an escape exactly where it replaced something, so the
+	// value need be searched only then.
+	if bytes.Contains(data, []byte(`\ufffd`)) {
+		if where := invalidText(reflect.ValueOf(v), "value", 0); where != "" {
+			return history.Payload{}, fmt.Errorf("encode %T: %s is not valid UTF-8: %w", v, where, ErrInvalid)
+		}
+	}
+	return history.Bytes(data), nil
+}
+
+// decode reads a value from JSON; no value gives the zero value.
+func decode(p history.Payload, into any) error {
+	if !p.Present() {
+		return nil
+	}
+	if raw, ok := into.(*json.RawMessage); ok {
+		*raw = p.Data()
+		return nil
+	}
+	if err := json.Unmarshal(p.Data(), into); err != nil {
+		return fmt.Errorf("decode %s: %w", reflect.TypeOf(into).Elem(), err)
+	}
+	return nil
+}
+
+// invalidText finds the first string that is not valid UTF-8 and says where it is.
+func invalidText(v reflect.Value, path string, depth int) string {
+	if depth > 50 || !v.IsValid() {
+		return ""
+	}
+	switch v.Kind() {
+	case reflect.String:
+		if !utf8.ValidString(v.String()) {
+			return path
+		}
+	case reflect.Pointer, reflect.Interface:
+		return invalidText(v.Elem(), path, depth+1)
+	case reflect.Struct:
+		for i := range v.NumField() {
+			if f := v.Type().Field(i); f.IsExported() {
+				if where := invalidText(v.Field(i), path+"."+f.Name, depth+1); where != "" {
+					return where
+				}
+			}
+		}
+	case reflect.Slice, reflect.Array:
+		for i := range v.Len() {
+			if where := invalidText(v.Index(i), fmt.Sprintf("%s[%d]", path, i), depth+1); where != "" {
+				return where
+			}
+		}
+	case reflect.Map:
+		for it := v.MapRange(); it.Next(); {
+			if where := invalidText(it.Key(), path+" (a key)", depth+1); where != "" {
+				return where
+			}
+			if where := invalidText(it.Value(), fmt.Sprintf("%s[%v]", path, it.Key()), depth+1); where != "" {
+				return where
+			}
+		}
+	}
+	return ""
+}

@@ -1,0 +1,258 @@
+package durable
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/riverqueue/river"
+
+	"github.com/weir-dev/weir/engine"
+	"github.com/weir-dev/weir/engine/history"
+)
+
+// Handler binds a definition to the function that implements it. Handlers are made by the definitions' Handler
+// and TxHandler methods and by RiverHandler, and given to NewWorker.
+type Handler struct {
+	name    string
+	version string
+	kind    handlerKind
+	options handlerOptions
+
+	orchestrate func(*Context, history.Payload) (history.Payload, error)
+	run         func(context.Context, *engine.Task) (history.Payload, error)
+	runTx       func(context.Context, pgx.Tx, *engine.Task) (history.Payload, error)
+	addNative   func(*river.Workers)
+}
+
+type handlerKind int
+
+const (
+	orchestrationHandler handlerKind = iota + 1
+	activityHandler
+	txHandler
+	nativeHandler
+)
+
+// Name is the name of the definition.
+func (h Handler) Name() string { return h.name }
+
+// RiverHandler makes an existing River worker an activity: its kind is the activity's name, its arguments are
+// the activity's input, and what it records with river.RecordOutput is the output. River runs it as it always
+// does, with its own retries.
+//
+//	const Resize durable.Activity[ResizeArgs, ResizeResult] = "resize" // ResizeArgs.Kind() is "resize"
+//	durable.NewWorker(pool, cfg, durable.RiverHandler(&ResizeWorker{}))
+func RiverHandler[T river.JobArgs](w river.Worker[T]) Handler {
+	var args T
+	return Handler{name: args.Kind(), kind: nativeHandler, addNative: func(workers *river.Workers) { river.AddWorker(workers, w) }}
+}
+
+// executor runs the handlers of a worker. It implements engine.Executor.
+type executor struct {
+	orchestrations map[engine.Definition]*Handler
+	activities     map[string]*Handler
+	retry          *Retry
+	pool           *pgxpool.Pool // the user's, for TxHandlers
+	logger         *slog.Logger
+}
+
+func newExecutor(handlers []Handler, pool *pgxpool.Pool, retry *Retry, logger *slog.Logger) (*executor, error) {
+	x := &executor{
+		orchestrations: map[engine.Definition]*Handler{}, activities: map[string]*Handler{}, retry: retry, pool: pool, logger: logger,
+	}
+	for i := range handlers {
+		h := &handlers[i]
+		if err := engine.CheckName("handler", h.name); err != nil {
+			return nil, err
+		}
+		switch h.kind {
+		case orchestrationHandler:
+			if err := engine.CheckVersion("handler "+h.name+": version", h.version); err != nil {
+				return nil, err
+			}
+			def := engine.Definition{Name: h.name, Version: h.version}
+			if x.orchestrations[def] != nil {
+				return nil, fmt.Errorf("orchestration %q, version %q, has two handlers: %w", h.name, h.version, ErrInvalid)
+			}
+			x.orchestrations[def] = h
+		case activityHandler, txHandler, nativeHandler:
+			if x.activities[h.name] != nil {
+				return nil, fmt.Errorf("activity %q has two handlers: %w", h.name, ErrInvalid)
+			}
+			x.activities[h.name] = h
+		default:
+			return nil, fmt.Errorf("handler %d is empty: use a definition's Handler method: %w", i, ErrInvalid)
+		}
+	}
+	return x, nil
+}
+
+// Kinds implements engine.Executor.
+func (x *executor) Kinds() engine.Capabilities {
+	var c engine.Capabilities
+	for def := range x.orchestrations {
+		c.Orchestrations = append(c.Orchestrations, def)
+	}
+	for name := range x.activities {
+		c.Activities = append(c.Activities, engine.Definition{Name: name})
+	}
+	return c
+}
+
+// Open implements engine.Executor.
+func (x *executor) Open(_ context.Context, info engine.Info, past []history.Event) (engine.Orchestration, error) {
+	h := x.orchestrations[engine.Definition{Name: info.Name, Version: info.Version}]
+	if h == nil {
+		return nil, engine.ErrNoHandler
+	}
+	r := newRun(x, h, info)
+	if err := r.replay(past); err != nil {
+		r.Close()
+		return nil, err
+	}
+	return r, nil
+}
+
+// Activity implements engine.Executor.
+func (x *executor) Activity(name string) (engine.ActivityKind, *history.Retry) {
+	h := x.activities[name]
+	if h == nil {
+		return engine.NoActivity, nil
+	}
+	retry := h.options.retry
+	if retry == nil {
+		retry = x.retry
+	}
+	switch h.kind {
+	case txHandler:
+		return engine.TxActivity, retry.policy()
+	case nativeHandler:
+		return engine.NativeActivity, nil
+	}
+	return engine.PlainActivity, retry.policy()
+}
+
+// Run implements engine.Executor.
+func (x *executor) Run(ctx context.Context, t *engine.Task) engine.Result {
+	h := x.activities[t.Name]
+	timeout := t.Timeout
+	if timeout == 0 && h != nil && t.Step == nil {
+		timeout = h.options.timeout
+	}
+	if timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, timeout, fmt.Errorf("the attempt took longer than %s: %w", timeout, context.DeadlineExceeded))
+		defer cancel()
+	}
+	ctx = context.WithValue(ctx, taskKey{}, TaskInfo{
+		Hub: t.Hub, InstanceID: t.InstanceID, TaskID: int(t.ID), Name: t.Name, Attempt: t.Attempt,
+	})
+	switch {
+	case t.Step != nil:
+		return t.Step(ctx)
+	case h == nil:
+		return engine.Result{Failure: toFailure(fmt.Errorf("no handler for activity %q in this worker", t.Name))}
+	case h.kind == txHandler:
+		return x.runTx(ctx, h, t)
+	}
+	return attempt(func() (history.Payload, error) { return h.run(ctx, t) })
+}
+
+// attempt runs user code once, and takes its panics for failures.
+func attempt(fn func() (history.Payload, error)) (r engine.Result) {
+	out, err := guarded(fn)
+	if err != nil {
+		return engine.Result{Failure: toFailure(err)}
+	}
+	return engine.Result{Output: out}
+}
+
+func guarded(fn func() (history.Payload, error)) (out history.Payload, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = &panicError{p, string(debug.Stack())}
+		}
+	}()
+	return fn()
+}
+
+// serializationTries is how often a transaction that Postgres aborted to keep it serializable is run again at
+// once, within one attempt.
+const serializationTries = 5
+
+// runTx runs a TxHandler: in a transaction on the user's pool, ended by the engine's delivery.
+func (x *executor) runTx(ctx context.Context, h *Handler, t *engine.Task) engine.Result {
+	for try := 1; ; try++ {
+		r, err := x.tryTx(ctx, h, t)
+		var pg *pgconn.PgError
+		if err != nil && errors.As(err, &pg) && (pg.Code == "40001" || pg.Code == "40P01") && try < serializationTries && ctx.Err() == nil {
+			time.Sleep(time.Duration(try) * 2 * time.Millisecond)
+			continue
+		}
+		if err != nil {
+			return engine.Result{Failure: toFailure(err)}
+		}
+		return r
+	}
+}
+
+func (x *executor) tryTx(ctx context.Context, h *Handler, t *engine.Task) (engine.Result, error) {
+	conn, err := x.pool.Acquire(ctx)
+	if err != nil {
+		return engine.Result{}, fmt.Errorf("begin: %w", err)
+	}
+	defer conn.Release()
+	tx, err := conn.Conn().Begin(ctx)
+	if err != nil {
+		return engine.Result{}, fmt.Errorf("begin: %w", err)
+	}
+	out, err := guarded(func() (history.Payload, error) { return h.runTx(ctx, handlerTx{tx}, t) })
+	if err != nil {
+		_ = tx.Rollback(context.WithoutCancel(ctx))
+		return engine.Result{}, err
+	}
+	err = t.FinishTx(ctx, tx, out)
+	switch {
+	case errors.Is(err, engine.ErrNoToken):
+		return engine.Result{Gone: true}, nil
+	case err != nil:
+		return engine.Result{}, err
+	}
+	return engine.Result{Delivered: true}, nil
+}
+
+// handlerTx is the transaction as a TxHandler sees it: ending it is not its business.
+type handlerTx struct{ pgx.Tx }
+
+var errNotYours = errors.New("durable: a TxHandler's transaction is committed together with its result, when the handler returns")
+
+// Commit implements pgx.Tx.
+func (handlerTx) Commit(context.Context) error { return errNotYours }
+
+// Rollback implements pgx.Tx.
+func (handlerTx) Rollback(context.Context) error { return errNotYours }
+
+type taskKey struct{}
+
+// TaskInfo is what an activity or step may know of the call it serves. InstanceID and TaskID together name the
+// call for good, whatever the attempt: use them as idempotency key towards other systems.
+type TaskInfo struct {
+	Hub        string
+	InstanceID string
+	TaskID     int
+	Name       string
+	Attempt    int
+}
+
+// Task returns the call that ctx serves, and whether there is one.
+func Task(ctx context.Context) (TaskInfo, bool) {
+	t, ok := ctx.Value(taskKey{}).(TaskInfo)
+	return t, ok
+}

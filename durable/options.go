@@ -1,0 +1,159 @@
+package durable
+
+import (
+	"time"
+
+	"github.com/weir-dev/weir/engine"
+	"github.com/weir-dev/weir/engine/history"
+)
+
+// CallOption is an option of a call from an orchestration.
+type CallOption interface{ applyCall(*callOptions) }
+
+// HandlerOption is an option of a handler.
+type HandlerOption interface{ applyHandler(*handlerOptions) }
+
+// StartOption is an option of the start of an instance.
+type StartOption interface{ applyStart(*startOptions) }
+
+// RaiseOption is an option of the raise of an event.
+type RaiseOption interface{ applyRaise(*engine.RaiseRequest) }
+
+type callOptions struct {
+	retry   *Retry
+	timeout time.Duration
+	queue   string
+	id      string
+	version Version
+	limit   int
+}
+
+type handlerOptions struct {
+	retry   *Retry
+	timeout time.Duration
+	version Version
+}
+
+type startOptions struct {
+	id      string
+	ids     []string
+	version Version
+	delay   time.Duration
+}
+
+func (o *startOptions) request(hub, name string, input history.Payload) engine.StartRequest {
+	r := engine.StartRequest{Hub: hub, Name: name, ID: o.id, Version: string(o.version), Input: input}
+	if o.delay > 0 {
+		r.At = time.Now().Add(o.delay)
+	}
+	return r
+}
+
+func callOptionsOf(opts []CallOption) callOptions {
+	var o callOptions
+	for _, opt := range opts {
+		opt.applyCall(&o)
+	}
+	return o
+}
+
+// Retry says how often and when a failed attempt is tried again. A call's Retry goes before the handler's, the
+// handler's before the worker's. Retries are made where the activity runs: parallel activities retry in
+// parallel, and the orchestration is not woken by them.
+type Retry struct {
+	// Attempts is the greatest number of attempts, the first included. 0 means no limit of this kind; then Until
+	// should set one.
+	Attempts int
+	// Initial is the wait before the second attempt; 0 means a second.
+	Initial time.Duration
+	// Factor multiplies the wait after each further attempt; 0 and 1 leave it.
+	Factor float64
+	// Max bounds one wait; 0 means an hour.
+	Max time.Duration
+	// Until bounds the time since the first attempt after which no further one starts; 0 means none.
+	Until time.Duration
+	// Jitter is the share of each wait that is drawn at random, so that many failures at once do not come back at
+	// once; 0 means a tenth, negative none.
+	Jitter float64
+}
+
+func (r Retry) applyCall(o *callOptions)       { o.retry = &r }
+func (r Retry) applyHandler(o *handlerOptions) { o.retry = &r }
+
+// policy is the record of r that travels.
+func (r *Retry) policy() *history.Retry {
+	if r == nil {
+		return nil
+	}
+	p := &history.Retry{
+		Attempts: r.Attempts, Initial: history.Duration(r.Initial), Factor: r.Factor, Max: history.Duration(r.Max),
+		Until: history.Duration(r.Until), Jitter: r.Jitter,
+	}
+	if p.Initial == 0 {
+		p.Initial = history.Duration(time.Second)
+	}
+	switch {
+	case p.Jitter == 0:
+		p.Jitter = 0.1
+	case p.Jitter < 0:
+		p.Jitter = 0
+	}
+	return p
+}
+
+// next is the policy for children, whose retries are the orchestration's own steps; its random share comes from
+// the orchestration, so that a replay draws the same.
+func (r *Retry) next(ctx *Context, err error, attempt int, since time.Duration) (time.Duration, bool) {
+	p := r.policy()
+	jitter := p.Jitter
+	p.Jitter = 0
+	wait, again := engine.NextAttempt(p, toFailure(err), attempt, since)
+	if again && jitter > 0 {
+		wait -= time.Duration(ctx.Rand().Float64() * jitter * float64(wait))
+	}
+	return wait, again
+}
+
+// Timeout bounds one attempt at an activity: its context ends then.
+type Timeout time.Duration
+
+func (t Timeout) applyCall(o *callOptions)       { o.timeout = time.Duration(t) }
+func (t Timeout) applyHandler(o *handlerOptions) { o.timeout = time.Duration(t) }
+
+// Queue names the group of workers that may run the activity; without it any worker of the hub may.
+type Queue string
+
+func (q Queue) applyCall(o *callOptions) { o.queue = string(q) }
+
+// ID is an instance id, 1 to 200 printable ASCII characters; without it one is made up.
+type ID string
+
+func (id ID) applyCall(o *callOptions)   { o.id = string(id) }
+func (id ID) applyStart(o *startOptions) { o.id = string(id) }
+
+// IDs are the instance ids of StartMany, one for each input.
+type IDs []string
+
+func (ids IDs) applyStart(o *startOptions) { o.ids = ids }
+
+// Version is the version of an orchestration's code. An instance stays with the version it was started with.
+type Version string
+
+func (v Version) applyCall(o *callOptions)       { o.version = v }
+func (v Version) applyHandler(o *handlerOptions) { o.version = v }
+func (v Version) applyStart(o *startOptions)     { o.version = v }
+
+// Limit bounds how many calls of a Map are under way at once.
+type Limit int
+
+func (l Limit) applyCall(o *callOptions) { o.limit = int(l) }
+
+// Delay puts the start of an instance off.
+type Delay time.Duration
+
+func (d Delay) applyStart(o *startOptions) { o.delay = time.Duration(d) }
+
+// Key makes a raise idempotent: of several to one instance with the same key only the first counts.
+type Key string
+
+func (k Key) applyRaise(r *engine.RaiseRequest) { r.Key = string(k) }

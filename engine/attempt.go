@@ -1,0 +1,342 @@
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"math"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/weir-dev/weir/engine/history"
+)
+
+// slots bound how many activities run at once in this process, those that sessions start here and those that
+// River hands over alike. Beyond the slots, a backlog waits in memory; what waits there for long is exported
+// to River, so that other workers can take it. Beyond the backlog, activities go to River at once.
+type slots struct {
+	limit   int
+	backlog int
+
+	mu      sync.Mutex
+	taken   int // reserved, waiting or running
+	running int
+	waiting []*slotEntry
+}
+
+type slotEntry struct {
+	run func()
+}
+
+// reserve claims a place for a task that is to start after a commit. A task that can run nowhere else gets one
+// in any case; it may have to wait for a slot.
+func (s *slots) reserve(must bool) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.taken >= s.limit+s.backlog && !must {
+		return false
+	}
+	s.taken++
+	return true
+}
+
+// cancel gives back a place that was reserved and not used.
+func (s *slots) cancel() {
+	s.mu.Lock()
+	s.taken--
+	s.mu.Unlock()
+}
+
+// start runs fn, in a goroutine of its own, once a slot is free. The place must have been reserved.
+func (s *slots) start(fn func()) *slotEntry {
+	e := &slotEntry{run: fn}
+	s.mu.Lock()
+	if s.running < s.limit {
+		s.running++
+		s.mu.Unlock()
+		go fn()
+		return e
+	}
+	s.waiting = append(s.waiting, e)
+	s.mu.Unlock()
+	return e
+}
+
+// steal takes an entry back that has not begun to run, with its place.
+func (s *slots) steal(e *slotEntry) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i, w := range s.waiting {
+		if w == e {
+			s.waiting = append(s.waiting[:i], s.waiting[i+1:]...)
+			s.taken--
+			return true
+		}
+	}
+	return false
+}
+
+// finish ends a run; keep says that the place stays reserved, for another run soon.
+func (s *slots) finish(keep bool) {
+	s.mu.Lock()
+	if !keep {
+		s.taken--
+	}
+	if len(s.waiting) > 0 {
+		next := s.waiting[0]
+		s.waiting = s.waiting[1:]
+		s.mu.Unlock()
+		go next.run()
+		return
+	}
+	s.running--
+	s.mu.Unlock()
+}
+
+// acquire waits for a slot on the caller's own goroutine.
+func (s *slots) acquire(ctx context.Context) error {
+	s.mu.Lock()
+	s.taken++
+	s.mu.Unlock()
+	ready := make(chan struct{})
+	e := s.start(func() { close(ready) })
+	select {
+	case <-ready:
+		return nil
+	case <-ctx.Done():
+		if !s.steal(e) {
+			<-ready
+			s.finish(false)
+		}
+		return ctx.Err()
+	}
+}
+
+// attempt is one task that this process runs, or is about to, over all its attempts here.
+type attempt struct {
+	n     *Node
+	task  Task
+	retry *history.Retry
+	tx    bool
+	// token is the River row whose deletion entitles to deliver; 0 for a rowless task.
+	token int64
+
+	ctx    context.Context
+	cancel context.CancelFunc
+
+	mu        sync.Mutex
+	session   *session // who takes the result; nil once it has let go
+	entry     *slotEntry
+	queuedAt  time.Time
+	startedAt time.Time
+	firstAt   time.Time
+	earlier   []history.Attempt
+	// answer is the outcome on its way to the session.
+	answer history.Event
+	// parkUntil asks the session to park the task until then.
+	parkUntil time.Time
+	parkErr   []byte
+}
+
+// maxEarlier is how many failed attempts a result remembers.
+const maxEarlier = 20
+
+// shortRetry is the longest wait between attempts that is spent in memory; longer ones are parked in the
+// database, where nothing is held meanwhile.
+const shortRetry = time.Second
+
+// promote says which River row, in this worker's name, stands for the task from the commit that follows on.
+func (a *attempt) promote(token int64) {
+	a.mu.Lock()
+	a.token = token
+	a.mu.Unlock()
+}
+
+// tendAt tells when the task is to be given a River row, because it takes long, and whether that is because it
+// waits for a slot. The zero time means never.
+func (a *attempt) tendAt() (at time.Time, export bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	switch {
+	case a.token != 0 || a.task.Step != nil || a.queuedAt.IsZero():
+		return time.Time{}, false
+	case a.startedAt.IsZero():
+		return a.queuedAt.Add(exportAfter), true
+	}
+	return a.firstAt.Add(promoteAfter), false
+}
+
+// detach lets the task go on without its session: it delivers by its token.
+func (a *attempt) detach() {
+	a.mu.Lock()
+	a.session = nil
+	answer := a.answer
+	a.mu.Unlock()
+	if answer != nil { // it ended just before
+		a.n.finishTask(a, answer)
+	}
+}
+
+// launch starts the attempt in a slot that was reserved for it.
+func (a *attempt) launch() {
+	a.mu.Lock()
+	a.queuedAt = a.n.clock.now()
+	a.mu.Unlock()
+	entry := a.n.slots.start(a.run)
+	a.mu.Lock()
+	a.entry = entry
+	a.mu.Unlock()
+}
+
+func (a *attempt) run() {
+	task := a.begin()
+	a.ended(a.n.exec.Run(a.ctx, &task))
+}
+
+// begin notes that an attempt starts now.
+func (a *attempt) begin() Task {
+	a.n.metrics.tasks.Inc()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.startedAt = a.n.clock.now()
+	if a.firstAt.IsZero() {
+		a.firstAt = a.startedAt
+	}
+	return a.task
+}
+
+// failedOnce notes that an attempt has failed and another follows.
+func (a *attempt) failedOnce(why *history.Failure, now time.Time) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.earlier = append(a.earlier, history.Attempt{
+		N: a.task.Attempt, StartedAt: a.startedAt, EndedAt: now, Type: why.Type, Message: why.Message,
+	})
+	a.earlier = a.earlier[max(0, len(a.earlier)-maxEarlier):]
+	a.task.Attempt++
+}
+
+// ended decides what an ended attempt means: deliver, try again soon, or park.
+func (a *attempt) ended(r Result) {
+	now := a.n.clock.now()
+	wait, again := time.Duration(0), false
+	if r.Failure != nil && a.ctx.Err() == nil {
+		wait, again = NextAttempt(a.retry, r.Failure, a.task.Attempt, now.Sub(a.firstAt))
+	}
+	if again {
+		a.failedOnce(r.Failure, now)
+	}
+	a.n.slots.finish(again && wait < shortRetry)
+	switch {
+	case r.Gone:
+		a.n.forget(a)
+	case again && wait < shortRetry:
+		time.AfterFunc(wait, a.launch)
+	case again:
+		a.park(now.Add(wait), r.Failure)
+	case r.Delivered:
+		a.n.delivered(a)
+	default:
+		a.deliver(a.outcome(r, now))
+	}
+}
+
+// outcome is the history event of a final result.
+func (a *attempt) outcome(r Result, now time.Time) history.Event {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	run := history.Run{StartedAt: a.startedAt, Worker: a.n.name, Attempts: a.task.Attempt, Earlier: a.earlier}
+	if size := r.Output.Size(); r.Failure == nil && size > a.n.e.cfg.PayloadLimit {
+		r.Failure = failure(CodeTooLarge, "the output of activity %s has %d bytes, the limit is %d", a.task.Name, size, a.n.e.cfg.PayloadLimit)
+	}
+	if r.Failure != nil {
+		return &history.TaskFailed{Header: history.Header{At: now}, TaskID: a.task.ID, Failure: r.Failure, Run: run}
+	}
+	return &history.TaskCompleted{Header: history.Header{At: now}, TaskID: a.task.ID, Result: r.Output, Run: run}
+}
+
+// deliver hands the outcome to the session, in memory, or through the token when there is no session any more
+// or when only the token may decide (a TxHandler has had its own chance to commit).
+func (a *attempt) deliver(answer history.Event) {
+	a.mu.Lock()
+	s := a.session
+	a.answer = answer
+	a.mu.Unlock()
+	if s != nil && !a.tx {
+		s.post(func(m *mail) { m.answers = append(m.answers, a) })
+		return
+	}
+	if a.token != 0 {
+		a.n.finishTask(a, answer)
+		return
+	}
+	a.n.forget(a)
+}
+
+// park puts the task aside until a time further off: its River row waits for a retry timer.
+func (a *attempt) park(until time.Time, why *history.Failure) {
+	a.mu.Lock()
+	s := a.session
+	a.parkUntil = until
+	a.parkErr = attemptError(a.task.Attempt-1, a.startedAt, why)
+	a.mu.Unlock()
+	if a.token != 0 {
+		a.n.parkTask(a)
+		return
+	}
+	if s != nil {
+		s.post(func(m *mail) { m.parks = append(m.parks, a) })
+		return
+	}
+	a.n.forget(a)
+}
+
+// riverError is an attempt's error in the form River keeps and shows.
+type riverError struct {
+	At      time.Time `json:"at"`
+	Attempt int       `json:"attempt"`
+	Error   string    `json:"error"`
+	Trace   string    `json:"trace"`
+	// Type and EndedAt are ours; River's own tools ignore them.
+	Type    string    `json:"weir_type,omitempty"`
+	EndedAt time.Time `json:"weir_ended_at,omitzero"`
+}
+
+func attemptError(n int, at time.Time, why *history.Failure) []byte {
+	out, err := json.Marshal(riverError{At: at, Attempt: n, Error: printable(why.Message), Trace: printable(why.Stack), Type: printable(why.Type)})
+	if err != nil { // text and numbers only
+		panic(err)
+	}
+	return out
+}
+
+// NextAttempt tells whether a failed attempt is followed by another, and after which wait. n is the number of
+// the attempt that failed, since the time from the first attempt's start.
+func NextAttempt(r *history.Retry, f *history.Failure, n int, since time.Duration) (time.Duration, bool) {
+	if r == nil || f.NonRetriable || (r.Attempts > 0 && n >= r.Attempts) {
+		return 0, false
+	}
+	if r.Attempts == 0 && r.Until == 0 && r.Initial == 0 {
+		return 0, false
+	}
+	limit := time.Duration(r.Max)
+	if limit == 0 {
+		limit = time.Hour
+	}
+	wait := time.Duration(r.Initial)
+	if wait <= 0 {
+		wait = time.Second
+	}
+	if r.Factor > 1 {
+		grown := float64(wait) * math.Pow(r.Factor, float64(n-1))
+		wait = time.Duration(min(grown, float64(limit)))
+	}
+	wait = min(wait, limit)
+	if r.Jitter > 0 {
+		wait -= time.Duration(rand.Float64() * min(r.Jitter, 1) * float64(wait))
+	}
+	if r.Until > 0 && since+wait > time.Duration(r.Until) {
+		return 0, false
+	}
+	return wait, true
+}

@@ -1,0 +1,271 @@
+package engine
+
+import (
+	"slices"
+
+	"github.com/weir-dev/weir/engine/history"
+	"github.com/weir-dev/weir/engine/internal/store"
+)
+
+// assemble turns units into the statements of one batch. wakeIDs provides a River job id for each instance
+// that may have to be woken.
+func (l *lane) assemble(units []*unit, wakeIDs func(n int) ([]int64, error)) (*store.Batch, error) {
+	b := &store.Batch{WorkerNo: l.no, RiverChannel: l.db.RiverChannel()}
+	b.Lane = store.AdvanceLaneParams{WorkerNo: l.no, Lane: l.index, Inc: l.inc, Previous: l.batch}
+	b.Jobs.Client = l.client
+	b.Parks.Holder = l.no
+	var wakes []int64
+	for _, u := range units {
+		wakes = u.add(b, wakes)
+	}
+	slices.Sort(b.Locks)
+	b.Locks = slices.Compact(b.Locks)
+	slices.Sort(b.DeleteJobs)
+	if len(wakes) > 0 {
+		slices.Sort(wakes)
+		b.Wakes.Nos = slices.Compact(wakes)
+		ids, err := wakeIDs(len(b.Wakes.Nos))
+		if err != nil {
+			return nil, err
+		}
+		b.Wakes.Jobs = ids
+	}
+	for i, state := range b.Jobs.States {
+		if state == "available" && !slices.Contains(b.RiverQueues, b.Jobs.Queues[i]) {
+			b.RiverQueues = append(b.RiverQueues, b.Jobs.Queues[i])
+		}
+	}
+	return b, nil
+}
+
+// add puts the unit's parts where the protocol wants them. Instances that may have to be woken are appended
+// to wakes.
+func (u *unit) add(b *store.Batch, wakes []int64) []int64 {
+	if u.kind != unitPlain || len(u.tokens)+len(u.timersDue)+len(u.raises)+len(u.deliveries)+len(u.parks) > 0 {
+		b.Locks = append(b.Locks, u.no)
+	}
+	u.addOwnRow(b)
+	if u.count > 0 && u.kind != unitTerminate {
+		b.History.Nos = append(b.History.Nos, u.no)
+		b.History.Seqs = append(b.History.Seqs, u.seq)
+		b.History.Counts = append(b.History.Counts, u.count)
+		b.History.Events = append(b.History.Events, u.events)
+	}
+	if u.cutBefore > 0 {
+		b.Cuts.Nos = append(b.Cuts.Nos, u.no)
+		b.Cuts.Befores = append(b.Cuts.Befores, u.cutBefore)
+	}
+	b.Locks = append(b.Locks, u.purges...)
+	b.Purges = append(b.Purges, u.purges...)
+	for i := range u.starts {
+		wakes = u.starts[i].add(b, wakes)
+	}
+	if u.dropInbox {
+		b.DropInboxes = append(b.DropInboxes, u.no)
+	} else {
+		for _, id := range u.consumed {
+			b.Consumed.Nos = append(b.Consumed.Nos, u.no)
+			b.Consumed.Ids = append(b.Consumed.Ids, id)
+		}
+	}
+	wakes = u.addMessages(b, wakes)
+	u.addTimers(b)
+	u.addJobs(b)
+	if u.kind == unitHandOver {
+		wakes = append(wakes, u.no)
+	}
+	if u.readInbox {
+		b.Inboxes.Nos = append(b.Inboxes.Nos, u.no)
+		b.Inboxes.Afters = append(b.Inboxes.Afters, u.readAfter)
+	}
+	return wakes
+}
+
+// addOwnRow is B2 and B8: what changes the instance's own row.
+func (u *unit) addOwnRow(b *store.Batch) {
+	switch u.kind {
+	case unitPlain:
+	case unitTurn:
+		t := &b.Turns
+		t.Nos, t.Bases, t.Epochs, t.Jobs = append(t.Nos, u.no), append(t.Bases, u.base), append(t.Epochs, u.epoch), append(t.Jobs, u.job)
+		t.Seqs, t.CustomStatuses = append(t.Seqs, u.seq), append(t.CustomStatuses, u.customStatus)
+	case unitFinish:
+		t := &b.Finishes
+		t.Nos, t.Bases, t.Epochs, t.Jobs = append(t.Nos, u.no), append(t.Bases, u.base), append(t.Epochs, u.epoch), append(t.Jobs, u.job)
+		t.Seqs, t.CustomStatuses = append(t.Seqs, u.seq), append(t.CustomStatuses, u.customStatus)
+		t.Statuses, t.Failures = append(t.Statuses, int16(u.status)), append(t.Failures, u.failure)
+		ref, _ := u.output.Stored()
+		t.Outputs, t.OutputRefs = append(t.Outputs, u.output.Inline()), append(t.OutputRefs, ref)
+	case unitContinue:
+		t := &b.Continues
+		t.Nos, t.Bases, t.Epochs, t.Jobs = append(t.Nos, u.no), append(t.Bases, u.base), append(t.Epochs, u.epoch), append(t.Jobs, u.job)
+		t.Seqs, t.CustomStatuses = append(t.Seqs, u.seq), append(t.CustomStatuses, u.customStatus)
+		ref, _ := u.output.Stored()
+		t.Inputs, t.InputRefs = append(t.Inputs, u.output.Inline()), append(t.InputRefs, ref)
+		t.Versions = append(t.Versions, u.version)
+	case unitClaim, unitHandOver:
+		t := &b.Claims
+		t.Nos, t.Bases, t.Epochs, t.Jobs = append(t.Nos, u.no), append(t.Bases, u.base), append(t.Epochs, u.epoch), append(t.Jobs, u.job)
+		t.Waitings = append(t.Waitings, u.waiting)
+		if u.kind == unitHandOver {
+			b.HandOvers.Nos = append(b.HandOvers.Nos, u.no)
+			b.HandOvers.Waitings = append(b.HandOvers.Waitings, u.waiting)
+			b.HandOvers.TurnJobs = append(b.HandOvers.TurnJobs, u.nextTurnJob)
+			b.DeleteJobs = append(b.DeleteJobs, u.turnJob)
+		}
+	case unitHold:
+		t := &b.Holds
+		t.Nos, t.Bases, t.Epochs, t.Jobs = append(t.Nos, u.no), append(t.Bases, u.base), append(t.Epochs, u.epoch), append(t.Jobs, u.job)
+		t.Helds = append(t.Helds, u.held)
+	case unitRelease:
+		t := &b.Releases
+		t.Nos, t.Seqs, t.Epochs, t.Jobs = append(t.Nos, u.no), append(t.Seqs, u.base), append(t.Epochs, u.epoch), append(t.Jobs, u.turnJob)
+		t.Claims, t.Waitings = append(t.Claims, u.job == 0), append(t.Waitings, u.waiting)
+	case unitTakeOver:
+		b.TakeOvers.Nos = append(b.TakeOvers.Nos, u.no)
+		b.TakeOvers.Jobs = append(b.TakeOvers.Jobs, u.turnJob)
+	case unitTerminate:
+		t := &b.Terminates
+		t.Nos, t.Counts, t.Events = append(t.Nos, u.no), append(t.Counts, u.count), append(t.Events, u.events)
+		t.Outputs, t.Failures = append(t.Outputs, u.output.Inline()), append(t.Failures, u.failure)
+	}
+}
+
+// add is B3 and what belongs to it: the row, its start message or timer, its turn job.
+func (s *start) add(b *store.Batch, wakes []int64) []int64 {
+	t := &b.Starts
+	t.Nos, t.Hubs, t.Ids = append(t.Nos, s.no), append(t.Hubs, s.hub), append(t.Ids, s.id)
+	t.Names, t.Versions = append(t.Names, s.name), append(t.Versions, s.version)
+	ref, _ := s.input.Stored()
+	t.Inputs, t.InputRefs = append(t.Inputs, s.input.Inline()), append(t.InputRefs, ref)
+	t.ParentNos, t.ParentGens, t.ParentTasks = append(t.ParentNos, s.parentNo), append(t.ParentGens, s.parentGen), append(t.ParentTasks, s.parentTask)
+	t.TurnJobs = append(t.TurnJobs, s.turnJob)
+	t.ScheduledAts = append(t.ScheduledAts, s.scheduledAt)
+	if s.turnJob == 0 {
+		key := timerKey{taskKey{no: s.no}, timerStart}
+		(&unit{timers: []newTimer{{timerKey: key, fireAt: s.scheduledAt}}}).addTimers(b)
+		return wakes
+	}
+	addMessage(b, message{no: s.no, gen: -1, kind: msgStart})
+	addJob(b, turnJob(s.turnJob, s.no, s.hub, s.name, s.version))
+	return wakes
+}
+
+// addMessages is B6: everything that ends up in an inbox.
+func (u *unit) addMessages(b *store.Batch, wakes []int64) []int64 {
+	for _, t := range u.tokens {
+		b.Tasks.Tokens, b.Tasks.Nos = append(b.Tasks.Tokens, t.token), append(b.Tasks.Nos, t.key.no)
+		b.Tasks.Gens, b.Tasks.Tasks = append(b.Tasks.Gens, t.key.gen), append(b.Tasks.Tasks, t.key.task)
+		b.Tasks.Payloads = append(b.Tasks.Payloads, t.payload)
+		wakes = append(wakes, t.key.no)
+	}
+	for _, t := range u.timersDue {
+		b.Locks = append(b.Locks, t.no)
+		b.Timers.Nos, b.Timers.Gens = append(b.Timers.Nos, t.no), append(b.Timers.Gens, t.gen)
+		b.Timers.Tasks, b.Timers.Kinds = append(b.Timers.Tasks, t.task), append(b.Timers.Kinds, t.kind)
+		wakes = append(wakes, t.no)
+	}
+	for _, t := range u.retriesDue {
+		b.Retries.Nos, b.Retries.Gens = append(b.Retries.Nos, t.no), append(b.Retries.Gens, t.gen)
+		b.Retries.Tasks = append(b.Retries.Tasks, t.task)
+	}
+	for _, r := range u.raises {
+		b.Raises.Nos, b.Raises.Keys = append(b.Raises.Nos, u.no), append(b.Raises.Keys, r.key)
+		b.Raises.Payloads = append(b.Raises.Payloads, r.payload)
+		b.Raises.Ords = append(b.Raises.Ords, int32(len(b.Raises.Ords)))
+		wakes = append(wakes, u.no)
+	}
+	for _, d := range u.deliveries {
+		b.Deliveries.Nos, b.Deliveries.Hubs = append(b.Deliveries.Nos, u.no), append(b.Deliveries.Hubs, d.hub)
+		b.Deliveries.Targets = append(b.Deliveries.Targets, d.target)
+		wakes = append(wakes, u.no)
+	}
+	for _, m := range u.messages {
+		b.Locks = append(b.Locks, m.no)
+		addMessage(b, m)
+		if m.no != u.no {
+			wakes = append(wakes, m.no)
+		}
+	}
+	for _, s := range u.sends {
+		b.Sends.Hubs, b.Sends.Targets = append(b.Sends.Hubs, s.hub), append(b.Sends.Targets, s.target)
+		b.Sends.Payloads = append(b.Sends.Payloads, s.payload)
+	}
+	return wakes
+}
+
+func addMessage(b *store.Batch, m message) {
+	t := &b.Messages
+	t.Nos, t.Gens, t.Tasks = append(t.Nos, m.no), append(t.Gens, m.gen), append(t.Tasks, m.task)
+	t.Kinds, t.Payloads = append(t.Kinds, m.kind), append(t.Payloads, m.payload)
+	t.Ords = append(t.Ords, int32(len(t.Ords)))
+}
+
+func (u *unit) addTimers(b *store.Batch) {
+	if u.dropTimers {
+		b.DropTimers = append(b.DropTimers, u.no)
+	}
+	for _, t := range u.timers {
+		n := &b.NewTimers
+		n.Nos, n.FireAts, n.Gens = append(n.Nos, t.no), append(n.FireAts, t.fireAt), append(n.Gens, t.gen)
+		n.Tasks, n.Kinds, n.Holders = append(n.Tasks, t.task), append(n.Kinds, t.kind), append(n.Holders, t.holder)
+	}
+}
+
+// addJobs is B7's part on River's table.
+func (u *unit) addJobs(b *store.Batch) {
+	if u.dropTasks {
+		b.DropTasks = append(b.DropTasks, u.no)
+	}
+	b.DeleteJobs = append(b.DeleteJobs, u.deleteJobs...)
+	for _, r := range u.replaces {
+		b.Replaces.Olds, b.Replaces.News = append(b.Replaces.Olds, r.old), append(b.Replaces.News, r.fresh)
+	}
+	for _, p := range u.parks {
+		t := &b.Parks
+		t.Tokens, t.News, t.Nos = append(t.Tokens, p.token), append(t.News, p.fresh), append(t.Nos, p.key.no)
+		t.Gens, t.Tasks = append(t.Gens, p.key.gen), append(t.Tasks, p.key.task)
+		t.FireAts, t.Errors = append(t.FireAts, p.fireAt), append(t.Errors, p.err)
+	}
+	for _, j := range u.jobs {
+		addJob(b, j)
+	}
+}
+
+func addJob(b *store.Batch, j job) {
+	t := &b.Jobs
+	t.Ids, t.States, t.Attempts = append(t.Ids, j.id), append(t.States, j.state), append(t.Attempts, j.attempt)
+	t.Priorities, t.Kinds, t.Queues = append(t.Priorities, j.priority), append(t.Kinds, j.kind), append(t.Queues, j.queue)
+	t.Args, t.Errors, t.UniqueKeys = append(t.Args, j.args), append(t.Errors, j.err), append(t.UniqueKeys, j.key)
+	t.MaxAttempts = append(t.MaxAttempts, j.max)
+}
+
+// change tells the feed what a unit did to an instance.
+type change struct {
+	no     int64
+	seq    int64
+	status history.Status
+}
+
+// changes lists what watchers of the feed would see of the units.
+func changes(units []*unit) []change {
+	var out []change
+	for _, u := range units {
+		switch u.kind {
+		case unitTurn, unitContinue:
+			out = append(out, change{u.no, u.seq, history.Running})
+		case unitFinish:
+			out = append(out, change{u.no, u.seq, u.status})
+		case unitTerminate:
+			out = append(out, change{u.no, u.seq, history.Terminated})
+		case unitHold, unitRelease, unitClaim, unitHandOver:
+			if u.waiting != nil || u.held != nil {
+				out = append(out, change{u.no, u.base, history.Running})
+			}
+		}
+		for i := range u.starts {
+			out = append(out, change{u.starts[i].no, 0, history.Pending})
+		}
+	}
+	return out
+}

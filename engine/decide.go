@@ -1,0 +1,157 @@
+package engine
+
+import (
+	"fmt"
+
+	"github.com/weir-dev/weir/engine/history"
+)
+
+// plan is what a turn means: the events that history gets, and the effects that must commit with them.
+type plan struct {
+	events   []history.Event
+	tasks    []*history.TaskScheduled
+	timers   []*history.TimerCreated
+	children []*history.SubOrchestrationInstanceCreated
+	sends    []*history.EventSent
+	// refused are decisions that cannot be carried out; each is answered with the failure at once.
+	refused []refusal
+	end     *history.ExecutionCompleted
+	status  []byte // custom status: nil leaves it, empty clears it
+	// hadTimers and hadTasks tell an ending generation what may be left of it.
+	hadTimers bool
+	hadTasks  bool
+}
+
+type refusal struct {
+	id      int32
+	child   bool
+	failure *history.Failure
+}
+
+// limits bound what a turn may decide.
+type limits struct {
+	payload   int
+	decisions int
+}
+
+// decide is the core of the engine: from the state after the arrived events, those events, and what the code
+// decided, it makes the plan and moves the state on. It is pure: no clock, no database, no concurrency. The
+// decisions are checked, because they may come from another language's SDK: *Held tells what is wrong.
+func (s *state) decide(arrived []history.Event, turn Turn, lim limits) (*plan, error) {
+	p := &plan{events: arrived}
+	if turn.CustomStatus.Present() {
+		if turn.CustomStatus.Size() > lim.payload {
+			return s.refuse(p, "custom status", turn.CustomStatus.Size(), lim)
+		}
+		p.status = turn.CustomStatus.Data()
+		if p.status == nil {
+			p.status = []byte{}
+		}
+	}
+	if len(turn.Decisions) > lim.decisions {
+		return nil, &Held{
+			Kind: "limit", Step: s.nextID,
+			Message: fmt.Sprintf("one turn decided on %d things, at most %d are allowed: use Limit, or child orchestrations", len(turn.Decisions), lim.decisions),
+		}
+	}
+	now := s.lastTurn
+	for i, d := range turn.Decisions {
+		id, ok := DecisionID(d)
+		if !ok || id != s.nextID || s.ended {
+			return nil, &Held{
+				Kind: "protocol", Step: s.nextID,
+				Message: fmt.Sprintf("decision %d of the turn is %s with id %d, want id %d", i+1, history.TypeName(d), id, s.nextID),
+			}
+		}
+		history.SetTime(d, now)
+		tooLarge := 0
+		for _, v := range history.Values(d) {
+			if v.Size() > lim.payload {
+				tooLarge = v.Size()
+			}
+		}
+		if tooLarge > 0 {
+			switch d := d.(type) {
+			case *history.TaskScheduled:
+				p.refused = append(p.refused, refusal{id, false, tooLargeFailure("the input of activity "+d.Name, tooLarge, lim)})
+				d.Input = history.Payload{}
+				s.apply(d)
+				p.events = append(p.events, d)
+				continue
+			case *history.SubOrchestrationInstanceCreated:
+				p.refused = append(p.refused, refusal{id, true, tooLargeFailure("the input of orchestration "+d.Name, tooLarge, lim)})
+				d.Input = history.Payload{}
+				s.apply(d)
+				p.events = append(p.events, d)
+				continue
+			case *history.EventSent:
+				return s.refuse(p, "the payload of event "+d.Name, tooLarge, lim)
+			default:
+				return s.refuse(p, "the output", tooLarge, lim)
+			}
+		}
+		s.apply(d)
+		p.events = append(p.events, d)
+		switch d := d.(type) {
+		case *history.TaskScheduled:
+			p.tasks = append(p.tasks, d)
+		case *history.TimerCreated:
+			p.timers = append(p.timers, d)
+		case *history.SubOrchestrationInstanceCreated:
+			p.children = append(p.children, d)
+		case *history.EventSent:
+			p.sends = append(p.sends, d)
+		case *history.ExecutionCompleted:
+			s.close(p, d)
+		}
+	}
+	s.awaits = turn.Awaits
+	return p, nil
+}
+
+// refuse ends the generation because it produced something that cannot be stored and that nobody waits for,
+// so that no answer could tell the code.
+func (s *state) refuse(p *plan, what string, size int, lim limits) (*plan, error) {
+	end := &history.ExecutionCompleted{ID: s.nextID, Status: history.Failed, Failure: tooLargeFailure(what, size, lim)}
+	history.SetTime(end, s.lastTurn)
+	s.apply(end)
+	p.events = append(p.events, end)
+	s.close(p, end)
+	return p, nil
+}
+
+// close ends the generation: what it scheduled in this very turn is not started any more, except what it sent.
+func (s *state) close(p *plan, end *history.ExecutionCompleted) {
+	p.end = end
+	for id, waiting := range s.pending {
+		switch {
+		case waiting.timer != nil:
+			p.hadTimers = true
+		case waiting.task != nil && !waiting.task.Step:
+			p.hadTasks = true
+		}
+		_ = id
+	}
+	p.tasks, p.timers = nil, nil
+}
+
+func tooLargeFailure(what string, size int, lim limits) *history.Failure {
+	return failure(CodeTooLarge, "%s has %d bytes, the limit is %d", what, size, lim.payload)
+}
+
+// DecisionID returns the number of a decision, and whether the event is one at all.
+func DecisionID(e history.Event) (int32, bool) {
+	switch e := e.(type) {
+	case *history.TaskScheduled:
+		return e.ID, true
+	case *history.TimerCreated:
+		return e.ID, true
+	case *history.SubOrchestrationInstanceCreated:
+		return e.ID, true
+	case *history.EventSent:
+		return e.ID, true
+	case *history.ExecutionCompleted:
+		return e.ID, true
+	}
+	return -1, false
+}

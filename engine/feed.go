@@ -1,0 +1,452 @@
+package engine
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/weir-dev/weir/engine/history"
+)
+
+// feed tells this process which instances change, whoever changes them. Each batch of a committer sends at
+// most one notification, and only while somebody watches; a notification names instances and how far they are,
+// never what happened to them: who wants to know reads the tail, once for all its own subscribers.
+//
+// The feed listens only while it has subscribers. Notifications can be missed (a connection breaks, or a
+// committer has not heard yet that somebody watches): subscribers are then told to look for themselves.
+type feed struct {
+	e  *Engine
+	id string
+
+	mu      sync.Mutex
+	subs    map[*Subscription]bool
+	waiters map[int64]map[chan struct{}]bool
+	up      chan struct{} // closed once the feed listens
+	stop    context.CancelFunc
+	poke    chan struct{} // the poller has something to do soon
+	soon    []time.Time   // when
+	count   int
+}
+
+// Subscription collects the changes of instances until they are taken. It holds at most maxPending of them;
+// beyond that it forgets which, and says only that many have changed.
+type Subscription struct {
+	// C receives whenever there is something to take.
+	C <-chan struct{}
+
+	f       *feed
+	signal  chan struct{}
+	mu      sync.Mutex
+	changed map[int64]Change
+	resync  bool
+}
+
+// Change says how far an instance has come.
+type Change struct {
+	No     int64
+	Seq    int64
+	Status history.Status
+}
+
+const (
+	maxPending = 5000
+	// maxFeedPayload is what fits into a notification, with room to spare.
+	maxFeedPayload = 7500
+	// lingerFor is how long the feed goes on listening after its last subscriber has left.
+	lingerFor = 30 * time.Second
+	// watchEvery is how often a process says that it still watches; the mark lasts twice as long.
+	watchEvery = 30 * time.Second
+	// pollEvery is the safety net for those who wait for an instance to end.
+	pollEvery = 2 * time.Second
+)
+
+func newFeed(e *Engine) *feed {
+	return &feed{
+		e: e, id: newUUID(), subs: map[*Subscription]bool{}, waiters: map[int64]map[chan struct{}]bool{},
+		poke: make(chan struct{}, 1),
+	}
+}
+
+// Subscribe returns a subscription to all changes. It first says resync, so that the caller reads the present
+// state before the changes. Close it when done.
+func (e *Engine) Subscribe(ctx context.Context) (*Subscription, error) {
+	if err := e.feed.start(ctx); err != nil {
+		return nil, err
+	}
+	s := &Subscription{f: e.feed, signal: make(chan struct{}, 1), changed: map[int64]Change{}}
+	s.C = s.signal
+	e.feed.mu.Lock()
+	e.feed.subs[s] = true
+	e.feed.count++
+	e.feed.mu.Unlock()
+	s.add(nil, true)
+	return s, nil
+}
+
+// Close ends the subscription.
+func (s *Subscription) Close() {
+	s.f.mu.Lock()
+	defer s.f.mu.Unlock()
+	if s.f.subs[s] {
+		delete(s.f.subs, s)
+		s.f.count--
+	}
+}
+
+// Take returns what has changed since the last call, or that anything may have.
+func (s *Subscription) Take() (changed map[int64]Change, resync bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	changed, resync = s.changed, s.resync
+	s.changed, s.resync = map[int64]Change{}, false
+	return changed, resync
+}
+
+func (s *Subscription) add(changes []change, resync bool) {
+	s.mu.Lock()
+	for _, c := range changes {
+		if old, ok := s.changed[c.no]; !ok || c.seq >= old.Seq || !c.status.Live() {
+			s.changed[c.no] = Change{c.no, c.seq, c.status}
+		}
+	}
+	if len(s.changed) > maxPending {
+		s.changed, resync = map[int64]Change{}, true
+	}
+	s.resync = s.resync || resync
+	s.mu.Unlock()
+	select {
+	case s.signal <- struct{}{}:
+	default:
+	}
+}
+
+// start makes the feed listen, and returns once it does.
+func (f *feed) start(ctx context.Context) error {
+	f.mu.Lock()
+	if f.up == nil {
+		f.up = make(chan struct{})
+		up := f.up
+		run, stop := context.WithCancel(f.e.ctx)
+		f.stop = stop
+		f.e.work.Go(func() { f.run(run, up) })
+	}
+	up := f.up
+	f.mu.Unlock()
+	select {
+	case <-up:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-f.e.ctx.Done():
+		return &Error{Code: CodeUnavailable, Message: "the engine is closed"}
+	}
+}
+
+// run listens, and polls for those who wait, until nobody has watched for a while.
+func (f *feed) run(ctx context.Context, up chan struct{}) {
+	defer f.ended(up)
+	polls := make(chan struct{})
+	go func() {
+		defer close(polls)
+		f.poll(ctx)
+	}()
+	defer func() { <-polls }()
+	defer f.stop()
+	var idleSince time.Time
+	for ctx.Err() == nil {
+		err := f.listen(ctx, up, &idleSince)
+		if err == nil {
+			return
+		}
+		if ctx.Err() == nil {
+			f.e.log.WarnContext(ctx, "the feed lost its connection", "error", err)
+			f.publish(nil, true)
+			select {
+			case <-ctx.Done():
+			case <-time.After(200 * time.Millisecond):
+			}
+		}
+	}
+}
+
+func (f *feed) ended(up chan struct{}) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	select {
+	case <-up:
+	default:
+		close(up) // the engine is closing; nobody shall wait for it
+	}
+	f.up = nil
+}
+
+// listen returns nil when nobody watches any more.
+func (f *feed) listen(ctx context.Context, up chan struct{}, idleSince *time.Time) error {
+	e := f.e
+	conn, err := e.db.Connect(ctx, "feed", nil)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
+	if _, err := conn.Exec(ctx, "LISTEN "+pgx.Identifier{e.db.Channel("feed")}.Sanitize()); err != nil {
+		return err
+	}
+	var marked time.Time
+	for {
+		if time.Since(marked) >= watchEvery {
+			if err := e.q.Watch(ctx, conn, f.id); err != nil {
+				return err
+			}
+			if _, err := conn.Exec(ctx, "SELECT pg_notify($1, '')", e.db.Channel("watch")); err != nil {
+				return err
+			}
+			marked = time.Now()
+			select {
+			case <-up:
+				f.publish(nil, true) // what was missed meanwhile
+			default:
+				close(up)
+			}
+		}
+		wait, cancel := context.WithTimeout(ctx, time.Second)
+		note, err := conn.WaitForNotification(wait)
+		timedOut := wait.Err() != nil && ctx.Err() == nil
+		cancel()
+		switch {
+		case err == nil:
+			changes, many := decodeChanges(note.Payload)
+			f.publish(changes, many)
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case !timedOut:
+			return err
+		}
+		f.mu.Lock()
+		busy := f.count > 0
+		if busy {
+			*idleSince = time.Time{}
+		} else if idleSince.IsZero() {
+			*idleSince = time.Now()
+		}
+		quit := !busy && time.Since(*idleSince) > lingerFor
+		if quit {
+			f.up = nil // from here on a subscriber starts another
+		}
+		f.mu.Unlock()
+		if quit {
+			return e.q.Unwatch(ctx, conn, f.id)
+		}
+	}
+}
+
+// watchedBy returns a function that tells the call lane whether anybody watches. It has no ear of its own, so
+// it asks the database, at most once a second.
+func (f *feed) watchedBy() func(context.Context, *pgx.Conn) bool {
+	var (
+		asked time.Time
+		on    bool
+	)
+	return func(ctx context.Context, conn *pgx.Conn) bool {
+		f.mu.Lock()
+		here := f.up != nil
+		f.mu.Unlock()
+		if !here && time.Since(asked) > time.Second {
+			if row, err := f.e.q.IsWatched(ctx, conn); err == nil {
+				asked, on = time.Now(), row.Watched
+			}
+		}
+		return here || on
+	}
+}
+
+// local takes in what this process itself has committed, without waiting for the notification.
+func (f *feed) local(changes []change) {
+	f.mu.Lock()
+	busy := f.count > 0
+	f.mu.Unlock()
+	if busy && len(changes) > 0 {
+		f.publish(changes, false)
+	}
+}
+
+func (f *feed) publish(changes []change, many bool) {
+	f.mu.Lock()
+	subs := make([]*Subscription, 0, len(f.subs))
+	for s := range f.subs {
+		subs = append(subs, s)
+	}
+	for _, c := range changes {
+		if !c.status.Live() {
+			f.end(c.no)
+		}
+	}
+	waiting := len(f.waiters) > 0
+	f.mu.Unlock()
+	for _, s := range subs {
+		s.add(changes, many)
+	}
+	if many && waiting {
+		f.pollAt(time.Now())
+	}
+}
+
+// end tells those who wait for the instance. The caller holds the lock.
+func (f *feed) end(no int64) {
+	for ch := range f.waiters[no] {
+		select {
+		case ch <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// wait returns a channel that receives when the instance may have ended, and a function to stop.
+func (f *feed) wait(no int64) (<-chan struct{}, func()) {
+	ch := make(chan struct{}, 1)
+	now := time.Now()
+	f.mu.Lock()
+	if f.waiters[no] == nil {
+		f.waiters[no] = map[chan struct{}]bool{}
+	}
+	f.waiters[no][ch] = true
+	f.count++
+	f.mu.Unlock()
+	// Committers may not have heard yet that somebody watches, so the first moments are polled.
+	for _, d := range []time.Duration{10 * time.Millisecond, 50 * time.Millisecond, 250 * time.Millisecond} {
+		f.pollAt(now.Add(d))
+	}
+	return ch, func() {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		delete(f.waiters[no], ch)
+		if len(f.waiters[no]) == 0 {
+			delete(f.waiters, no)
+		}
+		f.count--
+	}
+}
+
+// pollAt asks for a poll at a time, coalesced with others nearby.
+func (f *feed) pollAt(at time.Time) {
+	const grain = 10 * time.Millisecond
+	at = at.Truncate(grain).Add(grain)
+	f.mu.Lock()
+	for _, t := range f.soon {
+		if t.Equal(at) {
+			f.mu.Unlock()
+			return
+		}
+	}
+	f.soon = append(f.soon, at)
+	f.mu.Unlock()
+	select {
+	case f.poke <- struct{}{}:
+	default:
+	}
+}
+
+// poll looks, for all who wait, which instances have ended: soon after a wait began, when a notification said
+// only that many have changed, and every now and then.
+func (f *feed) poll(ctx context.Context) {
+	last := time.Now()
+	for {
+		f.mu.Lock()
+		next := last.Add(pollEvery)
+		for _, t := range f.soon {
+			if t.Before(next) {
+				next = t
+			}
+		}
+		f.mu.Unlock()
+		timer := time.NewTimer(time.Until(next))
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return
+		case <-f.poke:
+			timer.Stop()
+			continue
+		case <-timer.C:
+		}
+		last = time.Now()
+		f.mu.Lock()
+		soon := f.soon[:0]
+		for _, t := range f.soon {
+			if t.After(last) {
+				soon = append(soon, t)
+			}
+		}
+		f.soon = soon
+		nos := make([]int64, 0, len(f.waiters))
+		for no := range f.waiters {
+			nos = append(nos, no)
+		}
+		f.mu.Unlock()
+		if len(nos) == 0 {
+			continue
+		}
+		ended, err := f.e.q.FindEnded(ctx, f.e.pool, nos)
+		if err != nil {
+			continue // the next poll tries again
+		}
+		f.mu.Lock()
+		for _, no := range ended {
+			f.end(no)
+		}
+		f.mu.Unlock()
+	}
+}
+
+// encodeChanges writes changes compactly; "*" stands for too many. Nothing gives "".
+func encodeChanges(changes []change) string {
+	var b strings.Builder
+	for i, c := range changes {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		b.WriteString(strconv.FormatInt(c.no, 36))
+		b.WriteByte('.')
+		b.WriteString(strconv.FormatInt(c.seq, 36))
+		b.WriteByte('.')
+		b.WriteString(strconv.FormatInt(int64(c.status), 36))
+		if b.Len() > maxFeedPayload {
+			return "*"
+		}
+	}
+	return b.String()
+}
+
+func decodeChanges(payload string) (changes []change, many bool) {
+	if payload == "*" {
+		return nil, true
+	}
+	for item := range strings.SplitSeq(payload, ",") {
+		parts := strings.Split(item, ".")
+		if len(parts) != 3 {
+			return nil, true
+		}
+		no, err1 := strconv.ParseInt(parts[0], 36, 64)
+		seq, err2 := strconv.ParseInt(parts[1], 36, 64)
+		status, err3 := strconv.ParseInt(parts[2], 36, 16)
+		if err1 != nil || err2 != nil || err3 != nil {
+			return nil, true
+		}
+		changes = append(changes, change{no, seq, history.Status(status)})
+	}
+	return changes, false
+}
+
+// newUUID is a random UUID of version 4.
+func newUUID() string {
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // never fails
+	b[6] = b[6]&0x0f | 0x40
+	b[8] = b[8]&0x3f | 0x80
+	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
+}

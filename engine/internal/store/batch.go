@@ -1,0 +1,250 @@
+package store
+
+import (
+	"context"
+	"errors"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// Batch gathers what many units want committed, one field a statement, and runs the statements as one
+// pipeline with one Sync: one round trip, one implicit transaction, no moment in which this process holds
+// locks while it computes. Fields that stay empty cost nothing. The order of Run is the protocol's.
+type Batch struct {
+	WorkerNo     int32
+	RiverChannel string
+
+	Lane          AdvanceLaneParams
+	Locks         []int64
+	Purges        []int64
+	Turns         ApplyTurnsParams
+	Finishes      FinishInstancesParams
+	Continues     ContinueInstancesParams
+	Claims        ClaimInstancesParams
+	Holds         HoldInstancesParams
+	TakeOvers     TakeOverInstancesParams
+	Terminates    TerminateInstancesParams
+	Starts        InsertInstancesParams
+	History       InsertHistoryParams
+	Cuts          CutHistoryParams
+	Consumed      DeleteConsumedParams
+	DropInboxes   []int64
+	Tasks         FinishTasksParams
+	Timers        FireTimersParams
+	Retries       FireRetriesParams
+	Raises        RaiseEventsParams
+	Deliveries    DeliverOutboxParams
+	Messages      InsertMessagesParams
+	Sends         InsertOutboxParams
+	NewTimers     InsertTimersParams
+	DropTimers    []int64
+	Jobs          InsertJobsParams
+	DeleteJobs    []int64
+	DropTasks     []int64
+	Replaces      ReplaceJobsParams
+	Parks         ParkJobsParams
+	HandOvers     HandOverInstancesParams
+	Releases      ReleaseInstancesParams
+	Wakes         WakeInstancesParams
+	RiverQueues   []string
+	Notifications []NotifyChannelParams
+	Inboxes       ReadInboxesParams
+}
+
+// Result is what a batch's statements answered.
+type Result struct {
+	TakenOver  map[int64]bool
+	Terminated map[int64]TerminateInstancesRow
+	Statuses   map[int64]ReadStatusesRow
+	Parked     map[int64]bool
+	Released   map[int64]bool
+	// Delivered counts the messages that reached each instance's inbox.
+	Delivered map[int64]int
+	// Mine are instances that got a message and whose session is in this process.
+	Mine    []int64
+	Inboxes []Inbox
+}
+
+// queuer lets the methods that sqlc wrote queue their statement instead of running it, so that it is sqlc
+// that puts the arguments in order. Rows go to read once the pipeline delivers them.
+type queuer struct {
+	batch *pgx.Batch
+	read  func(pgx.Rows) error
+}
+
+var errQueued = errors.New("queued")
+
+func (q queuer) Exec(_ context.Context, sql string, args ...any) (pgconn.CommandTag, error) {
+	q.batch.Queue(sql, args...)
+	return pgconn.CommandTag{}, errQueued
+}
+
+func (q queuer) Query(_ context.Context, sql string, args ...any) (pgx.Rows, error) {
+	q.batch.Queue(sql, args...).Query(q.read)
+	return nil, errQueued
+}
+
+func (q queuer) QueryRow(context.Context, string, ...any) pgx.Row { return nil }
+
+// Run commits the batch. The error is the first statement's that failed; then nothing was applied, unless
+// ServerAnswered says that this cannot be known.
+func (b *Batch) Run(ctx context.Context, conn *pgx.Conn) (*Result, error) {
+	var (
+		r = &Result{
+			TakenOver: map[int64]bool{}, Terminated: map[int64]TerminateInstancesRow{}, Statuses: map[int64]ReadStatusesRow{},
+			Parked: map[int64]bool{}, Released: map[int64]bool{}, Delivered: map[int64]int{},
+		}
+		p  pgx.Batch
+		q  = New()
+		db = queuer{batch: &p}
+		// What was queued fails when the batch is sent, not before.
+		do = func(error) {}
+		// rows queues a statement whose rows go to read.
+		rows = func(read func(pgx.Rows) error) queuer { return queuer{&p, read} }
+		ask  = func(any, error) {}
+	)
+	if b.Lane.WorkerNo != 0 { // B0
+		do(q.AdvanceLane(ctx, db, b.Lane))
+	}
+	if len(b.Locks) > 0 { // B1
+		do(q.LockInstances(ctx, db, b.Locks))
+	}
+	if len(b.Purges) > 0 {
+		do(q.PurgeInstances(ctx, db, b.Purges))
+	}
+	if len(b.Turns.Nos) > 0 { // B2
+		b.Turns.WorkerNo = b.WorkerNo
+		do(q.ApplyTurns(ctx, db, b.Turns))
+	}
+	if len(b.Finishes.Nos) > 0 {
+		b.Finishes.WorkerNo = b.WorkerNo
+		do(q.FinishInstances(ctx, db, b.Finishes))
+	}
+	if len(b.Continues.Nos) > 0 {
+		b.Continues.WorkerNo = b.WorkerNo
+		do(q.ContinueInstances(ctx, db, b.Continues))
+	}
+	if len(b.Claims.Nos) > 0 {
+		b.Claims.WorkerNo = b.WorkerNo
+		do(q.ClaimInstances(ctx, db, b.Claims))
+	}
+	if len(b.Holds.Nos) > 0 {
+		b.Holds.WorkerNo = b.WorkerNo
+		do(q.HoldInstances(ctx, db, b.Holds))
+	}
+	if len(b.TakeOvers.Nos) > 0 {
+		b.TakeOvers.WorkerNo = b.WorkerNo
+		ask(q.TakeOverInstances(ctx, rows(marks(r.TakenOver)), b.TakeOvers))
+	}
+	if len(b.Terminates.Nos) > 0 {
+		ask(q.TerminateInstances(ctx, rows(each(func(row TerminateInstancesRow) { r.Terminated[row.No] = row })), b.Terminates))
+	}
+	if len(b.Starts.Nos) > 0 { // B3
+		do(q.InsertInstances(ctx, db, b.Starts))
+	}
+	if len(b.History.Nos) > 0 { // B4
+		do(q.InsertHistory(ctx, db, b.History))
+	}
+	if len(b.Cuts.Nos) > 0 {
+		do(q.CutHistory(ctx, db, b.Cuts))
+	}
+	if len(b.Consumed.Nos) > 0 { // B5
+		do(q.DeleteConsumed(ctx, db, b.Consumed))
+	}
+	if len(b.DropInboxes) > 0 {
+		do(q.DropInbox(ctx, db, b.DropInboxes))
+	}
+	if len(b.Tasks.Tokens) > 0 { // B6
+		ask(q.FinishTasks(ctx, rows(counts(r.Delivered)), b.Tasks))
+	}
+	if len(b.Timers.Nos) > 0 {
+		ask(q.FireTimers(ctx, rows(counts(r.Delivered)), b.Timers))
+	}
+	if len(b.Retries.Nos) > 0 {
+		b.Retries.RiverChannel = b.RiverChannel
+		do(q.FireRetries(ctx, db, b.Retries))
+	}
+	if len(b.Raises.Nos) > 0 {
+		ask(q.ReadStatuses(ctx, rows(each(func(row ReadStatusesRow) { r.Statuses[row.No] = row })), b.Raises.Nos))
+		ask(q.RaiseEvents(ctx, rows(counts(r.Delivered)), b.Raises))
+	}
+	if len(b.Deliveries.Nos) > 0 {
+		ask(q.DeliverOutbox(ctx, rows(counts(r.Delivered)), b.Deliveries))
+	}
+	if len(b.Messages.Nos) > 0 {
+		ask(q.InsertMessages(ctx, rows(counts(r.Delivered)), b.Messages))
+	}
+	if len(b.Sends.Hubs) > 0 {
+		do(q.InsertOutbox(ctx, db, b.Sends))
+	}
+	if len(b.DropTimers) > 0 { // B7
+		do(q.DropTimers(ctx, db, b.DropTimers))
+	}
+	if len(b.NewTimers.Nos) > 0 {
+		do(q.InsertTimers(ctx, db, b.NewTimers))
+	}
+	if len(b.DropTasks) > 0 {
+		do(q.DropTaskJobs(ctx, db, b.DropTasks))
+	}
+	if len(b.DeleteJobs) > 0 {
+		do(q.DeleteJobs(ctx, db, b.DeleteJobs))
+	}
+	if len(b.Replaces.Olds) > 0 {
+		do(q.ReplaceJobs(ctx, db, b.Replaces))
+	}
+	if len(b.Parks.Tokens) > 0 {
+		ask(q.ParkJobs(ctx, rows(marks(r.Parked)), b.Parks))
+	}
+	if len(b.Jobs.Ids) > 0 {
+		do(q.InsertJobs(ctx, db, b.Jobs))
+	}
+	if len(b.HandOvers.Nos) > 0 { // B8
+		do(q.HandOverInstances(ctx, db, b.HandOvers))
+	}
+	if len(b.Releases.Nos) > 0 {
+		b.Releases.WorkerNo = b.WorkerNo
+		ask(q.ReleaseInstances(ctx, rows(marks(r.Released)), b.Releases))
+	}
+	if len(b.Wakes.Nos) > 0 { // B9
+		b.Wakes.RiverChannel = b.RiverChannel
+		do(q.WakeInstances(ctx, db, b.Wakes))
+		ask(q.NotifyOwners(ctx, rows(each(func(no int64) { r.Mine = append(r.Mine, no) })),
+			NotifyOwnersParams{WorkerNo: b.WorkerNo, Nos: b.Wakes.Nos}))
+	}
+	for _, queue := range b.RiverQueues {
+		do(q.NotifyChannel(ctx, db, NotifyChannelParams{Channel: b.RiverChannel, Payload: `{"queue":"` + queue + `"}`}))
+	}
+	for _, n := range b.Notifications {
+		do(q.NotifyChannel(ctx, db, n))
+	}
+	if len(b.Inboxes.Nos) > 0 { // B10
+		ask(q.ReadInboxes(ctx, rows(each(func(row Inbox) { r.Inboxes = append(r.Inboxes, row) })), b.Inboxes))
+	}
+	if err := conn.SendBatch(ctx, &p).Close(); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+// each returns a reader that calls fn for every row, scanned by position.
+func each[T any](fn func(T)) func(pgx.Rows) error {
+	scan := pgx.RowToStructByPos[T]
+	if _, ok := any(*new(T)).(int64); ok {
+		scan = pgx.RowTo[T]
+	}
+	return func(rows pgx.Rows) error {
+		for rows.Next() {
+			row, err := scan(rows)
+			if err != nil {
+				return err
+			}
+			fn(row)
+		}
+		return rows.Err()
+	}
+}
+
+func marks(into map[int64]bool) func(pgx.Rows) error { return each(func(no int64) { into[no] = true }) }
+
+func counts(into map[int64]int) func(pgx.Rows) error { return each(func(no int64) { into[no]++ }) }

@@ -1,0 +1,154 @@
+// Package store holds all SQL on the weir schema, and the few statements on River's job table that the
+// commit protocol joins with it. Statements live in queries/*.sql and are checked and compiled by sqlc;
+// batch.go puts those of a commit in their order; list.go builds the one dynamic query.
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// SQLSTATEs that Weir's own functions raise.
+const (
+	CodeFenced   = "WE001" // the lane is not this process's any more
+	CodeLost     = "WE002" // a compare-and-set did not match
+	CodeNoToken  = "WE003" // the attempt may not deliver
+	CodeIDTaken  = "WE004" // an instance id is in use
+	CodeBug      = "WE009" // cannot happen
+	codeLockWait = "55P03"
+	codeDeadlock = "40P01"
+	codeSerial   = "40001"
+)
+
+// DB knows how to reach one Weir database: whose tables are in Schema, and River's in RiverSchema.
+type DB struct {
+	config      *pgxpool.Config
+	Schema      string
+	RiverSchema string
+}
+
+// NewDB describes the database that config connects to.
+func NewDB(config *pgxpool.Config, schema, riverSchema string) *DB {
+	return &DB{config: config.Copy(), Schema: schema, RiverSchema: riverSchema}
+}
+
+// RiverChannel is the notification channel on which River's producers hear of new jobs.
+func (d *DB) RiverChannel() string { return d.RiverSchema + ".river_insert" }
+
+// Channel is the full name of one of Weir's own notification channels.
+func (d *DB) Channel(name string) string { return d.Schema + "." + name }
+
+// ident quotes a schema name for search_path.
+func (d *DB) searchPath() string {
+	return pgx.Identifier{d.Schema}.Sanitize() + ", " + pgx.Identifier{d.RiverSchema}.Sanitize()
+}
+
+// Connect opens a connection of its own, outside any pool, with Weir's search path. The planner of lane and
+// loader connections is pinned: their statements are prepared once, often while tables are small or their
+// statistics stale, and a generic plan made then must still be the index plan when a table has grown.
+func (d *DB) Connect(ctx context.Context, name string, settings map[string]string) (*pgx.Conn, error) {
+	config := d.config.ConnConfig.Copy()
+	config.DefaultQueryExecMode = pgx.QueryExecModeCacheStatement
+	config.StatementCacheCapacity = 256
+	if config.RuntimeParams == nil {
+		config.RuntimeParams = map[string]string{}
+	}
+	config.RuntimeParams["search_path"] = d.searchPath()
+	config.RuntimeParams["application_name"] = "weir " + name
+	maps.Copy(config.RuntimeParams, settings)
+	conn, err := pgx.ConnectConfig(ctx, config)
+	if err != nil {
+		return nil, fmt.Errorf("connect %s: %w", name, err)
+	}
+	return conn, nil
+}
+
+// Pinned are the settings of connections whose plans must not change with the tables' statistics.
+func Pinned() map[string]string {
+	return map[string]string{
+		"enable_seqscan":       "off",
+		"enable_hashjoin":      "off",
+		"enable_mergejoin":     "off",
+		"enable_bitmapscan":    "off",
+		"jit":                  "off",
+		"plan_cache_mode":      "force_generic_plan",
+		"synchronous_commit":   "on",
+		"statement_timeout":    "0",
+		"lock_timeout":         "2s",
+		"tcp_keepalives_idle":  "5",
+		"client_min_messages":  "error",
+		"idle_session_timeout": "0",
+	}
+}
+
+// Pool opens a pool on the same database with Weir's search path.
+func (d *DB) Pool(ctx context.Context, name string, maxConns int32) (*pgxpool.Pool, error) {
+	config := d.config.Copy()
+	config.MaxConns = maxConns
+	config.MinConns = 0
+	config.MinIdleConns = 0
+	config.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeCacheStatement
+	config.ConnConfig.RuntimeParams["search_path"] = d.searchPath()
+	config.ConnConfig.RuntimeParams["application_name"] = "weir " + name
+	pool, err := pgxpool.NewWithConfig(ctx, config)
+	if err != nil {
+		return nil, fmt.Errorf("open pool %s: %w", name, err)
+	}
+	return pool, nil
+}
+
+// Code returns the SQLSTATE of an error that the server reported, else "".
+func Code(err error) string {
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) {
+		return pg.Code
+	}
+	return ""
+}
+
+// IsLockWait tells that a row stayed locked for longer than lock_timeout.
+func IsLockWait(err error) bool { return Code(err) == codeLockWait }
+
+// IsTransient tells that the same transaction may succeed if it is tried again.
+func IsTransient(err error) bool {
+	switch Code(err) {
+	case codeDeadlock, codeSerial:
+		return true
+	}
+	return false
+}
+
+// ServerAnswered tells that the server itself refused the transaction, so that it is certainly rolled back.
+// Errors of class 57 (the server is shutting down, the backend was terminated) and 08 come with the loss of
+// the connection; one cannot know from them whether a COMMIT had already landed.
+func ServerAnswered(err error) bool {
+	code := Code(err)
+	return code != "" && code[:2] != "57" && code[:2] != "08"
+}
+
+// BackendOf reads the pid and start time that name this connection's backend for good: pids are reused.
+func BackendOf(ctx context.Context, conn *pgx.Conn) (pid int32, start time.Time, err error) {
+	err = conn.QueryRow(ctx,
+		"SELECT pid, backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()").Scan(&pid, &start)
+	if err != nil {
+		return 0, time.Time{}, fmt.Errorf("read own backend: %w", err)
+	}
+	return pid, start, nil
+}
+
+// TerminateBackend ends a backend for good; the start time guards against a pid that was used again.
+func TerminateBackend(ctx context.Context, conn *pgx.Conn, pid int32, start time.Time) error {
+	_, err := conn.Exec(ctx,
+		"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = $1 AND backend_start = $2", pid, start)
+	if err != nil {
+		return fmt.Errorf("terminate backend %d: %w", pid, err)
+	}
+	return nil
+}

@@ -1,0 +1,571 @@
+-- The statements of a batch, in the order in which a batch runs them (engine/doc.go, "The batch"). They are
+-- queued into one pipeline with one Sync, hence one implicit transaction. Arrays run in parallel: element i
+-- of each belongs to unit i.
+--
+-- status IN (0, 6, 7) = live: running, pending, suspended.
+
+
+-- B0: the fence of the lane, and the proof that this batch landed. Primary key lookup; locks the lane's row.
+-- name: AdvanceLane :exec
+WITH lane AS (
+    UPDATE lanes SET batch = batch + 1, seen_at = now()
+    WHERE worker_no = @worker_no AND lane = @lane AND inc = @inc AND batch = @previous
+    RETURNING 1
+)
+SELECT expect('WE001', 1, (SELECT count(*) FROM lane));
+
+-- B1: all existing instances the batch touches, in one statement, by ascending number: the lock order that
+-- every transaction of Weir keeps. Flags are tested in later statements only, because this one still sees
+-- the snapshot from before it waited.
+-- name: LockInstances :exec
+SELECT count(*) FROM (
+    SELECT i.no FROM instances i WHERE i.no = ANY(@nos::bigint[]) ORDER BY i.no FOR NO KEY UPDATE
+) AS locked;
+
+-- Purge: instances that have ended, and all that belongs to them. Locked by B1; a later statement, so that the
+-- test of the status sees what the lock waited for.
+-- name: PurgeInstances :exec
+WITH victim AS (
+    SELECT i.no FROM instances i WHERE i.no = ANY(@nos::bigint[]) AND i.outcome IS NOT NULL
+), record AS (
+    DELETE FROM history h USING victim WHERE h.instance_no = victim.no
+), letters AS (
+    DELETE FROM inbox x USING victim WHERE x.instance_no = victim.no
+), alarms AS (
+    DELETE FROM timers t USING victim WHERE t.instance_no = victim.no
+), keys AS (
+    DELETE FROM event_keys k USING victim WHERE k.instance_no = victim.no
+), large AS (
+    DELETE FROM payloads p USING victim WHERE p.instance_no = victim.no
+), tasks AS (
+    DELETE FROM river_job j USING victim
+    WHERE j.unique_key >= int8send(victim.no) AND j.unique_key < int8send(victim.no + 1)
+      AND j.unique_key IS NOT NULL AND j.unique_states IS NOT NULL
+      AND river_job_state_in_bitmask(j.unique_states, j.state)
+)
+DELETE FROM instances i USING victim WHERE i.no = victim.no;
+
+-- B2: turns. Compare-and-set on (seq, epoch) and on the right to commit: the owner once claimed (job 0),
+-- else the turn job. A null custom status leaves it; an empty one clears it.
+-- name: ApplyTurns :exec
+WITH unit AS (
+    SELECT unnest(@nos::bigint[]) AS no,
+           unnest(@bases::bigint[]) AS base,
+           unnest(@epochs::integer[]) AS epoch,
+           unnest(@jobs::bigint[]) AS job,
+           unnest(@seqs::bigint[]) AS seq,
+           unnest(@custom_statuses::bytea[]) AS custom_status
+), applied AS (
+    UPDATE instances i
+    SET seq = unit.seq, status = 0, owner = @worker_no::integer, started_at = coalesce(i.started_at, now()),
+        updated_at = now(), waiting = NULL, held = NULL,
+        custom_status = CASE WHEN unit.custom_status IS NULL THEN i.custom_status ELSE nullif(unit.custom_status, '') END
+    FROM unit
+    WHERE i.no = unit.no AND i.seq = unit.base AND i.epoch = unit.epoch AND i.status IN (0, 6)
+      AND ((unit.job = 0 AND i.owner = @worker_no::integer)
+        OR (unit.job <> 0 AND i.owner IS NULL AND i.turn_job = unit.job))
+    RETURNING 1
+)
+SELECT expect('WE002', cardinality(@nos::bigint[]), (SELECT count(*) FROM applied));
+
+-- B2: turns that end their instance.
+-- name: FinishInstances :exec
+WITH unit AS (
+    SELECT unnest(@nos::bigint[]) AS no,
+           unnest(@bases::bigint[]) AS base,
+           unnest(@epochs::integer[]) AS epoch,
+           unnest(@jobs::bigint[]) AS job,
+           unnest(@seqs::bigint[]) AS seq,
+           unnest(@statuses::smallint[]) AS status,
+           unnest(@outputs::bytea[]) AS output,
+           unnest(@output_refs::bigint[]) AS output_ref,
+           unnest(@failures::bytea[]) AS failure,
+           unnest(@custom_statuses::bytea[]) AS custom_status
+), applied AS (
+    UPDATE instances i
+    SET seq = unit.seq, status = unit.status, outcome = unit.status, owner = NULL, turn_job = NULL,
+        started_at = coalesce(i.started_at, now()), updated_at = now(), completed_at = now(),
+        waiting = NULL, held = NULL,
+        output = unit.output, output_ref = nullif(unit.output_ref, 0), failure = unit.failure,
+        custom_status = CASE WHEN unit.custom_status IS NULL THEN i.custom_status ELSE nullif(unit.custom_status, '') END
+    FROM unit
+    WHERE i.no = unit.no AND i.seq = unit.base AND i.epoch = unit.epoch AND i.status IN (0, 6)
+      AND ((unit.job = 0 AND i.owner = @worker_no::integer)
+        OR (unit.job <> 0 AND i.owner IS NULL AND i.turn_job = unit.job))
+    RETURNING 1
+)
+SELECT expect('WE002', cardinality(@nos::bigint[]), (SELECT count(*) FROM applied));
+
+-- B2: turns that continue as new. The start message of the new generation follows in B6.
+-- name: ContinueInstances :exec
+WITH unit AS (
+    SELECT unnest(@nos::bigint[]) AS no,
+           unnest(@bases::bigint[]) AS base,
+           unnest(@epochs::integer[]) AS epoch,
+           unnest(@jobs::bigint[]) AS job,
+           unnest(@seqs::bigint[]) AS seq,
+           unnest(@inputs::bytea[]) AS input,
+           unnest(@input_refs::bigint[]) AS input_ref,
+           unnest(@versions::text[]) AS version,
+           unnest(@custom_statuses::bytea[]) AS custom_status
+), applied AS (
+    UPDATE instances i
+    SET seq = unit.seq, base_seq = unit.seq + 1, gen = i.gen + 1, status = 0, owner = @worker_no::integer,
+        started_at = coalesce(i.started_at, now()), updated_at = now(), waiting = NULL, held = NULL,
+        input = unit.input, input_ref = nullif(unit.input_ref, 0), version = nullif(unit.version, ''),
+        custom_status = CASE WHEN unit.custom_status IS NULL THEN i.custom_status ELSE nullif(unit.custom_status, '') END
+    FROM unit
+    WHERE i.no = unit.no AND i.seq = unit.base AND i.epoch = unit.epoch AND i.status IN (0, 6)
+      AND ((unit.job = 0 AND i.owner = @worker_no::integer)
+        OR (unit.job <> 0 AND i.owner IS NULL AND i.turn_job = unit.job))
+    RETURNING 1
+)
+SELECT expect('WE002', cardinality(@nos::bigint[]), (SELECT count(*) FROM applied));
+
+-- B2: claims, promotions, parks and hand-overs: the compare-and-set of a turn without a history row. It
+-- makes the worker the owner; a hand-over gives that up again in B8.
+-- name: ClaimInstances :exec
+WITH unit AS (
+    SELECT unnest(@nos::bigint[]) AS no,
+           unnest(@bases::bigint[]) AS base,
+           unnest(@epochs::integer[]) AS epoch,
+           unnest(@jobs::bigint[]) AS job,
+           unnest(@waitings::bytea[]) AS waiting
+), applied AS (
+    UPDATE instances i
+    SET owner = @worker_no::integer, waiting = coalesce(unit.waiting, i.waiting)
+    FROM unit
+    WHERE i.no = unit.no AND i.seq = unit.base AND i.epoch = unit.epoch AND i.status IN (0, 6, 7)
+      AND ((unit.job = 0 AND i.owner = @worker_no::integer)
+        OR (unit.job <> 0 AND i.owner IS NULL AND i.turn_job = unit.job))
+    RETURNING 1
+)
+SELECT expect('WE002', cardinality(@nos::bigint[]), (SELECT count(*) FROM applied));
+
+-- B2: holds. The turn job stays: River hands it out again later.
+-- name: HoldInstances :exec
+WITH unit AS (
+    SELECT unnest(@nos::bigint[]) AS no,
+           unnest(@bases::bigint[]) AS base,
+           unnest(@epochs::integer[]) AS epoch,
+           unnest(@jobs::bigint[]) AS job,
+           unnest(@helds::bytea[]) AS held
+), applied AS (
+    UPDATE instances i
+    SET owner = NULL, held = unit.held, waiting = NULL, updated_at = now()
+    FROM unit
+    WHERE i.no = unit.no AND i.seq = unit.base AND i.epoch = unit.epoch AND i.status IN (0, 6, 7)
+      AND ((unit.job = 0 AND i.owner = @worker_no::integer)
+        OR (unit.job <> 0 AND i.owner IS NULL AND i.turn_job = unit.job))
+    RETURNING 1
+)
+SELECT expect('WE002', cardinality(@nos::bigint[]), (SELECT count(*) FROM applied));
+
+-- B2: take-overs: whoever holds the turn job an instance names may make itself the owner. The rows that
+-- come back won; the others open nothing.
+-- name: TakeOverInstances :many
+WITH unit AS (
+    SELECT unnest(@nos::bigint[]) AS no, unnest(@jobs::bigint[]) AS job
+)
+UPDATE instances i
+SET owner = @worker_no::integer, epoch = i.epoch + 1
+FROM unit
+WHERE i.no = unit.no AND i.turn_job = unit.job AND i.status IN (0, 6, 7)
+RETURNING i.no;
+
+-- B2: terminations by the control plane. No compare-and-set: it is applied to whatever the instance is at,
+-- and the epoch it bumps makes the session that is at work lose. Returns those that were live.
+-- name: TerminateInstances :many
+WITH unit AS (
+    SELECT unnest(@nos::bigint[]) AS no,
+           unnest(@counts::integer[]) AS n,
+           unnest(@events::bytea[]) AS events,
+           unnest(@outputs::bytea[]) AS output,
+           unnest(@failures::bytea[]) AS failure
+), before AS (
+    SELECT i.no, i.turn_job, i.owner FROM instances i JOIN unit ON unit.no = i.no
+), applied AS (
+    UPDATE instances i
+    SET seq = i.seq + unit.n, epoch = i.epoch + 1, status = 5, outcome = 5, owner = NULL, turn_job = NULL,
+        updated_at = now(), completed_at = now(), waiting = NULL, held = NULL,
+        output = unit.output, failure = unit.failure
+    FROM unit
+    WHERE i.no = unit.no AND i.status IN (0, 6, 7)
+    RETURNING i.no, i.seq, unit.n, unit.events
+), record AS (
+    INSERT INTO history (instance_no, seq, n, codec, events)
+    SELECT applied.no, applied.seq, applied.n, 1, applied.events FROM applied
+), turn AS (
+    DELETE FROM river_job j USING before, applied WHERE before.no = applied.no AND j.id = before.turn_job
+)
+SELECT applied.no, applied.seq, coalesce(before.owner, 0)::integer AS owner
+FROM applied JOIN before ON before.no = applied.no;
+
+-- B3: new instances, in (hub, id) order so that two batches that start the same ids cannot deadlock. An id
+-- that is taken makes its unit a loser.
+-- name: InsertInstances :exec
+WITH unit AS (
+    SELECT unnest(@nos::bigint[]) AS no,
+           unnest(@hubs::integer[]) AS hub,
+           unnest(@ids::text[]) AS id,
+           unnest(@names::text[]) AS name,
+           unnest(@versions::text[]) AS version,
+           unnest(@inputs::bytea[]) AS input,
+           unnest(@input_refs::bigint[]) AS input_ref,
+           unnest(@scheduled_ats::timestamptz[]) AS scheduled_at,
+           unnest(@turn_jobs::bigint[]) AS turn_job,
+           unnest(@parent_nos::bigint[]) AS parent_no,
+           unnest(@parent_gens::integer[]) AS parent_gen,
+           unnest(@parent_tasks::integer[]) AS parent_task
+), fresh AS (
+    INSERT INTO instances (no, hub, id, name, version, input, input_ref, scheduled_at, turn_job, parent_no, parent_gen,
+                           parent_task, created_at, updated_at)
+    SELECT unit.no, unit.hub, unit.id, unit.name, nullif(unit.version, ''), unit.input, nullif(unit.input_ref, 0),
+           CASE WHEN unit.turn_job = 0 THEN unit.scheduled_at END, nullif(unit.turn_job, 0), nullif(unit.parent_no, 0),
+           CASE WHEN unit.parent_no <> 0 THEN unit.parent_gen END,
+           CASE WHEN unit.parent_no <> 0 THEN unit.parent_task END, now(), now()
+    FROM unit ORDER BY unit.hub, unit.id
+    ON CONFLICT (hub, id) DO NOTHING
+    RETURNING 1
+)
+SELECT expect('WE004', cardinality(@nos::bigint[]), (SELECT count(*) FROM fresh));
+
+-- B4: history rows.
+-- name: InsertHistory :exec
+INSERT INTO history (instance_no, seq, n, codec, events)
+SELECT unnest(@nos::bigint[]), unnest(@seqs::bigint[]), unnest(@counts::integer[]), 1, unnest(@events::bytea[]);
+
+-- B4: history of the generations before the last one, dropped when an instance continues as new, so that an
+-- eternal instance does not grow for ever.
+-- name: CutHistory :exec
+WITH unit AS (
+    SELECT unnest(@nos::bigint[]) AS no, unnest(@befores::bigint[]) AS before
+)
+DELETE FROM history h USING unit WHERE h.instance_no = unit.no AND h.seq < unit.before;
+
+-- B5: consumed messages. A missing one can only be a bug.
+-- name: DeleteConsumed :exec
+WITH unit AS (
+    SELECT unnest(@nos::bigint[]) AS no, unnest(@ids::bigint[]) AS id
+), gone AS (
+    DELETE FROM inbox x USING unit WHERE x.instance_no = unit.no AND x.id = unit.id RETURNING 1
+)
+SELECT expect('WE009', cardinality(@nos::bigint[]), (SELECT count(*) FROM gone));
+
+-- B5: the whole inbox of instances that end.
+-- name: DropInbox :exec
+DELETE FROM inbox WHERE instance_no = ANY(@nos::bigint[]);
+
+-- B6: results of tasks whose token is a River row. One statement: whoever deletes the token delivers.
+-- name: FinishTasks :many
+WITH unit AS (
+    SELECT unnest(@tokens::bigint[]) AS token,
+           unnest(@nos::bigint[]) AS no,
+           unnest(@gens::integer[]) AS gen,
+           unnest(@tasks::integer[]) AS task,
+           unnest(@payloads::bytea[]) AS payload
+), gone AS (
+    DELETE FROM river_job j USING unit WHERE j.id = unit.token RETURNING j.id
+)
+INSERT INTO inbox (instance_no, gen, task, kind, payload)
+SELECT unit.no, unit.gen, unit.task, 3, unit.payload
+FROM gone JOIN unit ON unit.token = gone.id JOIN instances i ON i.no = unit.no
+WHERE i.status IN (0, 6, 7) AND i.gen = unit.gen
+RETURNING instance_no;
+
+-- B6: due timers of orchestrations, and due starts. now() is the start of this transaction: never early.
+-- name: FireTimers :many
+WITH unit AS (
+    SELECT unnest(@nos::bigint[]) AS no, unnest(@gens::integer[]) AS gen, unnest(@tasks::integer[]) AS task,
+           unnest(@kinds::smallint[]) AS kind
+), gone AS (
+    DELETE FROM timers t USING unit
+    WHERE t.instance_no = unit.no AND t.gen = unit.gen AND t.task = unit.task AND t.kind = unit.kind AND t.fire_at <= now()
+    RETURNING t.instance_no, t.gen, t.task, t.kind, t.fire_at
+)
+INSERT INTO inbox (instance_no, gen, task, kind)
+SELECT gone.instance_no, gone.gen, gone.task, CASE WHEN gone.kind = 1 THEN 1 ELSE 4 END
+FROM gone JOIN instances i ON i.no = gone.instance_no
+WHERE i.status IN (0, 6, 7) AND i.gen = gone.gen
+ORDER BY gone.fire_at
+RETURNING instance_no;
+
+-- B6: due retries: the parked River row becomes available again.
+-- name: FireRetries :exec
+WITH unit AS (
+    SELECT unnest(@nos::bigint[]) AS no, unnest(@gens::integer[]) AS gen, unnest(@tasks::integer[]) AS task
+), gone AS (
+    DELETE FROM timers t USING unit
+    WHERE t.instance_no = unit.no AND t.gen = unit.gen AND t.task = unit.task AND t.kind = 2 AND t.fire_at <= now()
+    RETURNING t.instance_no, t.gen, t.task
+), ready AS (
+    UPDATE river_job j SET state = 'available', scheduled_at = now()
+    FROM gone
+    WHERE j.unique_key = int8send(gone.instance_no) || int4send(gone.gen) || int4send(gone.task)
+      AND j.unique_key IS NOT NULL AND j.unique_states IS NOT NULL
+      AND river_job_state_in_bitmask(j.unique_states, j.state)
+      AND j.state::text = 'scheduled'
+    RETURNING j.queue
+)
+SELECT pg_notify(@river_channel::text, json_build_object('queue', q.queue)::text)
+FROM (SELECT DISTINCT ready.queue FROM ready) AS q;
+
+-- B6: raised events. The statuses of their targets are read first, for the callers' answers.
+-- name: ReadStatuses :many
+SELECT i.no, i.status, i.seq FROM instances i WHERE i.no = ANY(@nos::bigint[]);
+
+-- B6: raised events; those with a key only where the key is new.
+-- name: RaiseEvents :many
+WITH unit AS (
+    SELECT unnest(@nos::bigint[]) AS no, unnest(@keys::text[]) AS key, unnest(@payloads::bytea[]) AS payload,
+           unnest(@ords::integer[]) AS ord
+), fresh AS (
+    INSERT INTO event_keys (instance_no, key)
+    SELECT unit.no, unit.key FROM unit JOIN instances i ON i.no = unit.no
+    WHERE unit.key <> '' AND i.status IN (0, 6, 7)
+    ON CONFLICT DO NOTHING
+    RETURNING instance_no, key
+)
+INSERT INTO inbox (instance_no, gen, task, kind, payload)
+SELECT unit.no, i.gen, 0, 2, unit.payload
+FROM unit JOIN instances i ON i.no = unit.no
+LEFT JOIN fresh ON fresh.instance_no = unit.no AND fresh.key = unit.key
+WHERE i.status IN (0, 6, 7) AND (unit.key = '' OR fresh.key IS NOT NULL)
+ORDER BY unit.ord
+RETURNING instance_no;
+
+-- B6: events raised in users' transactions: all of each target's, in the order they were raised. Rows whose
+-- target is unknown or has ended are dropped; rows with a key that is known are dropped.
+-- name: DeliverOutbox :many
+WITH unit AS (
+    SELECT unnest(@hubs::integer[]) AS hub, unnest(@targets::text[]) AS target, unnest(@nos::bigint[]) AS no
+), gone AS (
+    DELETE FROM outbox o USING unit WHERE o.hub = unit.hub AND o.target = unit.target
+    RETURNING o.id, o.hub, o.target, o.key, o.payload
+), raised AS (
+    SELECT gone.id, gone.key, gone.payload, unit.no
+    FROM gone JOIN unit ON unit.hub = gone.hub AND unit.target = gone.target
+), fresh AS (
+    INSERT INTO event_keys (instance_no, key)
+    SELECT DISTINCT raised.no, raised.key FROM raised JOIN instances i ON i.no = raised.no
+    WHERE raised.key IS NOT NULL AND i.status IN (0, 6, 7)
+    ON CONFLICT DO NOTHING
+    RETURNING instance_no, key
+), first_of_key AS (
+    SELECT min(raised.id) AS id FROM raised JOIN fresh ON fresh.instance_no = raised.no AND fresh.key = raised.key
+    GROUP BY raised.no, raised.key
+)
+INSERT INTO inbox (instance_no, gen, task, kind, payload)
+SELECT raised.no, i.gen, 0, 2, raised.payload
+FROM raised JOIN instances i ON i.no = raised.no
+WHERE i.status IN (0, 6, 7) AND (raised.key IS NULL OR raised.id IN (SELECT first_of_key.id FROM first_of_key))
+ORDER BY raised.id
+RETURNING instance_no;
+
+-- B6: plain messages: start messages, outcomes of children, results spilled by a suspended session. A gen
+-- of -1 stands for any; a result is for the generation that asked for it.
+-- name: InsertMessages :many
+WITH unit AS (
+    SELECT unnest(@nos::bigint[]) AS no, unnest(@gens::integer[]) AS gen, unnest(@tasks::integer[]) AS task,
+           unnest(@kinds::smallint[]) AS kind, unnest(@payloads::bytea[]) AS payload, unnest(@ords::integer[]) AS ord
+)
+INSERT INTO inbox (instance_no, gen, task, kind, payload)
+SELECT unit.no, i.gen, unit.task, unit.kind, unit.payload
+FROM unit JOIN instances i ON i.no = unit.no
+WHERE i.status IN (0, 6, 7) AND (unit.gen = -1 OR i.gen = unit.gen)
+ORDER BY unit.ord
+RETURNING instance_no;
+
+-- B6: events that orchestrations raise to others: into the outbox, so that this batch need not lock their
+-- targets. The jobs that deliver them are among B7's.
+-- name: InsertOutbox :exec
+INSERT INTO outbox (hub, target, payload)
+SELECT unnest(@hubs::integer[]), unnest(@targets::text[]), unnest(@payloads::bytea[]);
+
+-- B7: timers created.
+-- name: InsertTimers :exec
+INSERT INTO timers (instance_no, fire_at, gen, task, kind, holder)
+SELECT unnest(@nos::bigint[]), unnest(@fire_ats::timestamptz[]), unnest(@gens::integer[]), unnest(@tasks::integer[]),
+       unnest(@kinds::smallint[]), unnest(@holders::integer[])
+ON CONFLICT DO NOTHING;
+
+-- B7: all timers of instances that end or continue as new.
+-- name: DropTimers :exec
+DELETE FROM timers WHERE instance_no = ANY(@nos::bigint[]);
+
+-- B7: River rows: turn jobs of new instances (no unique key) and tasks. A task row is inserted available for
+-- anybody, running in this worker's name, or scheduled until its retry timer fires. The conflict arm is for
+-- a promotion that was committed by a batch of unknown outcome.
+-- name: InsertJobs :exec
+WITH unit AS (
+    SELECT unnest(@ids::bigint[]) AS id,
+           unnest(@states::text[]) AS state,
+           unnest(@attempts::smallint[]) AS attempt,
+           unnest(@priorities::smallint[]) AS priority,
+           unnest(@kinds::text[]) AS kind,
+           unnest(@queues::text[]) AS queue,
+           unnest(@args::jsonb[]) AS args,
+           unnest(@errors::jsonb[]) AS error,
+           unnest(@unique_keys::bytea[]) AS unique_key,
+           unnest(@max_attempts::smallint[]) AS max_attempts
+)
+INSERT INTO river_job (id, state, attempt, max_attempts, attempted_at, attempted_by, scheduled_at, created_at, priority, kind, queue, args,
+                       errors, metadata, tags, unique_key, unique_states)
+SELECT unit.id, unit.state::river_job_state, unit.attempt, unit.max_attempts,
+       CASE WHEN unit.state = 'running' THEN now() END,
+       CASE WHEN unit.state = 'running' THEN ARRAY[@client::text] END,
+       CASE WHEN unit.state = 'scheduled' THEN now() + interval '100 years' ELSE now() END,
+       now(), unit.priority, unit.kind, unit.queue, unit.args,
+       CASE WHEN unit.error IS NOT NULL THEN ARRAY[unit.error] END, '{}', '{}',
+       unit.unique_key, CASE WHEN unit.unique_key IS NOT NULL THEN B'11111111' END
+FROM unit;
+
+-- B7: River rows of tasks recorded, parked or handed over, and turn jobs of instances that ended: by id only,
+-- in id order.
+-- name: DeleteJobs :exec
+DELETE FROM river_job WHERE id = ANY(@ids::bigint[]);
+
+-- B7: all task rows of instances that end or continue as new, waiting and running: whoever runs one finds no
+-- token and drops the result.
+-- name: DropTaskJobs :exec
+WITH unit AS (
+    SELECT unnest(@nos::bigint[]) AS no
+)
+DELETE FROM river_job j USING unit
+WHERE j.unique_key >= int8send(unit.no) AND j.unique_key < int8send(unit.no + 1)
+  AND j.unique_key IS NOT NULL AND j.unique_states IS NOT NULL
+  AND river_job_state_in_bitmask(j.unique_states, j.state);
+
+-- B7: rows that stand for tasks running in this worker's name, replaced on hand-over: a new id for each that
+-- is still there, so that the old execution finds no token.
+-- name: ReplaceJobs :exec
+WITH unit AS (
+    SELECT unnest(@olds::bigint[]) AS old, unnest(@news::bigint[]) AS new
+), gone AS (
+    DELETE FROM river_job j USING unit WHERE j.id = unit.old
+    RETURNING j.id, j.attempt, j.max_attempts, j.priority, j.kind, j.queue, j.args, j.errors, j.unique_key
+)
+INSERT INTO river_job (id, state, attempt, max_attempts, scheduled_at, created_at, priority, kind, queue, args, errors, metadata,
+                       tags, unique_key, unique_states)
+SELECT unit.new, 'available', greatest(gone.attempt - 1, 0), gone.max_attempts, now(), now(), gone.priority, gone.kind, gone.queue,
+       gone.args, gone.errors, '{}', '{}', gone.unique_key, B'11111111'
+FROM gone JOIN unit ON unit.old = gone.id;
+
+-- B7: a task whose attempt failed and is to be tried again later: its row is replaced by one that waits.
+-- Returns what was parked; nothing comes back for a token that is gone.
+-- name: ParkJobs :many
+WITH unit AS (
+    SELECT unnest(@tokens::bigint[]) AS token, unnest(@news::bigint[]) AS new, unnest(@nos::bigint[]) AS no,
+           unnest(@gens::integer[]) AS gen, unnest(@tasks::integer[]) AS task,
+           unnest(@fire_ats::timestamptz[]) AS fire_at, unnest(@errors::jsonb[]) AS error
+), gone AS (
+    DELETE FROM river_job j USING unit WHERE j.id = unit.token
+    RETURNING j.id, j.attempt, j.max_attempts, j.priority, j.kind, j.queue, j.args, j.errors, j.unique_key
+), parked AS (
+    INSERT INTO river_job (id, state, attempt, max_attempts, scheduled_at, created_at, priority, kind, queue, args, errors,
+                           metadata, tags, unique_key, unique_states)
+    SELECT unit.new, 'scheduled', gone.attempt, gone.max_attempts, now() + interval '100 years', now(), gone.priority,
+           gone.kind, gone.queue, gone.args, array_append(gone.errors, unit.error), '{}', '{}', gone.unique_key, B'11111111'
+    FROM gone JOIN unit ON unit.token = gone.id JOIN instances i ON i.no = unit.no
+    WHERE i.status IN (0, 6, 7) AND i.gen = unit.gen
+    RETURNING id
+), timer AS (
+    INSERT INTO timers (instance_no, fire_at, gen, task, kind, holder)
+    SELECT unit.no, unit.fire_at, unit.gen, unit.task, 2, @holder::integer
+    FROM unit JOIN parked ON parked.id = unit.new
+    ON CONFLICT DO NOTHING
+)
+SELECT unit.token::bigint AS token FROM unit JOIN parked ON parked.id = unit.new;
+
+-- B8: hand-overs: the epoch makes every execution of this session stale; the turn job goes. A new one is among
+-- B7's where tasks are left that only a session can run; else B9 makes one where there is something to read.
+-- name: HandOverInstances :exec
+WITH unit AS (
+    SELECT unnest(@nos::bigint[]) AS no, unnest(@waitings::bytea[]) AS waiting, unnest(@turn_jobs::bigint[]) AS turn_job
+), over AS (
+    UPDATE instances i SET owner = NULL, turn_job = nullif(unit.turn_job, 0), epoch = i.epoch + 1,
+        waiting = coalesce(unit.waiting, i.waiting)
+    FROM unit WHERE i.no = unit.no
+    RETURNING 1
+)
+SELECT expect('WE009', cardinality(@nos::bigint[]), (SELECT count(*) FROM over));
+
+-- B8: releases: let go of an instance unless its inbox holds something a session could act on. The rows that
+-- come back are released; the others are not.
+-- name: ReleaseInstances :many
+WITH unit AS (
+    SELECT unnest(@nos::bigint[]) AS no,
+           unnest(@seqs::bigint[]) AS seq,
+           unnest(@epochs::integer[]) AS epoch,
+           unnest(@jobs::bigint[]) AS job,
+           unnest(@claims::boolean[]) AS claimed,
+           unnest(@waitings::bytea[]) AS waiting
+), released AS (
+    UPDATE instances i SET owner = NULL, turn_job = NULL, waiting = unit.waiting, held = NULL
+    FROM unit
+    WHERE i.no = unit.no AND i.seq = unit.seq AND i.epoch = unit.epoch AND i.turn_job = unit.job
+      AND i.status IN (0, 6, 7)
+      AND i.owner IS NOT DISTINCT FROM CASE WHEN unit.claimed THEN @worker_no::integer END
+      AND NOT EXISTS (
+          SELECT 1 FROM inbox x WHERE x.instance_no = i.no AND NOT is_held(i.status, i.scheduled_at, x.kind)
+      )
+    RETURNING i.no, unit.job
+), gone AS (
+    DELETE FROM river_job j USING released WHERE j.id = released.job
+)
+SELECT released.no FROM released;
+
+-- B9: wake-ups of targets nobody owns: a turn job each, if one is due and none is queued. A statement after
+-- B6 and B8, so that it sees their rows.
+-- name: WakeInstances :exec
+WITH unit AS (
+    SELECT unnest(@nos::bigint[]) AS no, unnest(@jobs::bigint[]) AS job
+), woken AS (
+    UPDATE instances i SET turn_job = unit.job
+    FROM unit
+    WHERE i.no = unit.no AND i.status IN (0, 6, 7) AND i.owner IS NULL AND i.turn_job IS NULL
+      AND EXISTS (
+          SELECT 1 FROM inbox x WHERE x.instance_no = i.no AND NOT is_held(i.status, i.scheduled_at, x.kind)
+      )
+    RETURNING i.no, unit.job, i.hub, i.name, i.version
+), queued AS (
+    INSERT INTO river_job (id, state, attempt, max_attempts, scheduled_at, created_at, priority, kind, queue, args, metadata, tags)
+    SELECT woken.job, 'available', 0, 32767, now(), now(), 2, turn_kind(woken.name, woken.version), 'h' || woken.hub || '_orch',
+           jsonb_build_object('no', woken.no), '{}', '{}'
+    FROM woken
+    RETURNING queue
+)
+SELECT pg_notify(@river_channel::text, json_build_object('queue', q.queue)::text)
+FROM (SELECT DISTINCT queued.queue FROM queued) AS q;
+
+-- B9: wake-ups of targets that other workers own: one notification an owner, "*" when the list is too long.
+-- Targets that this worker owns come back, to be woken in memory.
+-- name: NotifyOwners :many
+WITH owned AS (
+    SELECT i.owner, i.no FROM instances i
+    WHERE i.no = ANY(@nos::bigint[]) AND i.owner IS NOT NULL AND i.status IN (0, 6, 7)
+), sent AS (
+    SELECT pg_notify(
+        current_schema() || '.wake.' || g.owner,
+        CASE WHEN length(g.nos) <= 7500 THEN g.nos ELSE '*' END
+    ) AS ok
+    FROM (
+        SELECT owned.owner, string_agg(owned.no::text, ',') AS nos
+        FROM owned WHERE owned.owner <> @worker_no::integer GROUP BY owned.owner
+    ) AS g
+)
+SELECT owned.no FROM owned LEFT JOIN (SELECT count(*) AS n FROM sent) AS s ON true
+WHERE owned.owner = @worker_no::integer AND s.n >= 0;
+
+-- B9: sessions elsewhere whose instance was taken from them (terminated): told, so that they stop early.
+-- name: NotifyChannel :exec
+SELECT pg_notify(@channel::text, @payload::text);
+
+-- B10: what arrived in the inboxes of sessions that have just become owners, or could not be released.
+-- name: ReadInboxes :many
+WITH unit AS (
+    SELECT unnest(@nos::bigint[]) AS no, unnest(@afters::bigint[]) AS after
+)
+SELECT x.instance_no, x.id, x.gen, x.task, x.kind, x.payload
+FROM unit JOIN inbox x ON x.instance_no = unit.no AND x.id > unit.after
+ORDER BY x.instance_no, x.id;

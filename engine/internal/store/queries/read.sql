@@ -1,0 +1,81 @@
+-- What the API reads, and the look-ups of the control plane.
+
+-- name: EnsureHub :exec
+INSERT INTO hubs (name) VALUES (@name) ON CONFLICT (name) DO NOTHING;
+
+-- name: SetHubActivityRows :execrows
+UPDATE hubs SET activity_rows = @activity_rows WHERE name = @name;
+
+-- name: GetHub :one
+SELECT * FROM hubs WHERE name = @name;
+
+-- name: GetHubByNo :one
+SELECT * FROM hubs WHERE no = @no;
+
+-- name: ListHubs :many
+SELECT * FROM hubs ORDER BY name;
+
+-- Index instances_id.
+-- name: FindInstances :many
+WITH unit AS (
+    SELECT unnest(@hubs::integer[]) AS hub, unnest(@ids::text[]) AS id
+)
+SELECT i.no, i.hub, i.id, i.status, coalesce(i.parent_no, 0)::bigint AS parent_no,
+       coalesce(i.parent_gen, 0)::integer AS parent_gen, coalesce(i.parent_task, 0)::integer AS parent_task
+FROM unit JOIN instances i ON i.hub = unit.hub AND i.id = unit.id;
+
+-- What a lost compare-and-set is judged by.
+-- name: ReadFences :many
+SELECT i.no, i.seq, i.epoch, coalesce(i.owner, 0)::integer AS owner, coalesce(i.turn_job, 0)::bigint AS turn_job, i.status
+FROM instances i WHERE i.no = ANY(@nos::bigint[]);
+
+-- Which of these rows nobody has locked.
+-- name: FindUnlocked :many
+SELECT i.no FROM instances i WHERE i.no = ANY(@nos::bigint[]) FOR NO KEY UPDATE SKIP LOCKED;
+
+-- name: GetInstance :one
+SELECT sqlc.embed(i), h.name AS hub_name,
+       coalesce(p.id, '')::text AS parent_id, coalesce(p.name, '')::text AS parent_name,
+       coalesce(j.state::text, '')::text AS turn_state
+FROM instances i JOIN hubs h ON h.no = i.hub
+LEFT JOIN instances p ON p.no = i.parent_no
+LEFT JOIN river_job j ON j.id = i.turn_job
+WHERE i.hub = @hub AND i.id = @id;
+
+-- name: GetOutcome :one
+SELECT i.status, i.output, coalesce(i.output_ref, 0)::bigint AS output_ref, i.failure, i.custom_status, i.seq
+FROM instances i WHERE i.no = @no;
+
+-- Which of these have ended, for those who wait.
+-- name: FindEnded :many
+SELECT i.no FROM instances i WHERE i.no = ANY(@nos::bigint[]) AND i.outcome IS NOT NULL;
+
+-- name: ReadHistory :many
+SELECT h.seq, h.n, h.codec, h.events FROM history h
+WHERE h.instance_no = @no AND h.seq > @after AND h.seq >= @base_seq
+ORDER BY h.seq
+LIMIT @max_rows;
+
+-- name: CountMessages :many
+SELECT x.kind, count(*) AS n FROM inbox x WHERE x.instance_no = @no GROUP BY x.kind;
+
+-- Rows of the tasks an instance waits for.
+-- name: ListTaskJobs :many
+SELECT j.id, j.state::text AS state, j.kind, j.queue, j.attempt, j.attempted_at, j.scheduled_at, j.errors,
+       coalesce(j.attempted_by[cardinality(j.attempted_by)], '')::text AS client,
+       ('x' || encode(substr(j.unique_key, 9, 4), 'hex'))::bit(32)::integer AS gen,
+       ('x' || encode(substr(j.unique_key, 13, 4), 'hex'))::bit(32)::integer AS task
+FROM instances i JOIN river_job j ON j.unique_key >= int8send(i.no) AND j.unique_key < int8send(i.no + 1)
+WHERE i.no = @no AND j.unique_key IS NOT NULL AND j.unique_states IS NOT NULL
+  AND river_job_state_in_bitmask(j.unique_states, j.state);
+
+-- Retry timers of an instance: when each parked task is tried again.
+-- name: ListRetries :many
+SELECT t.gen, t.task, t.fire_at FROM timers t WHERE t.instance_no = @no AND t.kind = 2;
+
+-- Counts by status, bounded: one more than the limit means "more".
+-- name: CountLive :one
+SELECT count(*) FROM (SELECT 1 FROM instances i WHERE i.hub = @hub AND i.outcome IS NULL LIMIT @max_rows) AS live;
+
+-- name: MigrationVersion :one
+SELECT coalesce(max(version), 0)::integer AS version FROM migrations;

@@ -1,0 +1,192 @@
+-- Registration, liveness and death of processes (engine/doc.go, "Death").
+
+-- name: TakeWorkerNo :one
+SELECT nextval('worker_no')::integer AS no;
+
+-- The advisory lock that says "this process lives". Held by its lock connection for as long as that lasts.
+-- name: LockWorker :exec
+SELECT pg_advisory_lock(hashtext(current_schema() || '.workers'), @no::integer);
+
+-- name: InsertWorker :exec
+INSERT INTO workers (no, hub, name, build, river_client, caps, lock_pid, lock_backend_start)
+VALUES (@no, nullif(@hub::integer, 0), @name, @build, @river_client, @caps, @lock_pid, @lock_backend_start);
+
+-- name: SetRiverClient :exec
+UPDATE workers SET river_client = @river_client WHERE no = @no;
+
+-- name: InsertLane :exec
+INSERT INTO lanes (worker_no, lane, inc, batch, pid, backend_start)
+VALUES (@worker_no, @lane, 0, 0, @pid, @backend_start);
+
+-- Takes a lane over for a new connection. It waits for a batch in flight and then tells its fate: batch is the
+-- number of the last one that landed. No row: the lane is fenced.
+-- name: TakeOverLane :one
+UPDATE lanes SET inc = inc + 1, pid = @pid, backend_start = @backend_start
+WHERE worker_no = @worker_no AND lane = @lane AND inc = @inc
+RETURNING batch;
+
+-- The beat says two things: still here (no row back means fenced), and what the database's clock shows.
+-- name: Heartbeat :one
+UPDATE workers SET heartbeat_at = now()
+WHERE no = @no AND state = 0
+RETURNING (SELECT EXISTS (SELECT 1 FROM watchers WHERE until > now()))::boolean AS watched, clock_timestamp()::timestamptz AS now;
+
+-- name: IsWatched :one
+SELECT EXISTS (SELECT 1 FROM watchers WHERE until > now())::boolean AS watched, clock_timestamp()::timestamptz AS now;
+
+-- name: Watch :exec
+INSERT INTO watchers (id, until) VALUES (@id::uuid, now() + interval '60 seconds')
+ON CONFLICT (id) DO UPDATE SET until = now() + interval '60 seconds';
+
+-- name: Unwatch :exec
+DELETE FROM watchers WHERE id = @id::uuid OR until < now() - interval '1 hour';
+
+-- Workers whose advisory lock is free: their lock connection is gone, hence they are dead. The locks taken to
+-- find out end with this statement's transaction.
+-- name: FindDeadWorkers :many
+WITH other AS MATERIALIZED (
+    SELECT w.no FROM workers w WHERE w.state = 0 AND w.no <> @me
+)
+SELECT other.no::integer AS no FROM other
+WHERE pg_try_advisory_xact_lock(hashtext(current_schema() || '.workers'), other.no);
+
+-- Workers that hold their lock but have not been heard of: hung, stopped or cut off.
+-- name: FindSilentWorkers :many
+SELECT w.no, w.lock_pid, w.lock_backend_start FROM workers w
+WHERE w.state = 0 AND w.no <> @me AND w.heartbeat_at < now() - make_interval(secs => @seconds::float8);
+
+-- name: FenceWorker :one
+SELECT w.no FROM workers w
+WHERE w.no = @no AND w.state = 0 AND pg_try_advisory_xact_lock(hashtext(current_schema() || '.workers'), w.no)
+FOR UPDATE;
+
+-- name: FenceLanes :exec
+UPDATE lanes SET inc = inc + 1 WHERE worker_no = @worker_no;
+
+-- name: MarkWorker :exec
+UPDATE workers SET state = @state, ended_at = now() WHERE no = @no;
+
+-- name: ListLaneBackends :many
+SELECT pid, backend_start FROM lanes WHERE worker_no = @worker_no;
+
+-- Turn and task rows of ours that run in the name of a worker that no longer lives. One chunk. A client that
+-- never was a worker of ours (a River program of another kind, serving a plain River job) is let alone.
+-- name: FindOrphans :many
+SELECT j.id, j.kind, (j.unique_key IS NOT NULL)::boolean AS is_task,
+       coalesce((j.args->>'no')::bigint, 0)::bigint AS no,
+       coalesce(('x' || encode(substr(j.unique_key, 1, 8), 'hex'))::bit(64)::bigint, 0)::bigint AS task_no
+FROM river_job j
+WHERE j.state = 'running' AND (j.kind LIKE 'turn:%' OR octet_length(j.unique_key) = 16 OR j.kind = 'weir.deliver')
+  AND j.queue ~ '^(h[0-9]+_|weir_)'
+  AND NOT EXISTS (
+      SELECT 1 FROM workers w WHERE w.state = 0 AND w.river_client = j.attempted_by[cardinality(j.attempted_by)]
+  )
+  AND (j.attempted_by[cardinality(j.attempted_by)] LIKE 'weir-%' OR EXISTS (
+      SELECT 1 FROM workers w WHERE w.state <> 0 AND w.river_client = j.attempted_by[cardinality(j.attempted_by)]
+  ))
+ORDER BY j.id
+LIMIT 500;
+
+-- name: LockOrphanInstances :exec
+SELECT count(*) FROM (
+    SELECT i.no FROM instances i WHERE i.no = ANY(@nos::bigint[]) ORDER BY i.no FOR NO KEY UPDATE
+) AS locked;
+
+-- Turn jobs of the dead: the row goes, and where it was the instance's turn job a new row, with a new id, takes
+-- its place, so that nothing the dead process still does by id can touch it.
+-- name: SweepTurns :many
+WITH gone AS (
+    DELETE FROM river_job j
+    WHERE j.id = ANY(@ids::bigint[]) AND j.state::text = 'running' AND j.unique_key IS NULL
+      AND NOT EXISTS (
+          SELECT 1 FROM workers w WHERE w.state = 0 AND w.river_client = j.attempted_by[cardinality(j.attempted_by)]
+      )
+    RETURNING j.id
+), moved AS (
+    UPDATE instances i SET owner = NULL, epoch = i.epoch + 1, turn_job = nextval('river_job_id_seq')
+    FROM gone
+    WHERE i.no = ANY(@nos::bigint[]) AND i.turn_job = gone.id AND i.status IN (0, 6, 7)
+    RETURNING i.no, i.turn_job, i.hub, i.name, i.version
+)
+INSERT INTO river_job (id, state, attempt, max_attempts, scheduled_at, created_at, priority, kind, queue, args, metadata, tags)
+SELECT moved.turn_job, 'available', 0, 32767, now(), now(), 1, turn_kind(moved.name, moved.version), 'h' || moved.hub || '_orch',
+       jsonb_build_object('no', moved.no), '{}', '{}'
+FROM moved
+RETURNING queue;
+
+-- Task rows of the dead: likewise, as long as their instance still waits for them.
+-- name: SweepTasks :many
+WITH gone AS (
+    DELETE FROM river_job j
+    WHERE j.id = ANY(@ids::bigint[]) AND j.state::text = 'running' AND j.unique_key IS NOT NULL
+      AND NOT EXISTS (
+          SELECT 1 FROM workers w WHERE w.state = 0 AND w.river_client = j.attempted_by[cardinality(j.attempted_by)]
+      )
+    RETURNING j.id, j.attempt, j.max_attempts, j.priority, j.kind, j.queue, j.args, j.errors, j.unique_key,
+              ('x' || encode(substr(j.unique_key, 1, 8), 'hex'))::bit(64)::bigint AS no,
+              ('x' || encode(substr(j.unique_key, 9, 4), 'hex'))::bit(32)::integer AS gen
+)
+INSERT INTO river_job (id, state, attempt, max_attempts, scheduled_at, created_at, priority, kind, queue, args, errors, metadata, tags,
+                       unique_key, unique_states)
+SELECT nextval('river_job_id_seq'), 'available', greatest(gone.attempt - 1, 0), gone.max_attempts, now(), now(), gone.priority, gone.kind,
+       gone.queue, gone.args, gone.errors, '{}', '{}', gone.unique_key, B'11111111'
+FROM gone JOIN instances i ON i.no = gone.no
+WHERE i.status IN (0, 6, 7) AND i.gen = gone.gen
+RETURNING queue;
+
+-- Jobs of ours that belong to no instance (deliveries), left running by the dead.
+-- name: SweepSystem :many
+WITH gone AS (
+    DELETE FROM river_job j
+    WHERE j.id = ANY(@ids::bigint[]) AND j.state::text = 'running' AND j.kind = 'weir.deliver'
+      AND NOT EXISTS (
+          SELECT 1 FROM workers w WHERE w.state = 0 AND w.river_client = j.attempted_by[cardinality(j.attempted_by)]
+      )
+    RETURNING j.kind, j.queue, j.args
+)
+INSERT INTO river_job (id, state, attempt, max_attempts, scheduled_at, created_at, priority, kind, queue, args, metadata, tags)
+SELECT nextval('river_job_id_seq'), 'available', 0, 32767, now(), now(), 1, gone.kind, gone.queue, gone.args, '{}', '{}'
+FROM gone
+RETURNING queue;
+
+-- name: NotifyQueues :exec
+SELECT pg_notify(@river_channel::text, json_build_object('queue', q.name)::text)
+FROM (SELECT DISTINCT unnest(@queues::text[]) AS name) AS q;
+
+-- What is left of processes long gone.
+-- name: ForgetWorkers :exec
+DELETE FROM workers WHERE state <> 0 AND ended_at < now() - interval '24 hours';
+
+-- name: ForgetLanes :exec
+DELETE FROM lanes l WHERE l.seen_at < now() - interval '24 hours'
+  AND NOT EXISTS (SELECT 1 FROM workers w WHERE w.no = l.worker_no AND w.state = 0);
+
+-- Large values whose commit never came.
+-- name: ForgetPayloads :exec
+DELETE FROM payloads p WHERE p.created_at < now() - interval '1 hour'
+  AND NOT EXISTS (SELECT 1 FROM instances i WHERE i.no = p.instance_no);
+
+-- name: ListWorkers :many
+SELECT w.no, coalesce(w.hub, 0)::integer AS hub, w.name, w.build, w.state, w.started_at, w.heartbeat_at, w.ended_at, w.caps
+FROM workers w
+WHERE (w.hub = @hub OR @hub = 0) AND (w.state = 0 OR w.ended_at > now() - make_interval(secs => @ended_within::float8))
+ORDER BY w.no;
+
+-- Scheduled timers that nobody holds, up to the horizon, and any that are overdue: their holder has died or is
+-- slow. Index timers_due.
+-- name: ScanTimers :many
+SELECT t.instance_no, t.gen, t.task, t.kind, t.fire_at FROM timers t
+WHERE t.fire_at <= now() + make_interval(secs => @horizon::float8)
+  AND (t.holder = 0 OR t.fire_at < now() - interval '200 milliseconds')
+ORDER BY t.fire_at
+LIMIT 5000;
+
+-- Plain River jobs that served as activities and are finalized. Index river_job_state_and_finalized_at_index.
+-- name: FindFinalized :many
+SELECT j.id, j.unique_key, j.state::text AS state, j.attempt, j.attempted_at, j.finalized_at, j.metadata, j.errors,
+       coalesce(j.attempted_by[cardinality(j.attempted_by)], '')::text AS client
+FROM river_job j
+WHERE j.state IN ('completed', 'discarded', 'cancelled') AND j.finalized_at IS NOT NULL AND octet_length(j.unique_key) = 16
+  AND j.queue ~ '^h[0-9]+_'
+ORDER BY j.finalized_at
+LIMIT 500;

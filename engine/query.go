@@ -1,0 +1,324 @@
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/weir-dev/weir/engine/history"
+	"github.com/weir-dev/weir/engine/internal/store"
+)
+
+// Instance is an instance as it is read: everything but its values and its history.
+type Instance struct {
+	Hub         string
+	ID          string
+	Name        string
+	Version     string
+	Status      history.Status
+	Generation  int
+	ExecutionID string
+	// Seq is the number of the last history event, FirstSeq of the first of this generation.
+	Seq      int64
+	FirstSeq int64
+
+	CreatedAt   time.Time
+	UpdatedAt   time.Time
+	StartedAt   *time.Time
+	CompletedAt *time.Time
+	ScheduledAt *time.Time
+
+	Parent       *Ref
+	CustomStatus []byte
+	Failure      *history.Failure
+	// Waiting is what it waits for, if nobody is at work on it; Held is why its turn is held, if it is.
+	Waiting *Waiting
+	Held    *Held
+	// Queued tells that a turn is due and no worker has taken it up.
+	Queued bool
+	// Owner is the number of the worker at work on it; 0 = none.
+	Owner int32
+
+	no        int64
+	input     []byte
+	inputRef  *int64
+	output    []byte
+	outputRef *int64
+}
+
+// Ref names an instance and its orchestration.
+type Ref struct {
+	ID   string
+	Name string
+}
+
+// No identifies the instance in subscriptions.
+func (i *Instance) No() int64 { return i.no }
+
+// Get reads an instance. Errors: NOT_FOUND (hub, or instance).
+func (e *Engine) Get(ctx context.Context, hubName, id string) (*Instance, error) {
+	hub, err := e.hub(ctx, hubName)
+	if err != nil {
+		return nil, err
+	}
+	row, err := e.q.GetInstance(ctx, e.pool, store.GetInstanceParams{Hub: hub.no, ID: id})
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, instanceNotFound(id)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("get instance: %w", err)
+	}
+	r := row.Instance
+	i := &Instance{
+		Hub: row.HubName, ID: r.ID, Name: r.Name, Version: deref(r.Version), Status: statusOf(r.Status), Generation: int(r.Gen),
+		ExecutionID: executionID(r.No, r.Gen), Seq: r.Seq, FirstSeq: r.BaseSeq, CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt,
+		StartedAt: r.StartedAt, CompletedAt: r.CompletedAt, ScheduledAt: r.ScheduledAt, CustomStatus: r.CustomStatus,
+		Queued: row.TurnState == "available" || row.TurnState == "scheduled", Owner: deref(r.Owner),
+		no: r.No, input: r.Input, inputRef: r.InputRef, output: r.Output, outputRef: r.OutputRef,
+	}
+	if row.ParentID != "" {
+		i.Parent = &Ref{ID: row.ParentID, Name: row.ParentName}
+	}
+	return i, i.decode(r.Failure, r.Waiting, r.Held)
+}
+
+func deref[T any](p *T) T {
+	if p == nil {
+		return *new(T)
+	}
+	return *p
+}
+
+// decode takes in the columns that hold JSON.
+func (i *Instance) decode(failed, waiting, held []byte) error {
+	if failed != nil {
+		i.Failure = &history.Failure{}
+		if err := json.Unmarshal(failed, i.Failure); err != nil {
+			return fmt.Errorf("read failure: %w", err)
+		}
+	}
+	if waiting != nil {
+		i.Waiting = &Waiting{}
+		if err := json.Unmarshal(waiting, i.Waiting); err != nil {
+			return fmt.Errorf("read wait state: %w", err)
+		}
+	}
+	if held != nil {
+		i.Held = &Held{}
+		if err := json.Unmarshal(held, i.Held); err != nil {
+			return fmt.Errorf("read hold: %w", err)
+		}
+	}
+	return nil
+}
+
+// Input reads the instance's input, of this generation.
+func (e *Engine) Input(ctx context.Context, i *Instance) (history.Payload, error) {
+	return e.value(ctx, i.input, i.inputRef)
+}
+
+// Output reads the instance's output.
+func (e *Engine) Output(ctx context.Context, i *Instance) (history.Payload, error) {
+	return e.value(ctx, i.output, i.outputRef)
+}
+
+// Filter selects instances of a hub; zero fields select everything.
+type Filter struct {
+	Statuses    []history.Status
+	Name        string
+	IDPrefix    string
+	CreatedFrom time.Time // inclusive
+	CreatedTo   time.Time // exclusive
+	RootsOnly   bool
+	// Parent selects the children of an instance.
+	Parent string
+	// Nos selects by number, for subscriptions.
+	Nos []int64
+}
+
+// Position is a place in a list: the key of a row.
+type Position struct {
+	CreatedAt time.Time
+	No        int64
+}
+
+// Page says which part of a list to read: at most Limit rows after a position, newest first, or oldest first
+// if Ascending.
+type Page struct {
+	Limit     int
+	After     *Position
+	Ascending bool
+}
+
+func (e *Engine) storeFilter(ctx context.Context, hubName string, f Filter) (store.ListFilter, error) {
+	hub, err := e.hub(ctx, hubName)
+	if err != nil {
+		return store.ListFilter{}, err
+	}
+	out := store.ListFilter{
+		Hub: hub.no, Name: f.Name, IDPrefix: f.IDPrefix, CreatedFrom: f.CreatedFrom, CreatedTo: f.CreatedTo, RootsOnly: f.RootsOnly,
+		Nos: f.Nos,
+	}
+	for _, s := range f.Statuses {
+		if s.Live() {
+			out.Live = append(out.Live, int16(s))
+		} else {
+			out.Ended = append(out.Ended, int16(s))
+		}
+	}
+	if f.Parent != "" {
+		if out.Parent, err = e.find(ctx, instanceName{hub.no, f.Parent}); err != nil {
+			return out, err
+		}
+	}
+	return out, nil
+}
+
+// List reads a page of a hub's instances. Errors: NOT_FOUND (hub).
+func (e *Engine) List(ctx context.Context, hub string, f Filter, p Page) ([]*Instance, error) {
+	filter, err := e.storeFilter(ctx, hub, f)
+	if err != nil {
+		return nil, err
+	}
+	filter.Limit, filter.Ascending = p.Limit, p.Ascending
+	if p.After != nil {
+		filter.AfterAt, filter.AfterNo = p.After.CreatedAt, p.After.No
+	}
+	rows, err := e.q.List(ctx, e.pool, filter)
+	if err != nil {
+		return nil, fmt.Errorf("list instances: %w", err)
+	}
+	out := make([]*Instance, len(rows))
+	for n, r := range rows {
+		i := &Instance{
+			Hub: hub, ID: r.ID, Name: r.Name, Version: deref(r.Version), Status: statusOf(r.Status), Generation: int(r.Gen),
+			ExecutionID: executionID(r.No, r.Gen), Seq: r.Seq, CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt, StartedAt: r.StartedAt,
+			CompletedAt: r.CompletedAt, ScheduledAt: r.ScheduledAt, CustomStatus: r.CustomStatus,
+			Queued: r.TurnState == "available" || r.TurnState == "scheduled", no: r.No,
+		}
+		if err := i.decode(r.Failure, r.Waiting, r.Held); err != nil {
+			return nil, err
+		}
+		out[n] = i
+	}
+	return out, nil
+}
+
+// Counts counts the instances a filter selects, by status, looking at the newest limit of them; exact is false
+// when there are more.
+func (e *Engine) Counts(ctx context.Context, hub string, f Filter, limit int) (counts map[history.Status]int64, exact bool, err error) {
+	filter, err := e.storeFilter(ctx, hub, f)
+	if err != nil {
+		return nil, false, err
+	}
+	found, err := e.q.CountByStatus(ctx, e.pool, filter, limit+1)
+	if err != nil {
+		return nil, false, fmt.Errorf("count instances: %w", err)
+	}
+	counts = make(map[history.Status]int64, len(found))
+	var total int64
+	for status, n := range found {
+		counts[statusOf(status)] = n
+		total += n
+	}
+	return counts, total <= int64(limit), nil
+}
+
+// NumberedEvent is a history event with its number, which counts from 1 over all generations.
+type NumberedEvent struct {
+	Seq   int64
+	Event history.Event
+}
+
+// History reads events after a number, at most limit and a commit more, and whether there are more. Values
+// stored elsewhere are left there. Only what belongs to the present generation is read, unless all is set.
+// Errors: NOT_FOUND.
+func (e *Engine) History(ctx context.Context, i *Instance, after int64, limit int, all bool) (events []NumberedEvent, more bool, err error) {
+	base := i.FirstSeq
+	if all {
+		base = 0
+	}
+	const rowsAtOnce = 200
+	for {
+		rows, err := e.q.ReadHistory(ctx, e.pool, store.ReadHistoryParams{No: i.no, After: after, BaseSeq: base, MaxRows: rowsAtOnce})
+		if err != nil {
+			return nil, false, fmt.Errorf("read history: %w", err)
+		}
+		for _, row := range rows {
+			part, err := history.Decode(row.Codec, row.Events)
+			if err != nil {
+				return nil, false, err
+			}
+			for n, ev := range part {
+				seq := row.Seq - int64(len(part)) + int64(n) + 1
+				if seq <= after {
+					continue
+				}
+				if len(events) == limit {
+					return events, true, nil
+				}
+				events = append(events, NumberedEvent{seq, ev})
+			}
+			after = row.Seq
+		}
+		if len(rows) < rowsAtOnce {
+			return events, false, nil
+		}
+	}
+}
+
+// FetchValues reads the values of events that are stored elsewhere.
+func (e *Engine) FetchValues(ctx context.Context, i *Instance, events []history.Event) error {
+	return e.fetchValues(ctx, i.no, events)
+}
+
+// WorkerInfo is a process that takes part, as the dashboard shows it.
+type WorkerInfo struct {
+	No          int32
+	Hub         string // empty for a server
+	Name        string
+	Build       string
+	State       WorkerState
+	StartedAt   time.Time
+	HeartbeatAt time.Time
+	EndedAt     *time.Time
+	Capabilities
+}
+
+// WorkerState is what is known of a worker's life.
+type WorkerState int16
+
+// The states of a worker.
+const (
+	WorkerOnline WorkerState = 0
+	WorkerLost   WorkerState = 1
+	WorkerLeft   WorkerState = 2
+)
+
+// Workers lists a hub's workers that are online, and those that ended within a time. Errors: NOT_FOUND (hub).
+func (e *Engine) Workers(ctx context.Context, hubName string, endedWithin time.Duration) ([]WorkerInfo, error) {
+	hub, err := e.hub(ctx, hubName)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := e.q.ListWorkers(ctx, e.pool, store.ListWorkersParams{Hub: &hub.no, EndedWithin: endedWithin.Seconds()})
+	if err != nil {
+		return nil, fmt.Errorf("list workers: %w", err)
+	}
+	out := make([]WorkerInfo, 0, len(rows))
+	for _, r := range rows {
+		w := WorkerInfo{
+			No: r.No, Hub: hubName, Name: r.Name, Build: r.Build, State: WorkerState(r.State), StartedAt: r.StartedAt,
+			HeartbeatAt: r.HeartbeatAt, EndedAt: r.EndedAt,
+		}
+		if err := json.Unmarshal(r.Caps, &w.Capabilities); err != nil {
+			return nil, fmt.Errorf("read worker %d: %w", r.No, err)
+		}
+		out = append(out, w)
+	}
+	return out, nil
+}

@@ -1,0 +1,111 @@
+package engine
+
+import (
+	"bytes"
+	"encoding/json"
+	"strconv"
+	"unicode/utf8"
+
+	"github.com/weir-dev/weir/engine/history"
+)
+
+// How work is named in River. A turn job's kind carries the orchestration's name and version, an activity's
+// kind is its name; both lie in queues of their hub. The database's function turn_kind and the functions that
+// write turn jobs spell the same.
+
+// TurnKind is the River kind of an orchestration's turn jobs.
+func TurnKind(name, version string) string {
+	if version == "" {
+		return "turn:" + name
+	}
+	return "turn:" + name + "<" + version + ">"
+}
+
+// DeliverKind is the River kind of the jobs that deliver events raised in users' transactions.
+const DeliverKind = "weir.deliver"
+
+// SystemQueue is the River queue of jobs that belong to no hub.
+const SystemQueue = "weir_system"
+
+// TurnQueue is the River queue of a hub's turn jobs.
+func TurnQueue(hub int32) string { return "h" + strconv.Itoa(int(hub)) + "_orch" }
+
+// ActivityQueue is the River queue of a hub's activities: those of a named group, or of any worker.
+func ActivityQueue(hub int32, group string) string {
+	if group == "" {
+		return "h" + strconv.Itoa(int(hub)) + "_act"
+	}
+	return "h" + strconv.Itoa(int(hub)) + "_a_" + group
+}
+
+// Priorities of River jobs, 1 the highest: what instances already wait for goes before new ones.
+const (
+	priorityTask = 2
+	priorityTurn = 2
+)
+
+// unlimited is River's limit of attempts where Weir decides itself about retries.
+const unlimited = 32767
+
+func turnJob(id, no int64, hub int32, name, version string) job {
+	return job{
+		id: id, state: "available", priority: priorityTurn, kind: TurnKind(name, version), queue: TurnQueue(hub),
+		args: strconv.AppendInt([]byte(`{"no":`), no, 10), max: unlimited,
+	}.closed()
+}
+
+func (j job) closed() job { j.args = append(j.args, '}'); return j }
+
+// TaskArgs are the arguments of an activity's River job. The input is text, whatever JSON it holds, because
+// the column is jsonb and would change it.
+type TaskArgs struct {
+	Instance string  `json:"instance"`
+	Input    *string `json:"input,omitempty"`
+	// Input64 is the input when it is not valid UTF-8, or not text at all.
+	Input64  []byte           `json:"input64,omitempty"`
+	InputRef int64            `json:"inputRef,omitempty"`
+	Size     int              `json:"size,omitempty"`
+	Retry    *history.Retry   `json:"retry,omitempty"`
+	Timeout  history.Duration `json:"timeout,omitzero"`
+	// Earlier are the attempts that failed, newest last.
+	FirstAt int64 `json:"firstAt,omitempty"`
+}
+
+func taskArgs(instance string, t *history.TaskScheduled) []byte {
+	if t.Native {
+		return t.Input.Data()
+	}
+	args := TaskArgs{Instance: instance, Retry: t.Retry, Timeout: t.Timeout}
+	if id, elsewhere := t.Input.Stored(); elsewhere {
+		args.InputRef, args.Size = id, t.Input.Size()
+	} else if data := t.Input.Data(); t.Input.Present() {
+		if utf8.Valid(data) && !hasNUL(data) {
+			text := string(data)
+			args.Input = &text
+		} else {
+			args.Input64 = data
+		}
+	}
+	out, err := json.Marshal(args)
+	if err != nil { // strings, numbers and durations only
+		panic(err)
+	}
+	return out
+}
+
+func (a *TaskArgs) payload() history.Payload {
+	switch {
+	case a.InputRef != 0:
+		return history.Ref(a.InputRef, a.Size)
+	case a.Input != nil:
+		return history.Text(*a.Input)
+	case a.Input64 != nil:
+		return history.Bytes(a.Input64)
+	}
+	return history.Payload{}
+}
+
+// hasNUL tells whether data holds the one character that jsonb cannot.
+func hasNUL(data []byte) bool {
+	return bytes.IndexByte(data, 0) >= 0
+}

@@ -1,0 +1,438 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/weir-dev/weir/engine/history"
+	"github.com/weir-dev/weir/engine/internal/store"
+)
+
+// session is the lease under which this process holds one instance in memory and runs turn after turn. It
+// lives only as long as the River job that entitles to it is being worked. All its fields but the mailbox
+// belong to the goroutine of run.
+type session struct {
+	n   *Node
+	no  int64
+	job int64
+
+	hub     *Hub
+	info    Info
+	parent  parentRef
+	row     store.OpenSessionsRow
+	state   *state
+	code    Orchestration
+	seq     int64
+	baseSeq int64
+	epoch   int32
+	claimed bool
+
+	lastRead   int64        // inbox rows up to this id have been read
+	read       atomic.Int64 // the same, for the safety net
+	letters    []letter
+	redispatch []int32         // pending tasks that nobody runs
+	tokens     map[int32]int64 // River rows of those among them that have one, in this worker's name
+	local      map[int32]*attempt
+
+	// flights are the units submitted and not yet answered, at most two: while one commits, the next turn may
+	// be computed.
+	flights []*flight
+	// aheadSeq and aheadClaimed are what the instance will be once all flights have landed.
+	aheadSeq     int64
+	aheadClaimed bool
+	ending       bool
+	lost         bool
+	drain        bool
+	drainOver    bool
+	verdict      *Verdict
+	idleSince    time.Time
+	// failing is the flight whose turn could not be computed; a hold takes over what it had taken in.
+	failing *flight
+
+	mu     sync.Mutex
+	mail   mail
+	signal chan struct{}
+	gone   chan struct{}
+}
+
+// mail is what others leave for a session.
+type mail struct {
+	wake      bool // read the inbox
+	evict     bool // the instance is somebody else's: look again
+	drain     bool // go once idle
+	drainOver bool // go now
+	answers   []*attempt
+	parks     []*attempt
+	settled   []*attempt // delivered by their token
+	outcomes  []flightOutcome
+}
+
+type flightOutcome struct {
+	flight  *flight
+	outcome outcome
+}
+
+// flight is a submitted unit with what has to happen once it has landed, or has not.
+type flight struct {
+	unit    *unit
+	letters []letter // to be taken up again if the unit is lost
+	start   []*attempt
+	timers  []newTimer
+	detach  []*attempt // go on without the session, by their tokens
+	ends    *Verdict
+	next    *state // of the generation that follows
+}
+
+type parentRef struct {
+	no   int64
+	gen  int32
+	task int32
+}
+
+// Verdict says how a session ended, for the River job that carried it.
+type Verdict struct {
+	// Done means that a commit of ours deleted the job's row, or that it was not the instance's turn job.
+	// Otherwise the job has to become available again, after Snooze.
+	Done   bool
+	Snooze time.Duration
+	// Held means that the instance's code does not fit; the wait should grow from time to time.
+	Held bool
+}
+
+// maxFlights is how many units of one session may be on their way.
+const maxFlights = 2
+
+// maxLetters is how many messages one turn takes in.
+const maxLetters = 1000
+
+func (s *session) post(fn func(*mail)) {
+	s.mu.Lock()
+	fn(&s.mail)
+	s.mu.Unlock()
+	select {
+	case s.signal <- struct{}{}:
+	default:
+	}
+}
+
+// run holds the instance until there is nothing to do for it, or no right to do it.
+func (s *session) run(ctx context.Context) Verdict {
+	defer s.letGo()
+	if err := s.open(ctx); err != nil {
+		return s.failed(ctx, err)
+	}
+	for s.verdict == nil {
+		if err := s.step(ctx); err != nil {
+			return s.failed(ctx, err)
+		}
+	}
+	return *s.verdict
+}
+
+// failed turns an error that ends the session into a verdict: the job comes back, here or elsewhere.
+func (s *session) failed(ctx context.Context, err error) Verdict {
+	var held *Held
+	switch {
+	case errors.As(err, &held):
+		return s.hold(ctx, held)
+	case errors.Is(err, ErrNoHandler):
+		s.n.log.WarnContext(ctx, "no handler for the orchestration of a turn job", "orchestration", s.info.Name, "version", s.info.Version)
+		return Verdict{Snooze: 5 * time.Second}
+	case errors.Is(err, ErrFenced), errors.Is(err, ErrUnavailable), errors.Is(err, context.Canceled):
+	default:
+		s.n.log.ErrorContext(ctx, "session ended", "instance", s.info.InstanceID, "instance_no", s.no, "error", err)
+		return Verdict{Snooze: time.Second}
+	}
+	return Verdict{Snooze: 100 * time.Millisecond}
+}
+
+// step does one thing: take in mail, run a turn, commit something, or wait.
+func (s *session) step(ctx context.Context) error {
+	if err := s.takeMail(ctx); err != nil || s.verdict != nil {
+		return err
+	}
+	switch {
+	case s.lost:
+		if len(s.flights) > 0 {
+			return s.wait(ctx, 0)
+		}
+		return s.reload(ctx)
+	case s.ending, len(s.flights) == maxFlights:
+		return s.wait(ctx, 0)
+	case len(s.letters) > 0:
+		return s.turn(ctx)
+	case len(s.redispatch) > 0:
+		s.claim()
+		return nil
+	}
+	switch {
+	case s.drainOver && len(s.local) > 0 && len(s.flights) == 0:
+		return s.handOver(ctx)
+	case s.drain && len(s.local) == 0 && len(s.flights) == 0:
+		s.release()
+		return nil
+	}
+	if len(s.local) > 0 {
+		wait, err := s.tend(ctx)
+		if err != nil || wait == 0 {
+			return err
+		}
+		return s.wait(ctx, wait)
+	}
+	if len(s.flights) > 0 {
+		return s.wait(ctx, 0)
+	}
+	return s.idle(ctx)
+}
+
+// idle lets some time pass, in case more is to come, and then releases the instance.
+func (s *session) idle(ctx context.Context) error {
+	now := time.Now()
+	if s.idleSince.IsZero() {
+		s.idleSince = now
+	}
+	left := s.n.cfg.IdleRelease - now.Sub(s.idleSince)
+	if !s.claimed {
+		left = 0 // nothing was there to do
+	}
+	if left <= 0 {
+		s.release()
+		return nil
+	}
+	return s.wait(ctx, left)
+}
+
+// wait returns when there is mail, after d (0 = no limit), or with an error when the session must end.
+func (s *session) wait(ctx context.Context, d time.Duration) error {
+	var timer <-chan time.Time
+	if d > 0 {
+		t := time.NewTimer(d)
+		defer t.Stop()
+		timer = t.C
+	}
+	select {
+	case <-s.signal:
+		return nil
+	case <-timer:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// takeMail takes in what has arrived: outcomes first, because they may change everything else.
+func (s *session) takeMail(ctx context.Context) error {
+	s.mu.Lock()
+	m := s.mail
+	s.mail = mail{}
+	s.mu.Unlock()
+	for _, o := range m.outcomes {
+		if err := s.landed(o.flight, o.outcome); err != nil {
+			return err
+		}
+	}
+	if s.verdict != nil {
+		return nil
+	}
+	s.lost = s.lost || m.evict
+	s.drain = s.drain || m.drain
+	s.drainOver = s.drainOver || m.drainOver
+	for _, a := range m.answers {
+		s.answered(a)
+	}
+	for _, a := range m.settled {
+		if s.local[a.task.ID] == a {
+			delete(s.local, a.task.ID)
+		}
+	}
+	for _, a := range m.parks {
+		if err := s.park(ctx, a); err != nil {
+			return err
+		}
+	}
+	if m.wake && !s.lost {
+		rows, err := s.n.loader.readInbox(ctx, s.no, s.lastRead)
+		if err != nil {
+			return err
+		}
+		return s.receive(ctx, rows)
+	}
+	return nil
+}
+
+// answered takes the outcome of a task of this process as a letter.
+func (s *session) answered(a *attempt) {
+	if s.local[a.task.ID] != a {
+		s.n.forget(a) // of an older generation, or let go of
+		return
+	}
+	s.letters = append(s.letters, letter{kind: msgResult, gen: a.task.key.gen, task: a.task.ID, events: []history.Event{a.answer}})
+	s.idleSince = time.Time{}
+}
+
+// receive takes in inbox rows, in the order of their ids.
+func (s *session) receive(ctx context.Context, rows []store.Inbox) error {
+	for _, row := range rows {
+		if row.ID <= s.lastRead {
+			continue
+		}
+		l, err := s.n.letter(ctx, row)
+		if err != nil {
+			return err
+		}
+		if l.kind == msgStart && len(l.events) == 0 {
+			started, err := s.started(ctx)
+			if err != nil {
+				return err
+			}
+			l.events = []history.Event{started}
+		}
+		s.letters = append(s.letters, l)
+		s.lastRead = row.ID
+		s.read.Store(row.ID)
+		s.idleSince = time.Time{}
+	}
+	return nil
+}
+
+// started is the first event of the first generation.
+func (s *session) started(ctx context.Context) (*history.ExecutionStarted, error) {
+	input, err := s.n.storedInput(ctx, &s.row)
+	if err != nil {
+		return nil, err
+	}
+	return &history.ExecutionStarted{
+		InstanceID: s.info.InstanceID, ExecutionID: s.info.ExecutionID, Name: s.info.Name, Version: s.info.Version,
+		Input: input, Parent: s.info.Parent, Generation: s.info.Generation,
+	}, nil
+}
+
+// landed is told what became of a unit.
+func (s *session) landed(f *flight, o outcome) error {
+	s.flights = slices.DeleteFunc(s.flights, func(x *flight) bool { return x == f })
+	if o.err != nil || o.landed || s.lost {
+		for _, a := range f.start {
+			s.n.abandon(a)
+		}
+		if f.unit.kind == unitTakeOver {
+			return nil // open looks at the outcome itself
+		}
+		// Letters from the inbox are read again; those from memory exist only here.
+		for _, l := range f.letters {
+			if l.id == 0 {
+				s.letters = append(s.letters, l)
+			}
+		}
+		s.lost = true
+		switch {
+		case o.err == nil, errors.Is(o.err, errLost):
+			return nil
+		case errors.Is(o.err, ErrFenced), errors.Is(o.err, ErrUnavailable):
+			return o.err
+		}
+		return &Held{Kind: "commit", Step: -1, Message: o.err.Error()}
+	}
+	u := f.unit
+	s.seq = u.seq
+	s.claimed = true
+	for _, a := range f.start {
+		a.launch()
+	}
+	for _, a := range f.detach {
+		a.detach()
+	}
+	s.n.timers.hold(f.timers)
+	switch u.kind {
+	case unitRelease:
+		s.ending = false
+		s.claimed = u.job == 0
+		if o.released {
+			s.keep()
+			s.verdict = &Verdict{Done: true}
+			return nil
+		}
+		if len(o.late) == 0 {
+			s.lost = true // refused, and not because of its inbox: the instance has moved on
+			return nil
+		}
+	case unitFinish, unitHandOver:
+		s.verdict = &Verdict{Done: true}
+		return nil
+	case unitHold:
+		s.verdict = f.ends
+		return nil
+	case unitContinue:
+		s.ending = false
+		s.nextGeneration(f.next)
+	}
+	return s.receive(context.WithoutCancel(s.n.ctx), o.late)
+}
+
+// submit sends a unit to the committer.
+func (s *session) submit(f *flight) {
+	u := f.unit
+	u.no, u.base, u.epoch, u.turnJob = s.no, s.aheadSeq, s.epoch, s.job
+	if u.seq == 0 {
+		u.seq = u.base
+	}
+	u.job, u.readAfter = 0, s.lastRead
+	if !s.aheadClaimed {
+		// The first commit of a session: it claims the instance, and reads what arrived before senders could
+		// know whom to wake.
+		u.job, u.readInbox = s.job, true
+	}
+	u.readInbox = u.readInbox || u.kind == unitRelease
+	for _, m := range u.messages {
+		u.readInbox = u.readInbox || m.no == s.no
+	}
+	if u.kind != unitRelease {
+		s.aheadClaimed = true
+	}
+	s.aheadSeq = u.seq
+	s.flights = append(s.flights, f)
+	u.done = func(_ *unit, o outcome) {
+		s.post(func(m *mail) { m.outcomes = append(m.outcomes, flightOutcome{f, o}) })
+	}
+	s.n.laneOf(s.no).submit(u)
+}
+
+// claim makes this worker the owner by a commit of its own, because tasks have to be started and no turn
+// precedes: nothing may run before a commit has said whose it is.
+func (s *session) claim() {
+	f := &flight{unit: &unit{kind: unitClaim}}
+	s.dispatchAgain(f)
+	s.submit(f)
+}
+
+// release lets go of an instance that has nothing to do.
+func (s *session) release() {
+	s.ending = true
+	s.submit(&flight{unit: &unit{kind: unitRelease, waiting: s.state.waiting().encode()}})
+}
+
+// letGo ends the session in memory.
+func (s *session) letGo() {
+	for _, a := range s.local {
+		s.n.abandon(a)
+	}
+	if s.code != nil {
+		s.code.Close()
+	}
+	s.n.remove(s)
+	close(s.gone)
+}
+
+// keep parks the instance's state in the cache, so that the next session here need not replay it.
+func (s *session) keep() {
+	if s.code == nil {
+		return
+	}
+	s.n.cache.put(s.no, &kept{
+		gen: s.state.gen, seq: s.seq, epoch: s.epoch, state: s.state, code: s.code,
+	})
+	s.code = nil
+}

@@ -1,0 +1,555 @@
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"github.com/weir-dev/weir/engine/history"
+	"github.com/weir-dev/weir/engine/internal/store"
+)
+
+// turn runs one turn: letters in, decisions out, a unit to the committer.
+func (s *session) turn(ctx context.Context) error {
+	if s.code == nil { // the first turn of a generation after the first
+		code, err := s.n.exec.Open(ctx, s.info, nil)
+		if err != nil {
+			return err
+		}
+		s.code = code
+	}
+	letters := s.letters
+	if len(letters) > maxLetters {
+		letters = letters[:maxLetters:maxLetters]
+	}
+	s.letters = s.letters[len(letters):]
+	f := &flight{unit: &unit{kind: unitTurn}, letters: letters}
+	s.failing = f
+	for i := range letters {
+		if letters[i].id != 0 {
+			f.unit.consumed = append(f.unit.consumed, letters[i].id)
+		} else {
+			s.settleLocal(f, letters[i].task)
+		}
+	}
+	arrived := s.state.admit(s.n.clock.now(), letters)
+	if arrived == nil {
+		s.failing = nil
+		// Late or duplicate answers only: consumed, and that is all.
+		s.n.metrics.dropped.Add(len(letters))
+		if len(f.unit.consumed) > 0 || len(f.unit.deleteJobs) > 0 {
+			f.unit.kind = unitClaim
+			s.dispatchAgain(f)
+			s.submit(f)
+		}
+		return nil
+	}
+	decided, err := s.n.watch(ctx, s, func() (Turn, error) { return s.code.Turn(ctx, arrived) })
+	if err != nil {
+		return err
+	}
+	p, err := s.state.decide(arrived, decided, s.n.limits)
+	if err != nil {
+		return err
+	}
+	if err := s.fill(ctx, f, p); err != nil {
+		return err
+	}
+	s.failing = nil
+	s.submit(f)
+	return nil
+}
+
+// settleLocal takes a finished task of this process out of the books; its River row, if it was promoted, goes
+// with the commit that records it.
+func (s *session) settleLocal(f *flight, task int32) {
+	a := s.local[task]
+	if a == nil {
+		return
+	}
+	delete(s.local, task)
+	s.n.forget(a)
+	if a.token != 0 {
+		f.unit.deleteJobs = append(f.unit.deleteJobs, a.token)
+	}
+}
+
+// fill puts a plan into the unit of a flight.
+func (s *session) fill(ctx context.Context, f *flight, p *plan) error {
+	u := f.unit
+	large, err := s.n.e.externalize(ctx, s.no, p.events)
+	if err != nil {
+		return err
+	}
+	u.large = large
+	if u.events, err = history.Encode(p.events); err != nil {
+		return err
+	}
+	u.count = int32(len(p.events))
+	u.seq = s.aheadSeq + int64(u.count)
+	u.customStatus = p.status
+	for _, r := range p.refused {
+		if err := s.refuse(u, r); err != nil {
+			return err
+		}
+	}
+	if err := s.startChildren(ctx, u, p); err != nil {
+		return err
+	}
+	if err := s.sendEvents(ctx, u, p); err != nil {
+		return err
+	}
+	if p.end != nil {
+		return s.finish(ctx, f, p)
+	}
+	s.dispatchAgain(f)
+	for _, t := range p.timers {
+		s.setTimer(f, t)
+	}
+	for _, t := range p.tasks {
+		if err := s.dispatch(ctx, f, t, 0); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// refuse answers a decision that cannot be carried out, in the commit that records it.
+func (s *session) refuse(u *unit, r refusal) error {
+	at := history.Header{At: s.state.lastTurn}
+	var answer history.Event = &history.TaskFailed{Header: at, TaskID: r.id, Failure: r.failure}
+	if r.child {
+		answer = &history.SubOrchestrationInstanceFailed{Header: at, TaskID: r.id, Failure: r.failure}
+	}
+	payload, err := history.Encode([]history.Event{answer})
+	if err != nil {
+		return err
+	}
+	u.messages = append(u.messages, message{no: s.no, gen: s.state.gen, task: r.id, kind: msgResult, payload: payload})
+	return nil
+}
+
+// setTimer creates a timer. One that is due soon is held in this process, so that it fires on time; the others
+// are found by the scanner.
+func (s *session) setTimer(f *flight, t *history.TimerCreated) {
+	row := newTimer{timerKey: timerKey{taskKey{s.no, s.state.gen, t.ID}, timerTask}, fireAt: t.FireAt}
+	if s.n.clock.until(t.FireAt) < timerHorizon {
+		row.holder = s.n.no
+		f.timers = append(f.timers, row)
+	}
+	f.unit.timers = append(f.unit.timers, row)
+}
+
+// startChildren starts child orchestrations inside this commit.
+func (s *session) startChildren(ctx context.Context, u *unit, p *plan) error {
+	for _, c := range p.children {
+		no, err := s.n.e.instanceNos.one(ctx)
+		if err != nil {
+			return err
+		}
+		turn, err := s.n.e.jobIDs.one(ctx)
+		if err != nil {
+			return err
+		}
+		// A large input is stored twice: each copy goes with its own instance.
+		input, large, err := s.n.e.externalizeCopy(ctx, no, c.Input)
+		if err != nil {
+			return err
+		}
+		u.large = append(u.large, large...)
+		u.starts = append(u.starts, start{
+			no: no, hub: s.hub.no, id: c.InstanceID, name: c.Name, version: c.Version, input: input, turnJob: turn,
+			parentNo: s.no, parentGen: s.state.gen, parentTask: c.ID,
+		})
+	}
+	gen, now := s.state.gen, s.state.lastTurn
+	u.conflict = func(u *unit, i int, taken store.FindInstancesRow) bool {
+		if !statusOf(taken.Status).Live() {
+			u.purges = append(u.purges, taken.No) // ended: the new one takes its place
+			return true
+		}
+		at := u.starts[i]
+		u.starts = append(u.starts[:i:i], u.starts[i+1:]...)
+		payload, err := history.Encode([]history.Event{&history.SubOrchestrationInstanceFailed{
+			Header: history.Header{At: now}, TaskID: at.parentTask,
+			Failure: failure(CodeAlreadyExists, "an instance with the id %q is running", at.id),
+		}})
+		if err != nil {
+			return false
+		}
+		u.messages = append(u.messages, message{no: u.no, gen: gen, task: at.parentTask, kind: msgResult, payload: payload})
+		u.readInbox = true
+		return true
+	}
+	return nil
+}
+
+// sendEvents raises events to other instances: through the outbox, so that this commit need not lock them.
+func (s *session) sendEvents(ctx context.Context, u *unit, p *plan) error {
+	told := map[string]bool{}
+	for _, e := range p.sends {
+		// Small enough, or stored with the sender, whose history holds it too.
+		payload, err := history.Encode([]history.Event{&history.EventRaised{Header: e.Header, Name: e.Name, Input: e.Input}})
+		if err != nil {
+			return err
+		}
+		u.sends = append(u.sends, send{hub: s.hub.no, target: e.InstanceID, payload: payload})
+		if told[e.InstanceID] {
+			continue
+		}
+		told[e.InstanceID] = true
+		id, err := s.n.e.jobIDs.one(ctx)
+		if err != nil {
+			return err
+		}
+		u.jobs = append(u.jobs, deliverJob(id, s.hub.no, e.InstanceID))
+	}
+	return nil
+}
+
+func deliverJob(id int64, hub int32, target string) job {
+	args, err := json.Marshal(map[string]any{"hub": hub, "target": target})
+	if err != nil {
+		panic(err) // a number and checked text
+	}
+	return job{id: id, state: "available", priority: 1, kind: DeliverKind, queue: SystemQueue, args: args, max: unlimited}
+}
+
+// finish ends the generation: with the instance, or with the start of the next generation.
+func (s *session) finish(ctx context.Context, f *flight, p *plan) error {
+	u, end := f.unit, p.end
+	s.ending = true
+	u.dropTimers, u.dropTasks = p.hadTimers, p.hadTasks
+	if end.Status == history.ContinuedAsNew {
+		return s.continueAsNew(f, end)
+	}
+	u.kind = unitFinish
+	u.status, u.output = end.Status, end.Result
+	u.dropInbox = true
+	u.deleteJobs = append(u.deleteJobs, s.job)
+	if end.Failure != nil {
+		out, err := json.Marshal(end.Failure)
+		if err != nil {
+			return err
+		}
+		u.failure = out
+	}
+	if s.parent.no == 0 {
+		return nil
+	}
+	// A large result is stored twice, as the child's output and as the parent's result.
+	told := *end
+	var large []largePayload
+	var err error
+	if told.Result, large, err = s.n.e.externalizeCopy(ctx, s.parent.no, end.Result); err != nil {
+		return err
+	}
+	u.large = append(u.large, large...)
+	answer, err := history.Encode([]history.Event{childOutcome(s.parent.task, &told)})
+	if err != nil {
+		return err
+	}
+	u.messages = append(u.messages, message{no: s.parent.no, gen: s.parent.gen, task: s.parent.task, kind: msgResult, payload: answer})
+	return nil
+}
+
+// childOutcome is what a parent hears of its child.
+func childOutcome(task int32, end *history.ExecutionCompleted) history.Event {
+	at := history.Header{At: end.At}
+	if end.Status == history.Completed {
+		return &history.SubOrchestrationInstanceCompleted{Header: at, TaskID: task, Result: end.Result}
+	}
+	why := end.Failure
+	if why == nil {
+		why = failure(CodeWrongState, "the orchestration ended as %s", end.Status)
+	}
+	return &history.SubOrchestrationInstanceFailed{Header: at, TaskID: task, Failure: why}
+}
+
+// continueAsNew ends this generation and puts the start message of the next into the inbox, in one commit. The
+// events that the code received and did not use travel in it; those not yet consumed stay where they are.
+func (s *session) continueAsNew(f *flight, end *history.ExecutionCompleted) error {
+	u := f.unit
+	u.kind = unitContinue
+	u.output = end.Result // the input of the next generation
+	u.version = s.info.Version
+	if end.NewVersion != "" {
+		u.version = end.NewVersion
+	}
+	u.cutBefore = s.baseSeq
+	f.next = newState(s.state.gen + 1)
+	opening := []history.Event{&history.ExecutionStarted{
+		Header: history.Header{At: s.state.lastTurn}, InstanceID: s.info.InstanceID, ExecutionID: executionID(s.no, f.next.gen),
+		Name: s.info.Name, Version: u.version, Input: end.Result, Parent: s.info.Parent, Generation: int(f.next.gen),
+	}}
+	for _, e := range end.CarryOver {
+		opening = append(opening, e)
+	}
+	payload, err := history.Encode(opening)
+	if err != nil {
+		return err
+	}
+	u.messages = append(u.messages, message{no: s.no, gen: f.next.gen, kind: msgStart, payload: payload})
+	return nil
+}
+
+// dispatchAgain adds the tasks that nobody runs to a unit that makes this worker the owner.
+func (s *session) dispatchAgain(f *flight) {
+	for _, id := range s.redispatch {
+		p := s.state.pending[id]
+		if p == nil || p.task == nil {
+			continue // answered by the turn of this unit
+		}
+		if err := s.dispatch(s.n.ctx, f, p.task, s.tokens[id]); err != nil {
+			s.n.log.Warn("redispatch", "instance", s.info.InstanceID, "task", id, "error", err)
+		}
+	}
+	s.redispatch = nil
+}
+
+// dispatch decides where a scheduled task runs: here, right after this commit, if this process can and has
+// room; else through River. token is the row it already has in this worker's name, if any.
+func (s *session) dispatch(ctx context.Context, f *flight, t *history.TaskScheduled, token int64) error {
+	var (
+		u           = f.unit
+		key         = taskKey{s.no, s.state.gen, t.ID}
+		kind, retry = s.n.exec.Activity(t.Name)
+		here        = (kind == PlainActivity || kind == TxActivity) && !t.Native && s.n.serves(t.Queue)
+	)
+	if t.Step {
+		kind, here = PlainActivity, true // only the process that holds the code can run it
+	}
+	here = here && s.n.slots.reserve(t.Step)
+	if !here {
+		id, err := s.n.e.jobIDs.one(ctx)
+		if err != nil {
+			return err
+		}
+		if token != 0 {
+			u.replaces = append(u.replaces, replacedJob{token, id})
+			return nil
+		}
+		u.jobs = append(u.jobs, s.taskJob(id, key, t, "available", 0))
+		return nil
+	}
+	if t.Retry != nil {
+		retry = t.Retry
+	}
+	a := s.n.newAttempt(s, key, t, retry, kind == TxActivity, token)
+	if token == 0 && (a.tx || (s.hub.ActivityRows && !t.Step)) {
+		id, err := s.n.e.jobIDs.one(ctx)
+		if err != nil {
+			return err
+		}
+		a.token = id
+		u.jobs = append(u.jobs, s.taskJob(id, key, t, "running", 1))
+	}
+	s.local[t.ID] = a
+	f.start = append(f.start, a)
+	return nil
+}
+
+// taskJob is the River row of a task.
+func (s *session) taskJob(id int64, key taskKey, t *history.TaskScheduled, state string, attempt int16) job {
+	j := job{
+		id: id, state: state, attempt: attempt, priority: priorityTask, kind: t.Name, queue: ActivityQueue(s.hub.no, t.Queue),
+		args: taskArgs(s.info.InstanceID, t), key: key.bytes(), max: unlimited,
+	}
+	if t.Native {
+		j.max = 25 // River's own default; River itself retries
+		if t.Retry != nil && t.Retry.Attempts > 0 {
+			j.max = int16(min(t.Retry.Attempts, unlimited))
+		}
+	}
+	return j
+}
+
+const (
+	// promoteAfter is how long a task runs without a River row, and exportAfter how long it waits for a slot
+	// here before any worker may take it.
+	promoteAfter = time.Second
+	exportAfter  = 100 * time.Millisecond
+)
+
+// tend looks after tasks that take long: those that run get a River row, so that tools, cancellation and
+// rescue see them; those that still wait for a slot are given to River. It returns when to look again.
+func (s *session) tend(ctx context.Context) (time.Duration, error) {
+	if len(s.flights) > 0 {
+		return time.Hour, nil // mail comes first
+	}
+	now := s.n.clock.now()
+	next := time.Hour
+	f := &flight{unit: &unit{kind: unitClaim}}
+	for id, a := range s.local {
+		due, export := a.tendAt()
+		if due.IsZero() {
+			continue
+		}
+		if left := due.Sub(now); left > 0 {
+			next = min(next, left)
+			continue
+		}
+		jobID, err := s.n.e.jobIDs.one(ctx)
+		if err != nil {
+			return 0, err
+		}
+		p := s.state.pending[id]
+		if p == nil || p.task == nil {
+			continue
+		}
+		if export {
+			if !s.n.slots.steal(a.entry) {
+				next = min(next, time.Millisecond) // it has just begun
+				continue
+			}
+			delete(s.local, id)
+			s.n.forget(a)
+			f.unit.jobs = append(f.unit.jobs, s.taskJob(jobID, a.task.key, p.task, "available", 0))
+			continue
+		}
+		a.promote(jobID)
+		f.unit.jobs = append(f.unit.jobs, s.taskJob(jobID, a.task.key, p.task, "running", int16(a.task.Attempt)))
+	}
+	if len(f.unit.jobs) == 0 {
+		return next, nil
+	}
+	f.unit.waiting = s.state.waiting().encode()
+	s.submit(f)
+	return 0, nil
+}
+
+// park puts a rowless task aside until its next attempt is due.
+func (s *session) park(ctx context.Context, a *attempt) error {
+	if s.local[a.task.ID] != a {
+		s.n.forget(a)
+		return nil
+	}
+	p := s.state.pending[a.task.ID]
+	if p == nil || p.task == nil {
+		return nil
+	}
+	id, err := s.n.e.jobIDs.one(ctx)
+	if err != nil {
+		return err
+	}
+	delete(s.local, a.task.ID)
+	s.n.forget(a)
+	j := s.taskJob(id, a.task.key, p.task, "scheduled", int16(a.task.Attempt-1))
+	j.err = a.parkErr
+	row := newTimer{timerKey: timerKey{a.task.key, timerRetry}, fireAt: a.parkUntil}
+	f := &flight{unit: &unit{kind: unitClaim, jobs: []job{j}, waiting: s.state.waiting().encode()}}
+	if s.n.clock.until(a.parkUntil) < timerHorizon {
+		row.holder = s.n.no
+		f.timers = append(f.timers, row)
+	}
+	f.unit.timers = append(f.unit.timers, row)
+	s.submit(f)
+	return nil
+}
+
+// handOver gives the instance to whoever comes next, because this worker leaves before its tasks have ended:
+// running ones become available rows under a new epoch, so that no result of theirs counts any more.
+func (s *session) handOver(ctx context.Context) error {
+	s.ending = true
+	f := &flight{unit: &unit{kind: unitHandOver, waiting: s.state.waiting().encode()}}
+	for id, a := range s.local {
+		fresh, err := s.n.e.jobIDs.one(ctx)
+		if err != nil {
+			return err
+		}
+		delete(s.local, id)
+		token := a.token
+		s.n.abandon(a)
+		p := s.state.pending[id]
+		switch {
+		case p == nil || p.task == nil:
+		case p.task.Step:
+			// A step runs where its orchestration runs: the next session redispatches it.
+			if f.unit.nextTurnJob == 0 {
+				f.unit.nextTurnJob = fresh
+				f.unit.jobs = append(f.unit.jobs, turnJob(fresh, s.no, s.hub.no, s.info.Name, s.info.Version))
+			}
+		case token != 0:
+			f.unit.replaces = append(f.unit.replaces, replacedJob{token, fresh})
+		default:
+			f.unit.jobs = append(f.unit.jobs, s.taskJob(fresh, a.task.key, p.task, "available", 0))
+		}
+	}
+	s.submit(f)
+	return nil
+}
+
+// hold records that the instance's code does not fit and lets go of it. What was taken in and not committed
+// goes back: results of this process's tasks into the inbox; tasks that still run get River rows, go on, and
+// deliver by them.
+func (s *session) hold(ctx context.Context, why *Held) Verdict {
+	later := Verdict{Snooze: time.Second}
+	why.Build = s.n.build
+	s.n.metrics.held.Inc()
+	s.n.log.WarnContext(ctx, "turn held", "instance", s.info.InstanceID, "orchestration", s.info.Name, "kind", why.Kind,
+		"step", why.Step, "error", why.Message)
+	if s.state == nil || !s.settled(ctx) {
+		return later // what is on its way is judged first; the next session finds the same and holds
+	}
+	held, err := json.Marshal(why)
+	if err != nil {
+		return later
+	}
+	f := &flight{unit: &unit{kind: unitHold, held: held}, ends: &Verdict{Snooze: 10 * time.Second, Held: true}}
+	letters := s.letters
+	if s.failing != nil {
+		letters = append(letters, s.failing.letters...)
+		f.unit.deleteJobs = s.failing.unit.deleteJobs
+	}
+	for _, l := range letters {
+		if l.id != 0 {
+			continue // still in the inbox
+		}
+		s.settleLocal(f, l.task)
+		payload, err := history.Encode(l.events)
+		if err != nil {
+			return later
+		}
+		f.unit.messages = append(f.unit.messages, message{no: s.no, gen: l.gen, task: l.task, kind: msgResult, payload: payload})
+	}
+	for id, a := range s.local {
+		p := s.state.pending[id]
+		if p == nil || p.task == nil || p.task.Step {
+			continue // abandoned with the session
+		}
+		if a.token == 0 {
+			jobID, err := s.n.e.jobIDs.one(ctx)
+			if err != nil {
+				return later
+			}
+			a.promote(jobID)
+			f.unit.jobs = append(f.unit.jobs, s.taskJob(jobID, a.task.key, p.task, "running", int16(a.task.Attempt)))
+		}
+		f.detach = append(f.detach, a)
+		delete(s.local, id)
+	}
+	s.submit(f)
+	if !s.settled(ctx) || s.verdict == nil {
+		return later
+	}
+	return *s.verdict
+}
+
+// settled waits until no unit is on its way and tells whether all of them have landed.
+func (s *session) settled(ctx context.Context) bool {
+	for len(s.flights) > 0 {
+		if err := s.wait(ctx, 0); err != nil {
+			return false
+		}
+		s.mu.Lock()
+		outcomes := s.mail.outcomes
+		s.mail.outcomes = nil
+		s.mu.Unlock()
+		for _, o := range outcomes {
+			if err := s.landed(o.flight, o.outcome); err != nil {
+				return false
+			}
+		}
+	}
+	return !s.lost
+}

@@ -1,0 +1,131 @@
+package engine
+
+import (
+	"slices"
+	"time"
+
+	"github.com/weir-dev/weir/engine/history"
+)
+
+// state is what the engine remembers of one generation of an instance: the fold of its history. It holds what
+// is pending, not what has been; everything else is in the history or in the orchestration's code.
+type state struct {
+	gen      int32
+	started  bool
+	ended    bool
+	lastTurn time.Time
+	nextID   int32
+	pending  map[int32]*pending
+	// awaits names the events the code said it waits for after its last turn.
+	awaits []string
+}
+
+// pending is a decision that waits for its answer. One of task, timer and child is set.
+type pending struct {
+	task  *history.TaskScheduled
+	timer *history.TimerCreated
+	child *history.SubOrchestrationInstanceCreated
+}
+
+func newState(gen int32) *state { return &state{gen: gen, pending: map[int32]*pending{}} }
+
+// apply takes in one event of the history.
+func (s *state) apply(e history.Event) {
+	switch e := e.(type) {
+	case *history.OrchestratorStarted:
+		s.lastTurn = e.At
+	case *history.ExecutionStarted:
+		s.started = true
+	case *history.TaskScheduled:
+		s.pending[e.ID] = &pending{task: e}
+		s.nextID = e.ID + 1
+	case *history.TimerCreated:
+		s.pending[e.ID] = &pending{timer: e}
+		s.nextID = e.ID + 1
+	case *history.SubOrchestrationInstanceCreated:
+		s.pending[e.ID] = &pending{child: e}
+		s.nextID = e.ID + 1
+	case *history.EventSent:
+		s.nextID = e.ID + 1
+	case *history.TaskCompleted:
+		delete(s.pending, e.TaskID)
+	case *history.TaskFailed:
+		delete(s.pending, e.TaskID)
+	case *history.TimerFired:
+		delete(s.pending, e.TimerID)
+	case *history.SubOrchestrationInstanceCompleted:
+		delete(s.pending, e.TaskID)
+	case *history.SubOrchestrationInstanceFailed:
+		delete(s.pending, e.TaskID)
+	case *history.ExecutionCompleted:
+		s.nextID = e.ID + 1
+		s.ended = true
+	}
+}
+
+// letter is a message an instance has received: from its inbox, or from an activity of this process.
+type letter struct {
+	id     int64 // of the inbox row; 0 = in memory
+	kind   int16
+	gen    int32
+	task   int32
+	events []history.Event
+}
+
+// fits tells whether an answer is for a decision that still waits for it, in this generation.
+func (s *state) fits(l *letter) bool {
+	switch l.kind {
+	case msgResult:
+		p := s.pending[l.task]
+		return l.gen == s.gen && p != nil && p.timer == nil
+	case msgTimer:
+		p := s.pending[l.task]
+		return l.gen == s.gen && p != nil && p.timer != nil
+	case msgStart:
+		return !s.started
+	}
+	return s.started
+}
+
+// admit turns letters into the events of a new turn, in the order in which they are to be processed: the start
+// of the generation first, then by arrival. Letters that mean nothing any more (a late or duplicate answer)
+// are dropped. It returns nil when nothing is left. The first event is OrchestratorStarted; its time never
+// goes back.
+func (s *state) admit(now time.Time, letters []letter) []history.Event {
+	if now.Before(s.lastTurn) {
+		now = s.lastTurn
+	}
+	slices.SortStableFunc(letters, func(a, b letter) int {
+		return boolInt(b.kind == msgStart) - boolInt(a.kind == msgStart)
+	})
+	events := []history.Event{&history.OrchestratorStarted{Header: history.Header{At: now}}}
+	for i := range letters {
+		l := &letters[i]
+		if !s.fits(l) {
+			continue
+		}
+		arrived := l.events
+		if l.kind == msgTimer {
+			arrived = []history.Event{&history.TimerFired{TimerID: l.task, FireAt: s.pending[l.task].timer.FireAt}}
+		}
+		for _, e := range arrived {
+			if e.Time().IsZero() {
+				history.SetTime(e, now)
+			}
+			s.apply(e)
+			events = append(events, e)
+		}
+	}
+	if len(events) == 1 {
+		return nil
+	}
+	s.lastTurn = now
+	return events
+}
+
+func boolInt(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}

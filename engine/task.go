@@ -1,0 +1,196 @@
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/weir-dev/weir/engine/history"
+	"github.com/weir-dev/weir/engine/internal/store"
+)
+
+// TaskJob is an activity that River has handed to this process.
+type TaskJob struct {
+	ID      int64
+	Key     []byte // the row's unique key
+	Name    string
+	Attempt int
+	Args    TaskArgs
+	Errors  []TaskError
+}
+
+// TaskError is a failed attempt that the row remembers.
+type TaskError struct {
+	At      time.Time
+	Attempt int
+	Message string
+}
+
+// RunTask runs an activity that came through River and delivers its outcome by the row, which is its token. It
+// reports whether the row is dealt with; if not, the job has to become available again.
+func (n *Node) RunTask(ctx context.Context, j TaskJob) (done bool, err error) {
+	key, ok := parseTaskKey(j.Key)
+	if !ok {
+		return false, fmt.Errorf("job %d has no task key", j.ID)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(n.ctx, cancel)()
+
+	input := j.Args.payload()
+	if id, elsewhere := input.Stored(); elsewhere {
+		if input, err = n.e.value(ctx, nil, &id); err != nil {
+			return false, err
+		}
+	}
+	if err := n.slots.acquire(ctx); err != nil {
+		return false, nil // the process stops: the job goes back
+	}
+	defer n.slots.finish(false)
+	kind, retry := n.exec.Activity(j.Name)
+	if j.Args.Retry != nil {
+		retry = j.Args.Retry
+	}
+	a := &attempt{
+		n: n, retry: retry, tx: kind == TxActivity, token: j.ID, ctx: ctx, cancel: cancel,
+		task: Task{
+			InstanceID: j.Args.Instance, ID: key.task, Name: j.Name, Input: input, Attempt: max(j.Attempt, 1),
+			Timeout: time.Duration(j.Args.Timeout), key: key, e: n.e, node: n,
+		},
+	}
+	if n.hub != nil {
+		a.task.Hub = n.hub.Name
+	}
+	a.task.attempt = a
+	for _, e := range j.Errors {
+		if a.firstAt.IsZero() || e.At.Before(a.firstAt) {
+			a.firstAt = e.At
+		}
+		a.earlier = append(a.earlier, history.Attempt{N: e.Attempt, StartedAt: e.At, EndedAt: e.At, Message: e.Message})
+	}
+	a.earlier = a.earlier[max(0, len(a.earlier)-maxEarlier):]
+	n.mu.Lock()
+	n.attempts[key] = a
+	n.mu.Unlock()
+	defer n.forget(a)
+	return a.runHere(ctx), nil
+}
+
+// runHere makes attempts on the caller's goroutine until the row is dealt with or ctx ends.
+func (a *attempt) runHere(ctx context.Context) (done bool) {
+	for {
+		task := a.begin()
+		r := a.n.exec.Run(ctx, &task)
+		if ctx.Err() != nil && !r.Delivered {
+			return false // the process stops; the attempt does not count
+		}
+		now := a.n.clock.now()
+		wait, again := time.Duration(0), false
+		if r.Failure != nil {
+			wait, again = NextAttempt(a.retry, r.Failure, a.task.Attempt, now.Sub(a.firstAt))
+		}
+		if again {
+			a.failedOnce(r.Failure, now)
+		}
+		switch {
+		case r.Gone, r.Delivered:
+			return true
+		case again && wait < shortRetry:
+			select {
+			case <-time.After(wait):
+			case <-ctx.Done():
+				return false
+			}
+			continue
+		}
+		answer := make(chan outcome, 1)
+		if again {
+			a.n.submitPark(a.token, a.task.key, now.Add(wait), attemptError(a.task.Attempt-1, a.startedAt, r.Failure), func(o outcome) { answer <- o })
+		} else {
+			a.n.submitToken(a.token, a.task.key, a.outcome(r, now), func(o outcome) { answer <- o })
+		}
+		o := <-answer
+		return o.err == nil // if not, it is snoozed and tried again
+	}
+}
+
+// announceAfter is how long after a job was given back its queue is told of it: River announces nothing then,
+// and would poll seconds later.
+const announceAfter = 300 * time.Millisecond
+
+// AnnounceLater tells the queue's producers that a job was given back.
+func (n *Node) AnnounceLater(queue string) {
+	time.AfterFunc(announceAfter, func() {
+		ctx, cancel := context.WithTimeout(n.e.ctx, 5*time.Second)
+		defer cancel()
+		err := n.e.q.NotifyQueues(ctx, n.e.pool, store.NotifyQueuesParams{RiverChannel: n.e.db.RiverChannel(), Queues: []string{queue}})
+		if err != nil && ctx.Err() == nil {
+			n.log.WarnContext(ctx, "announce job", "queue", queue, "error", err)
+		}
+	})
+}
+
+// RetryHeld makes the held turns of these kinds available at once: a worker with other code has come.
+func (n *Node) RetryHeld(ctx context.Context, kinds []string) error {
+	if n.hub == nil || len(kinds) == 0 {
+		return nil
+	}
+	queue := TurnQueue(n.hub.no)
+	if _, err := n.e.q.RetryHeldTurns(ctx, n.e.pool, store.RetryHeldTurnsParams{Queue: queue, Kinds: kinds}); err != nil {
+		return fmt.Errorf("retry held turns: %w", err)
+	}
+	return n.e.q.NotifyQueues(ctx, n.e.pool, store.NotifyQueuesParams{RiverChannel: n.e.db.RiverChannel(), Queues: []string{queue}})
+}
+
+// HarvestNative delivers the outcomes of plain River jobs that serve as activities. River runs and finalizes
+// them by its own rules; their finalized row is the token.
+func (n *Node) HarvestNative(ctx context.Context) error {
+	rows, err := n.e.q.FindFinalized(ctx, n.e.pool)
+	if err != nil {
+		return err
+	}
+	for _, row := range rows {
+		key, ok := parseTaskKey(row.UniqueKey)
+		if !ok {
+			continue
+		}
+		n.submitToken(row.ID, key, nativeOutcome(key.task, row, n.clock.now()), func(o outcome) {
+			if o.err != nil && n.ctx.Err() == nil {
+				n.log.Warn("deliver result of a river job", "job", row.ID, "error", o.err)
+			}
+		})
+	}
+	return nil
+}
+
+// nativeOutcome reads what River recorded.
+func nativeOutcome(task int32, row store.FindFinalizedRow, now time.Time) history.Event {
+	run := history.Run{Attempts: int(row.Attempt), Worker: row.Client}
+	if row.AttemptedAt != nil {
+		run.StartedAt = *row.AttemptedAt
+	}
+	at := history.Header{At: now}
+	if row.FinalizedAt != nil {
+		at.At = row.FinalizedAt.UTC()
+	}
+	if row.State == "completed" {
+		var meta struct {
+			Output json.RawMessage `json:"output"`
+		}
+		_ = json.Unmarshal(row.Metadata, &meta) // no output recorded: an absent result
+		done := &history.TaskCompleted{Header: at, TaskID: task, Run: run}
+		if meta.Output != nil {
+			done.Result = history.Bytes(meta.Output)
+		}
+		return done
+	}
+	why := &history.Failure{Type: "river_job_" + row.State, Message: "the River job was " + row.State, NonRetriable: true}
+	if len(row.Errors) > 0 {
+		var last riverError
+		if json.Unmarshal(row.Errors[len(row.Errors)-1], &last) == nil && last.Error != "" {
+			why.Type, why.Message, why.Stack = "error", last.Error, last.Trace
+		}
+	}
+	return &history.TaskFailed{Header: at, TaskID: task, Failure: why, Run: run}
+}

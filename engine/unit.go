@@ -1,0 +1,287 @@
+package engine
+
+import (
+	"encoding/binary"
+	"time"
+
+	"github.com/weir-dev/weir/engine/history"
+	"github.com/weir-dev/weir/engine/internal/store"
+)
+
+// unit is what one turn, or one operation of the control plane, wants committed. The committer puts the units
+// of many instances into one batch; each part below goes to the statement of protocol step B2 to B10 that it
+// is named after. A unit is immutable once submitted.
+type unit struct {
+	kind unitKind
+	// no is the instance whose row the unit changes or whose rows it touches; for a start the new number.
+	no int64
+
+	// Compare-and-set (B2): the state the unit was computed from, and the right to commit.
+	base  int64 // seq
+	epoch int32
+	job   int64 // the turn job while nobody has claimed the instance, 0 once this worker owns it
+	seq   int64 // after the unit
+	// turnJob is the session's turn job, whose row goes when the unit ends the session.
+	turnJob int64
+	// nextTurnJob is the turn job a hand-over leaves behind, 0 for none.
+	nextTurnJob int64
+
+	// History (B4).
+	events    []byte
+	count     int32
+	cutBefore int64 // drop history before this event; 0 keeps it
+
+	customStatus []byte // nil leaves it, empty clears it
+	waiting      []byte
+	held         []byte
+
+	// The end of the instance or of its generation.
+	status  history.Status
+	output  history.Payload
+	failure []byte
+	version string
+
+	consumed   []int64 // inbox rows (B5)
+	dropInbox  bool
+	starts     []start        // B3
+	purges     []int64        // instances to purge first, because a start takes their id
+	tokens     []tokenResult  // B6
+	timersDue  []timerKey     // B6
+	retriesDue []timerKey     // B6
+	raises     []raise        // B6
+	deliveries []delivery     // B6
+	messages   []message      // B6
+	sends      []send         // B6
+	timers     []newTimer     // B7
+	dropTimers bool           // B7
+	jobs       []job          // B7
+	deleteJobs []int64        // B7
+	dropTasks  bool           // B7
+	replaces   []replacedJob  // B7
+	parks      []parkedTask   // B7
+	large      []largePayload // before the batch
+	// readInbox asks B10 for the inbox rows after readAfter, which is what the session has read.
+	readInbox bool
+	readAfter int64
+
+	// conflict is told that the id of starts[i] is taken. It rewrites the unit, to be committed again, or
+	// answers it and returns false.
+	conflict func(u *unit, i int, taken store.FindInstancesRow) bool
+	// done is told the outcome, on the committer's goroutine: it must not block.
+	done func(u *unit, o outcome)
+}
+
+type unitKind int
+
+const (
+	// unitPlain changes no instance row of its own: starts, raises, results, timers.
+	unitPlain unitKind = iota
+	unitTurn
+	unitFinish
+	unitContinue
+	// unitClaim makes the worker owner without a history row: before redispatched tasks start, to consume
+	// messages that mean nothing any more, to promote, export or park tasks.
+	unitClaim
+	unitHold
+	unitHandOver
+	unitRelease
+	unitTakeOver
+	unitTerminate
+)
+
+// outcome is what became of a unit.
+type outcome struct {
+	err       error
+	late      []store.Inbox // B10
+	released  bool
+	takenOver bool
+	parked    bool
+	// terminated is set for terminations of instances that were live; owner is who had the instance then.
+	terminated bool
+	owner      int32
+	status     history.Status // of a raise's target
+	found      bool           // the raise's target exists
+	// landed means that the unit is committed but nothing else is known of it: the connection broke.
+	landed bool
+}
+
+// taskKey names a task for good: results are matched by generation as well as by number.
+type taskKey struct {
+	no   int64
+	gen  int32
+	task int32
+}
+
+// bytes is the unique key of the task's River row: big endian, so that the rows of an instance are a range.
+func (k taskKey) bytes() []byte {
+	b := make([]byte, 16)
+	binary.BigEndian.PutUint64(b, uint64(k.no))
+	binary.BigEndian.PutUint32(b[8:], uint32(k.gen))
+	binary.BigEndian.PutUint32(b[12:], uint32(k.task))
+	return b
+}
+
+// parseTaskKey reads the unique key of a River row; false when it is not one of ours.
+func parseTaskKey(b []byte) (taskKey, bool) {
+	if len(b) != 16 {
+		return taskKey{}, false
+	}
+	return taskKey{
+		no:   int64(binary.BigEndian.Uint64(b)),
+		gen:  int32(binary.BigEndian.Uint32(b[8:])),
+		task: int32(binary.BigEndian.Uint32(b[12:])),
+	}, true
+}
+
+type start struct {
+	no          int64
+	hub         int32
+	id          string
+	name        string
+	version     string
+	input       history.Payload
+	scheduledAt time.Time // zero: at once
+	turnJob     int64
+	parentNo    int64
+	parentGen   int32
+	parentTask  int32
+}
+
+// Kinds of inbox messages; the database's function is_held knows them too.
+const (
+	msgStart  int16 = 1
+	msgEvent  int16 = 2
+	msgResult int16 = 3
+	msgTimer  int16 = 4
+)
+
+type message struct {
+	no      int64
+	gen     int32 // -1: any
+	task    int32
+	kind    int16
+	payload []byte
+}
+
+type tokenResult struct {
+	token   int64
+	key     taskKey
+	payload []byte
+}
+
+// Kinds of timers rows.
+const (
+	timerTask  int16 = 0
+	timerStart int16 = 1
+	timerRetry int16 = 2
+)
+
+type timerKey struct {
+	taskKey
+	kind int16
+}
+
+type newTimer struct {
+	timerKey
+	fireAt time.Time
+	holder int32
+}
+
+type raise struct {
+	key     string
+	payload []byte
+}
+
+type delivery struct {
+	hub    int32
+	target string
+}
+
+type send struct {
+	hub     int32
+	target  string
+	payload []byte
+}
+
+type job struct {
+	id       int64
+	state    string
+	attempt  int16
+	priority int16
+	kind     string
+	queue    string
+	args     []byte
+	err      []byte
+	key      []byte
+	max      int16
+}
+
+type replacedJob struct{ old, fresh int64 }
+
+type parkedTask struct {
+	token  int64
+	fresh  int64
+	key    taskKey
+	fireAt time.Time
+	err    []byte
+}
+
+type largePayload struct {
+	id   int64
+	no   int64 // the instance it belongs to and goes with
+	data []byte
+}
+
+// writes tells whether the unit is a writer of its instance's row: a batch holds at most one.
+func (u *unit) writes() bool { return u.kind != unitPlain }
+
+// size estimates the bytes of the unit's parameters.
+func (u *unit) size() int {
+	n := 200 + len(u.events) + len(u.customStatus) + len(u.failure) + len(u.output.Data()) + len(u.held) + len(u.waiting)
+	for i := range u.starts {
+		n += 200 + len(u.starts[i].input.Data())
+	}
+	for i := range u.messages {
+		n += 40 + len(u.messages[i].payload)
+	}
+	for i := range u.tokens {
+		n += 40 + len(u.tokens[i].payload)
+	}
+	for i := range u.raises {
+		n += 40 + len(u.raises[i].payload)
+	}
+	for i := range u.sends {
+		n += 40 + len(u.sends[i].payload)
+	}
+	for i := range u.jobs {
+		n += 120 + len(u.jobs[i].args)
+	}
+	return n + 40*(len(u.timers)+len(u.timersDue)+len(u.consumed))
+}
+
+// once lists what may be in a batch only once: statements that join what they deleted with the units that
+// asked for it would otherwise deliver twice.
+func (u *unit) once() []any {
+	var keys []any
+	for _, t := range u.tokens {
+		keys = append(keys, t.token)
+	}
+	for _, r := range u.raises {
+		if r.key != "" {
+			keys = append(keys, struct {
+				no  int64
+				key string
+			}{u.no, r.key})
+		}
+	}
+	for _, d := range u.deliveries {
+		keys = append(keys, d)
+	}
+	for i := range u.starts {
+		keys = append(keys, instanceName{u.starts[i].hub, u.starts[i].id})
+	}
+	for _, p := range u.parks {
+		keys = append(keys, p.token)
+	}
+	return keys
+}

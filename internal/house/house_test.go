@@ -1,0 +1,79 @@
+// Package house checks who imports whom: the rules of the house, as README.md tells them. The linter checks the
+// direct imports; this test sees the indirect ones too.
+package house
+
+import (
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/weir-dev/weir"
+
+// rooms lists, for each package or tree of packages, what of ours it may import. Arrows only point down.
+var rooms = []struct {
+	room string
+	may  []string
+}{
+	{"engine/history", nil},
+	{"engine/internal/store", nil},
+	{"engine", []string{"engine/history", "engine/internal/store"}},
+	{"jobs", []string{"engine", "engine/history"}},
+	{"durable", []string{"jobs", "engine", "engine/history"}},
+	{"migrations", nil},
+	{"internal/devpg/flock", nil},
+	{"internal/devpg", []string{"internal/devpg/flock"}},
+	{"internal/pgtest", []string{"internal/devpg", "internal/devpg/flock"}},
+	{"internal/weirtest", []string{"internal/pgtest", "migrations"}},
+}
+
+// foreign lists what must not even come in indirectly: a user's worker binary stays small.
+var foreign = []struct{ room, never string }{
+	{"durable", "github.com/99designs/gqlgen"},
+	{"durable", "github.com/coreos/go-oidc"},
+	{"durable", "google.golang.org/grpc"},
+	{"durable", module + "/ui"},
+	{"engine", "github.com/riverqueue/river"},
+	{"engine", "net/http"},
+}
+
+func goList(t *testing.T, args ...string) []string {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "go", append([]string{"list"}, args...)...)
+	cmd.Dir = "../.."
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	return strings.Fields(string(out))
+}
+
+func TestImportsPointDown(t *testing.T) {
+	t.Parallel()
+	for _, r := range rooms {
+		t.Run(r.room, func(t *testing.T) {
+			t.Parallel()
+			for _, imp := range goList(t, "-f", `{{join .Imports "\n"}}`, "./"+r.room) {
+				ours, ok := strings.CutPrefix(imp, module+"/")
+				if ok && !slices.Contains(r.may, ours) {
+					t.Errorf("%s imports %s; it may import %v", r.room, ours, r.may)
+				}
+			}
+		})
+	}
+}
+
+func TestForeignPackagesStayOut(t *testing.T) {
+	t.Parallel()
+	for _, f := range foreign {
+		t.Run(f.room+" without "+f.never, func(t *testing.T) {
+			t.Parallel()
+			for _, dep := range goList(t, "-deps", "./"+f.room) {
+				if dep == f.never || strings.HasPrefix(dep, f.never+"/") {
+					t.Errorf("%s depends on %s", f.room, dep)
+				}
+			}
+		})
+	}
+}
