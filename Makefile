@@ -24,18 +24,20 @@ test/go: ## run the Go tests, with the race detector if there is a C compiler
 .PHONY: check
 check: ## look for what compilers and linters find: format, lint, drift of generated code and of go.mod
 	@./tools/step "go vet" go vet ./...
-	@./tools/step "format" bash -c 'out=$$($(call tool,gofumpt) -extra -l $$(git ls-files "*.go" | grep -vE "sqlc_|\.sql\.go")) && test -z "$$out" || { echo "not formatted: $$out"; exit 1; }'
+	@./tools/step "format" bash -c 'out=$$($(call tool,gofumpt) -extra -l $$(git ls-files "*.go" | grep -vE "sqlc_|\.sql\.go|graph/generated|graph/model/generated")) && test -z "$$out" || { echo "not formatted: $$out"; exit 1; }'
 	@./tools/step "lint" $(call tool,golangci-lint) run
 	@./tools/step "generated SQL code" $(call tool,sqlc) diff
+	@./tools/step "generated GraphQL code" ./tools/drift graph go tool gqlgen generate
 	@./tools/step "go.mod" go mod tidy -diff
 
 .PHONY: generate
 generate: ## write the generated code anew
 	$(call tool,sqlc) generate
+	go tool gqlgen generate
 
 .PHONY: fmt
 fmt: ## format the Go code
-	$(call tool,gofumpt) -extra -l -w $$(git ls-files '*.go' | grep -vE 'sqlc_|\.sql\.go')
+	$(call tool,gofumpt) -extra -l -w $$(git ls-files '*.go' | grep -vE 'sqlc_|\.sql\.go|graph/generated|graph/model/generated')
 
 .PHONY: model
 model: ## explore the model of the commit protocol, all of it

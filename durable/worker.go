@@ -226,7 +226,7 @@ func (w *Worker) runOnce(ctx context.Context, e *engine.Engine) error {
 		}
 		defer pool.Close()
 		cfg := w.jobs
-		cfg.Node, cfg.Pool, cfg.Schema = node, pool, e.RiverSchema()
+		cfg.Node, cfg.Pool, cfg.Schema, cfg.Maintain = node, pool, e.RiverSchema(), e.RiverOwned(ctx)
 		if client, err = jobs.NewClient(cfg); err != nil {
 			return err
 		}

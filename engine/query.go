@@ -43,11 +43,7 @@ type Instance struct {
 	// Owner is the number of the worker at work on it; 0 = none.
 	Owner int32
 
-	no        int64
-	input     []byte
-	inputRef  *int64
-	output    []byte
-	outputRef *int64
+	no int64
 }
 
 // Ref names an instance and its orchestration.
@@ -78,7 +74,7 @@ func (e *Engine) Get(ctx context.Context, hubName, id string) (*Instance, error)
 		ExecutionID: executionID(r.No, r.Gen), Seq: r.Seq, FirstSeq: r.BaseSeq, CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt,
 		StartedAt: r.StartedAt, CompletedAt: r.CompletedAt, ScheduledAt: r.ScheduledAt, CustomStatus: r.CustomStatus,
 		Queued: row.TurnState == "available" || row.TurnState == "scheduled", Owner: deref(r.Owner),
-		no: r.No, input: r.Input, inputRef: r.InputRef, output: r.Output, outputRef: r.OutputRef,
+		no: r.No,
 	}
 	if row.ParentID != "" {
 		i.Parent = &Ref{ID: row.ParentID, Name: row.ParentName}
@@ -116,14 +112,67 @@ func (i *Instance) decode(failed, waiting, held []byte) error {
 	return nil
 }
 
-// Input reads the instance's input, of this generation.
-func (e *Engine) Input(ctx context.Context, i *Instance) (history.Payload, error) {
-	return e.value(ctx, i.input, i.inputRef)
+// Inputs reads the inputs of instances, of their present generation, in one statement and one more for large
+// ones. Those of instances that are gone are absent.
+func (e *Engine) Inputs(ctx context.Context, all []*Instance) ([]history.Payload, error) {
+	rows, err := e.q.ReadInputs(ctx, e.pool, numbers(all))
+	if err != nil {
+		return nil, fmt.Errorf("read inputs: %w", err)
+	}
+	values := make(map[int64]storedValue, len(rows))
+	for _, r := range rows {
+		values[r.No] = storedValue{r.Value, r.Ref}
+	}
+	return e.values(ctx, all, values)
 }
 
-// Output reads the instance's output.
-func (e *Engine) Output(ctx context.Context, i *Instance) (history.Payload, error) {
-	return e.value(ctx, i.output, i.outputRef)
+// Outputs is Inputs for outputs.
+func (e *Engine) Outputs(ctx context.Context, all []*Instance) ([]history.Payload, error) {
+	rows, err := e.q.ReadOutputs(ctx, e.pool, numbers(all))
+	if err != nil {
+		return nil, fmt.Errorf("read outputs: %w", err)
+	}
+	values := make(map[int64]storedValue, len(rows))
+	for _, r := range rows {
+		values[r.No] = storedValue{r.Value, r.Ref}
+	}
+	return e.values(ctx, all, values)
+}
+
+type storedValue struct {
+	inline []byte
+	ref    *int64
+}
+
+func numbers(all []*Instance) []int64 {
+	nos := make([]int64, len(all))
+	for n, i := range all {
+		nos[n] = i.no
+	}
+	return nos
+}
+
+func (e *Engine) values(ctx context.Context, all []*Instance, values map[int64]storedValue) ([]history.Payload, error) {
+	var refs []int64
+	for _, v := range values {
+		if v.ref != nil {
+			refs = append(refs, *v.ref)
+		}
+	}
+	large, err := e.readPayloads(ctx, refs)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]history.Payload, len(all))
+	for n, i := range all {
+		switch v := values[i.no]; {
+		case v.ref != nil:
+			out[n] = history.Bytes(large[*v.ref].Data).WithRef(*v.ref)
+		case v.inline != nil:
+			out[n] = history.Bytes(v.inline)
+		}
+	}
+	return out, nil
 }
 
 // Filter selects instances of a hub; zero fields select everything.
@@ -196,9 +245,9 @@ func (e *Engine) List(ctx context.Context, hub string, f Filter, p Page) ([]*Ins
 	for n, r := range rows {
 		i := &Instance{
 			Hub: hub, ID: r.ID, Name: r.Name, Version: deref(r.Version), Status: statusOf(r.Status), Generation: int(r.Gen),
-			ExecutionID: executionID(r.No, r.Gen), Seq: r.Seq, CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt, StartedAt: r.StartedAt,
+			ExecutionID: executionID(r.No, r.Gen), Seq: r.Seq, FirstSeq: r.BaseSeq, CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt, StartedAt: r.StartedAt,
 			CompletedAt: r.CompletedAt, ScheduledAt: r.ScheduledAt, CustomStatus: r.CustomStatus,
-			Queued: r.TurnState == "available" || r.TurnState == "scheduled", no: r.No,
+			Queued: r.TurnState == "available" || r.TurnState == "scheduled", Owner: deref(r.Owner), no: r.No,
 		}
 		if err := i.decode(r.Failure, r.Waiting, r.Held); err != nil {
 			return nil, err
@@ -321,4 +370,32 @@ func (e *Engine) Workers(ctx context.Context, hubName string, endedWithin time.D
 		out = append(out, w)
 	}
 	return out, nil
+}
+
+// Secret reads a value that all servers of the database share, such as "cursor_key".
+func (e *Engine) Secret(ctx context.Context, key string) ([]byte, error) {
+	value, err := e.q.GetSetting(ctx, e.pool, key)
+	if err != nil {
+		return nil, fmt.Errorf("read setting %s: %w", key, err)
+	}
+	return value, nil
+}
+
+// Now is the database's time.
+func (e *Engine) Now(ctx context.Context) (time.Time, error) {
+	row, err := e.q.IsWatched(ctx, e.pool)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("read time: %w", err)
+	}
+	return row.Now, nil
+}
+
+// PayloadLimit is the largest value accepted, in bytes.
+func (e *Engine) PayloadLimit() int { return e.cfg.PayloadLimit }
+
+// RiverOwned tells whether River's tables were made for Weir, so that Weir's River clients may do River's
+// housekeeping. In the tables of another application they must not.
+func (e *Engine) RiverOwned(ctx context.Context) bool {
+	value, err := e.q.GetSetting(ctx, e.pool, "river_owned")
+	return err == nil && string(value) == "true"
 }

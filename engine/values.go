@@ -84,6 +84,9 @@ func (e *Engine) fetchValues(ctx context.Context, no int64, events []history.Eve
 }
 
 func (e *Engine) readPayloads(ctx context.Context, ids []int64) (map[int64]store.ReadPayloadsRow, error) {
+	if len(ids) == 0 {
+		return nil, nil
+	}
 	rows, err := e.q.ReadPayloads(ctx, e.pool, ids)
 	if err != nil {
 		return nil, fmt.Errorf("read large values: %w", err)

@@ -111,38 +111,46 @@ func Apply(ctx context.Context, pool *pgxpool.Pool, schemas Schemas, logger *slo
 	}
 	defer func() { _, _ = conn.Exec(context.WithoutCancel(ctx), "SELECT pg_advisory_unlock($1)", key) }()
 
-	if err := applyRiver(ctx, pool, conn.Conn(), schemas.River, logger); err != nil {
+	ours, err := applyRiver(ctx, pool, conn.Conn(), schemas.River, logger)
+	if err != nil {
 		return err
 	}
-	return applyWeir(ctx, conn.Conn(), schemas, logger)
+	if err := applyWeir(ctx, conn.Conn(), schemas, logger); err != nil {
+		return err
+	}
+	if ours {
+		_, err = conn.Exec(ctx, "INSERT INTO "+pgx.Identifier{schemas.Weir, "settings"}.Sanitize()+
+			" (key, value) VALUES ('river_owned', 'true') ON CONFLICT DO NOTHING")
+	}
+	return err
 }
 
 // applyRiver runs River's own migrations, and tunes the job table if it was us who created it: another
-// application's River is its own affair.
-func applyRiver(ctx context.Context, pool *pgxpool.Pool, conn *pgx.Conn, schema string, logger *slog.Logger) error {
-	var ours bool
-	err := conn.QueryRow(ctx, "SELECT to_regclass($1) IS NULL", pgx.Identifier{schema, "river_job"}.Sanitize()).Scan(&ours)
+// application's River is its own affair. It tells which.
+func applyRiver(ctx context.Context, pool *pgxpool.Pool, conn *pgx.Conn, schema string, logger *slog.Logger) (ours bool, err error) {
+	err = conn.QueryRow(ctx, "SELECT to_regclass($1) IS NULL", pgx.Identifier{schema, "river_job"}.Sanitize()).Scan(&ours)
 	if err != nil {
-		return fmt.Errorf("look for river: %w", err)
+		return false, fmt.Errorf("look for river: %w", err)
 	}
 	if _, err := conn.Exec(ctx, "CREATE SCHEMA IF NOT EXISTS "+pgx.Identifier{schema}.Sanitize()); err != nil {
-		return fmt.Errorf("create schema %s: %w", schema, err)
+		return false, fmt.Errorf("create schema %s: %w", schema, err)
 	}
-	migrator, err := rivermigrate.New(riverpgxv5.New(pool), &rivermigrate.Config{Schema: schema, Logger: logger})
+	migrator, err := rivermigrate.New(riverpgxv5.New(pool), &rivermigrate.Config{Schema: schema, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
-		return fmt.Errorf("migrate river: %w", err)
+		return false, fmt.Errorf("migrate river: %w", err)
 	}
 	if _, err := migrator.Migrate(ctx, rivermigrate.DirectionUp, &rivermigrate.MigrateOpts{TargetVersion: RiverVersion}); err != nil {
 		var existing int
 		if conn.QueryRow(ctx, "SELECT max(version) FROM "+pgx.Identifier{schema, "river_migration"}.Sanitize()).Scan(&existing) == nil &&
 			existing >= RiverVersion {
-			return nil
+			return false, nil
 		}
-		return fmt.Errorf("migrate river: %w", err)
+		return false, fmt.Errorf("migrate river: %w", err)
 	}
 	if !ours {
-		return nil
+		return false, nil
 	}
+	logger.InfoContext(ctx, "made River's tables", "version", RiverVersion, "schema", schema)
 	// The two GIN indexes cost half of a job's WAL and serve only filters on args and metadata, which Weir
 	// keeps tiny. Rows come and go at a high rate, so dead ones are cleared early.
 	table := pgx.Identifier{schema, "river_job"}.Sanitize()
@@ -154,9 +162,9 @@ func applyRiver(ctx context.Context, pool *pgxpool.Pool, conn *pgx.Conn, schema 
 		pgx.Identifier{schema, "river_job_args_index"}.Sanitize(),
 		pgx.Identifier{schema, "river_job_metadata_index"}.Sanitize(), table))
 	if err != nil {
-		return fmt.Errorf("tune river_job: %w", err)
+		return false, fmt.Errorf("tune river_job: %w", err)
 	}
-	return nil
+	return true, nil
 }
 
 func applyWeir(ctx context.Context, conn *pgx.Conn, schemas Schemas, logger *slog.Logger) error {

@@ -21,7 +21,11 @@ var rooms = []struct {
 	{"engine", []string{"engine/history", "engine/internal/store"}},
 	{"jobs", []string{"engine", "engine/history"}},
 	{"durable", []string{"jobs", "engine", "engine/history"}},
+	{"graph", []string{"engine", "engine/history", "graph/model", "graph/generated"}},
+	{"graph/model", []string{"engine", "engine/history", "graph/scalar"}},
+	{"graph/scalar", nil},
 	{"migrations", nil},
+	{"ui", nil},
 	{"internal/devpg/flock", nil},
 	{"internal/devpg", []string{"internal/devpg/flock"}},
 	{"internal/pgtest", []string{"internal/devpg", "internal/devpg/flock"}},
@@ -36,6 +40,8 @@ var foreign = []struct{ room, never string }{
 	{"durable", module + "/ui"},
 	{"engine", "github.com/riverqueue/river"},
 	{"engine", "net/http"},
+	{"graph", "github.com/riverqueue/river"},
+	{"jobs", "github.com/99designs/gqlgen"},
 }
 
 func goList(t *testing.T, args ...string) []string {

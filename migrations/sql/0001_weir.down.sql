@@ -4,5 +4,5 @@ DROP FUNCTION start_instance(integer, bigint, text, text, text, bytea, bigint, t
 DROP FUNCTION is_held(smallint, timestamptz, smallint);
 DROP FUNCTION turn_kind(text, text);
 DROP FUNCTION expect(text, bigint, bigint);
-DROP TABLE watchers, lanes, workers, payloads, outbox, event_keys, timers, inbox, history, instances, hubs;
+DROP TABLE settings, watchers, lanes, workers, payloads, outbox, event_keys, timers, inbox, history, instances, hubs;
 DROP SEQUENCE worker_no, payload_id, inbox_id, instance_no;

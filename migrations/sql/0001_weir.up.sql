@@ -201,6 +201,15 @@ CREATE TABLE watchers (
     until timestamptz NOT NULL
 ) WITH (fillfactor = 50);
 
+-- What all servers of this database share, such as the key that signs cursors.
+CREATE TABLE settings (
+    key   text COLLATE "C" PRIMARY KEY,
+    value bytea NOT NULL
+);
+
+INSERT INTO settings (key, value)
+VALUES ('cursor_key', uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()));
+
 -- expect aborts the transaction unless got is what the protocol says it must be. In a pipelined batch the
 -- client cannot look at a result before it sends the next statement, so the assertion runs on the server.
 CREATE FUNCTION expect(code text, want bigint, got bigint) RETURNS void

@@ -36,6 +36,7 @@ type ListRow struct {
 	Version      *string
 	Status       int16
 	Seq          int64
+	BaseSeq      int64
 	Gen          int32
 	CreatedAt    time.Time
 	UpdatedAt    time.Time
@@ -48,6 +49,7 @@ type ListRow struct {
 	Held         []byte
 	Failure      []byte
 	TurnState    string
+	Owner        *int32
 }
 
 // conditions writes the filter as SQL.
@@ -111,9 +113,9 @@ func (q *Queries) List(ctx context.Context, db DBTX, f ListFilter) ([]ListRow, e
 		order = "ASC"
 	}
 	args = append(args, f.Limit)
-	sql := fmt.Sprintf(`SELECT i.no, i.id, i.name, i.version, i.status, i.seq, i.gen, i.created_at, i.updated_at, i.started_at,
+	sql := fmt.Sprintf(`SELECT i.no, i.id, i.name, i.version, i.status, i.seq, i.base_seq, i.gen, i.created_at, i.updated_at, i.started_at,
 		i.completed_at, i.scheduled_at, i.parent_no, i.custom_status, i.waiting, i.held, i.failure,
-		coalesce((SELECT j.state::text FROM river_job j WHERE j.id = i.turn_job), '') AS turn_state
+		coalesce((SELECT j.state::text FROM river_job j WHERE j.id = i.turn_job), '') AS turn_state, i.owner
 		FROM instances i WHERE %s ORDER BY i.created_at %s, i.no %s LIMIT $%d`, where, order, order, len(args))
 	rows, err := db.Query(ctx, sql, args...)
 	if err != nil {
@@ -127,8 +129,8 @@ func (q *Queries) CountByStatus(ctx context.Context, db DBTX, f ListFilter, limi
 	f.AfterNo = 0
 	where, args := f.conditions()
 	args = append(args, limit)
-	sql := fmt.Sprintf(`SELECT some.status, count(*) FROM (SELECT i.status FROM instances i WHERE %s ORDER BY i.created_at DESC, i.no DESC
-		LIMIT $%d) AS some GROUP BY some.status`, where, len(args))
+	sql := fmt.Sprintf(`SELECT recent.status, count(*) FROM (SELECT i.status FROM instances i WHERE %s ORDER BY i.created_at DESC, i.no DESC
+		LIMIT $%d) AS recent GROUP BY recent.status`, where, len(args))
 	rows, err := db.Query(ctx, sql, args...)
 	if err != nil {
 		return nil, err

@@ -294,6 +294,17 @@ func (q *Queries) GetOutcome(ctx context.Context, db DBTX, no int64) (GetOutcome
 	return i, err
 }
 
+const getSetting = `-- name: GetSetting :one
+SELECT value FROM settings WHERE key = $1
+`
+
+func (q *Queries) GetSetting(ctx context.Context, db DBTX, key string) ([]byte, error) {
+	row := db.QueryRow(ctx, getSetting, key)
+	var value []byte
+	err := row.Scan(&value)
+	return value, err
+}
+
 const listHubs = `-- name: ListHubs :many
 SELECT no, name, activity_rows, created_at FROM hubs ORDER BY name
 `
@@ -505,6 +516,67 @@ func (q *Queries) ReadHistory(ctx context.Context, db DBTX, arg ReadHistoryParam
 			&i.Codec,
 			&i.Events,
 		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const readInputs = `-- name: ReadInputs :many
+SELECT i.no, i.input AS value, i.input_ref AS ref FROM instances i WHERE i.no = ANY($1::bigint[])
+`
+
+type ReadInputsRow struct {
+	No    int64
+	Value []byte
+	Ref   *int64
+}
+
+// The values of instances, for lists that ask for them.
+func (q *Queries) ReadInputs(ctx context.Context, db DBTX, nos []int64) ([]ReadInputsRow, error) {
+	rows, err := db.Query(ctx, readInputs, nos)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []ReadInputsRow
+	for rows.Next() {
+		var i ReadInputsRow
+		if err := rows.Scan(&i.No, &i.Value, &i.Ref); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const readOutputs = `-- name: ReadOutputs :many
+SELECT i.no, i.output AS value, i.output_ref AS ref FROM instances i WHERE i.no = ANY($1::bigint[])
+`
+
+type ReadOutputsRow struct {
+	No    int64
+	Value []byte
+	Ref   *int64
+}
+
+func (q *Queries) ReadOutputs(ctx context.Context, db DBTX, nos []int64) ([]ReadOutputsRow, error) {
+	rows, err := db.Query(ctx, readOutputs, nos)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []ReadOutputsRow
+	for rows.Next() {
+		var i ReadOutputsRow
+		if err := rows.Scan(&i.No, &i.Value, &i.Ref); err != nil {
 			return nil, err
 		}
 		items = append(items, i)

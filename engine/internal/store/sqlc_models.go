@@ -174,6 +174,11 @@ type RiverJob struct {
 	UniqueStates pgtype.Bits
 }
 
+type Setting struct {
+	Key   string
+	Value []byte
+}
+
 type Timer struct {
 	InstanceNo int64
 	FireAt     time.Time

@@ -24,6 +24,13 @@ SELECT i.no, i.hub, i.id, i.status, coalesce(i.parent_no, 0)::bigint AS parent_n
        coalesce(i.parent_gen, 0)::integer AS parent_gen, coalesce(i.parent_task, 0)::integer AS parent_task
 FROM unit JOIN instances i ON i.hub = unit.hub AND i.id = unit.id;
 
+-- The values of instances, for lists that ask for them.
+-- name: ReadInputs :many
+SELECT i.no, i.input AS value, i.input_ref AS ref FROM instances i WHERE i.no = ANY(@nos::bigint[]);
+
+-- name: ReadOutputs :many
+SELECT i.no, i.output AS value, i.output_ref AS ref FROM instances i WHERE i.no = ANY(@nos::bigint[]);
+
 -- What a lost compare-and-set is judged by.
 -- name: ReadFences :many
 SELECT i.no, i.seq, i.epoch, coalesce(i.owner, 0)::integer AS owner, coalesce(i.turn_job, 0)::bigint AS turn_job, i.status
@@ -79,3 +86,6 @@ SELECT count(*) FROM (SELECT 1 FROM instances i WHERE i.hub = @hub AND i.outcome
 
 -- name: MigrationVersion :one
 SELECT coalesce(max(version), 0)::integer AS version FROM migrations;
+
+-- name: GetSetting :one
+SELECT value FROM settings WHERE key = @key;

@@ -1,0 +1,206 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/url"
+	"os"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/weir-dev/weir/engine"
+)
+
+// Config is everything that can be set, each by one environment variable.
+type Config struct {
+	DatabaseURL     string
+	Schema          string
+	RiverSchema     string
+	Listen          string
+	Path            string
+	Hubs            []string
+	Migrate         bool
+	Deployment      string
+	PayloadLimit    int
+	ShutdownTimeout time.Duration
+	LogLevel        slog.Level
+	LogFormat       string
+	DevDir          string
+	DevWorker       bool
+}
+
+// setting is one environment variable: its name, what it means, what it is if it is not set, and how it is
+// read.
+type setting struct {
+	name, doc, byDefault string
+	read                 func(c *Config, v string) error
+}
+
+var schemaPattern = regexp.MustCompile(`^[a-z_][a-z0-9_]{0,39}$`)
+
+func readSchema(into func(*Config) *string) func(*Config, string) error {
+	return func(c *Config, v string) error {
+		if !schemaPattern.MatchString(v) {
+			return errors.New("want 1 to 40 of a-z, 0-9 and _, not starting with a digit")
+		}
+		*into(c) = v
+		return nil
+	}
+}
+
+func readBool(into func(*Config) *bool) func(*Config, string) error {
+	return func(c *Config, v string) error {
+		b, err := strconv.ParseBool(v)
+		if err != nil {
+			return errors.New("want true or false")
+		}
+		*into(c) = b
+		return nil
+	}
+}
+
+var settings = []setting{
+	{"WEIR_DATABASE_URL", "the Postgres database, as postgres://user:password@host/database", "", func(c *Config, v string) error {
+		if v == "" {
+			return nil // asked for where it is needed
+		}
+		if _, err := url.Parse(v); err != nil {
+			return errors.New("want a connection string, postgres://user:password@host/database")
+		}
+		c.DatabaseURL = v
+		return nil
+	}},
+	{"WEIR_SCHEMA", "the schema of Weir's tables", "weir", readSchema(func(c *Config) *string { return &c.Schema })},
+	{"WEIR_RIVER_SCHEMA", "the schema of River's tables", "river", readSchema(func(c *Config) *string { return &c.RiverSchema })},
+	{"WEIR_LISTEN", "the address of the dashboard and the API", "127.0.0.1:8082", func(c *Config, v string) error {
+		host, _, err := net.SplitHostPort(v)
+		if err != nil {
+			return errors.New("want host:port, such as 127.0.0.1:8082")
+		}
+		if !isLoopback(host) {
+			return errors.New("callers are not identified in this version, so it must be a loopback address, such as 127.0.0.1:8082")
+		}
+		c.Listen = v
+		return nil
+	}},
+	{"WEIR_PATH", "the path below which everything is served, for use behind a proxy", "/", func(c *Config, v string) error {
+		if !strings.HasPrefix(v, "/") || !strings.HasSuffix(v, "/") {
+			return errors.New("want a path that begins and ends with /")
+		}
+		c.Path = v
+		return nil
+	}},
+	{"WEIR_HUBS", "task hubs to create if they do not exist, with commas between", "default", func(c *Config, v string) error {
+		for name := range strings.SplitSeq(v, ",") {
+			name = strings.TrimSpace(name)
+			if err := engine.CheckHub(name, name); err != nil {
+				return err
+			}
+			c.Hubs = append(c.Hubs, name)
+		}
+		return nil
+	}},
+	{"WEIR_MIGRATE", "whether the server brings the database to its version when it starts", "true", readBool(func(c *Config) *bool { return &c.Migrate })},
+	{"WEIR_DEPLOYMENT", "the name of this deployment, shown in the dashboard", "", func(c *Config, v string) error {
+		if len(v) > 40 {
+			return errors.New("want at most 40 characters")
+		}
+		c.Deployment = v
+		return nil
+	}},
+	{"WEIR_PAYLOAD_LIMIT", "the largest value accepted (input, output, event), in bytes", strconv.Itoa(engine.DefaultPayloadLimit), func(c *Config, v string) error {
+		n, err := strconv.Atoi(v)
+		if err != nil || n < 1024 || n > 256<<20 {
+			return errors.New("want 1024 to 268435456")
+		}
+		c.PayloadLimit = n
+		return nil
+	}},
+	{"WEIR_SHUTDOWN_TIMEOUT", "how long a stopping server lets requests and work end", "20s", func(c *Config, v string) error {
+		d, err := time.ParseDuration(v)
+		if err != nil || d < 0 {
+			return errors.New("want a duration, such as 20s")
+		}
+		c.ShutdownTimeout = d
+		return nil
+	}},
+	{"WEIR_LOG_LEVEL", "debug, info, warn or error", "info", func(c *Config, v string) error {
+		if err := c.LogLevel.UnmarshalText([]byte(v)); err != nil {
+			return errors.New("want debug, info, warn or error")
+		}
+		return nil
+	}},
+	{"WEIR_LOG_FORMAT", "text or json", "text", func(c *Config, v string) error {
+		if v != "text" && v != "json" {
+			return errors.New("want text or json")
+		}
+		c.LogFormat = v
+		return nil
+	}},
+	{"WEIR_DEV_DIR", "where weir dev keeps its Postgres; empty means a folder of the user's", "", func(c *Config, v string) error {
+		c.DevDir = v
+		return nil
+	}},
+	{"WEIR_DEV_WORKER", "whether weir dev runs the demo worker and starts sample work", "true", readBool(func(c *Config) *bool { return &c.DevWorker })},
+}
+
+// loadConfig reads the environment. All faults are reported at once.
+func loadConfig(env func(string) (string, bool)) (*Config, error) {
+	var (
+		c    Config
+		errs []error
+	)
+	for _, s := range settings {
+		v, ok := env(s.name)
+		if !ok {
+			v = s.byDefault
+		}
+		if err := s.read(&c, v); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w, got %q", s.name, err, v))
+		}
+	}
+	if len(errs) > 0 {
+		return nil, fmt.Errorf("the configuration has %d faults:\n%w", len(errs), errors.Join(errs...))
+	}
+	return &c, nil
+}
+
+// describeSettings lists the environment variables for people.
+func describeSettings(w io.Writer) {
+	for _, s := range settings {
+		byDefault := s.byDefault
+		if byDefault == "" {
+			byDefault = "none"
+		}
+		_, _ = fmt.Fprintf(w, "  %-22s %s (default: %s)\n", s.name, s.doc, byDefault)
+	}
+}
+
+// needDatabase tells what to do when no database is named.
+func (c *Config) needDatabase() error {
+	if c.DatabaseURL == "" {
+		return errors.New("WEIR_DATABASE_URL is not set: name the Postgres database, or run `weir dev`, which brings one")
+	}
+	return nil
+}
+
+func (c *Config) logger() *slog.Logger {
+	opts := &slog.HandlerOptions{Level: c.LogLevel}
+	if c.LogFormat == "json" {
+		return slog.New(slog.NewJSONHandler(os.Stderr, opts))
+	}
+	return slog.New(slog.NewTextHandler(os.Stderr, opts))
+}
+
+func isLoopback(host string) bool {
+	if host == "localhost" {
+		return true
+	}
+	ip := net.ParseIP(host)
+	return ip != nil && ip.IsLoopback()
+}

@@ -1,0 +1,110 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/weir-dev/weir/internal/devpg"
+)
+
+// dev runs the server as it is, on a Postgres of its own whose data survives restarts, with a demo worker. With
+// WEIR_DATABASE_URL set it uses that database instead.
+func dev(ctx context.Context, cfg *Config, out io.Writer) error {
+	began := time.Now()
+	if cfg.DatabaseURL == "" {
+		pg, err := startPostgres(ctx, cfg, out)
+		if err != nil {
+			return err
+		}
+		defer func() {
+			stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), 20*time.Second)
+			defer cancel()
+			if err := pg.Stop(stop, devpg.Fast); err != nil {
+				_, _ = fmt.Fprintln(out, "stopping Postgres:", err)
+			}
+			_, _ = fmt.Fprintln(out, "Stopped. The data is kept.")
+		}()
+		cfg.DatabaseURL = pg.DSN("weir")
+		// If Postgres ends by itself there is nothing left to do.
+		var cancel context.CancelCauseFunc
+		ctx, cancel = context.WithCancelCause(ctx)
+		defer cancel(nil)
+		go func() {
+			select {
+			case <-pg.Done():
+				cancel(fmt.Errorf("postgres has ended: %w", errors.Join(pg.Err(), errors.New("see "+pg.LogFile()))))
+			case <-ctx.Done():
+			}
+		}()
+	}
+	s := NewServer(cfg, cfg.logger())
+	address := make(chan string, 1)
+	s.Started = func(a string) { address <- a }
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return s.Run(ctx) })
+	g.Go(func() error {
+		select {
+		case <-ctx.Done():
+			return nil
+		case a := <-address:
+			_, _ = fmt.Fprintf(out, "\n  Weir is ready after %.1f s\n\n  Dashboard  http://%s%s\n  GraphQL    http://%s%sgraphql\n\n"+
+				"  Nobody is identified here, so it listens on this machine only. Ctrl-C stops everything.\n\n",
+				time.Since(began).Seconds(), a, cfg.Path, a, cfg.Path)
+		}
+		if !cfg.DevWorker {
+			return nil
+		}
+		pool, err := pgxpool.New(ctx, cfg.DatabaseURL)
+		if err != nil {
+			return fmt.Errorf("demo worker: %w", err)
+		}
+		defer pool.Close()
+		return demo(ctx, cfg, pool)
+	})
+	err := g.Wait()
+	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) && err == nil {
+		err = cause
+	}
+	return err
+}
+
+// startPostgres finds or fetches the binaries and starts the server of the dev directory.
+func startPostgres(ctx context.Context, cfg *Config, out io.Writer) (*devpg.Server, error) {
+	bin, err := devpg.Find(ctx, devpg.Lookup{})
+	if errors.Is(err, devpg.ErrNoBinaries) {
+		_, _ = fmt.Fprintln(out, "No Postgres on this machine.")
+		bin, err = devpg.Fetch(ctx, "", func(line string) { _, _ = fmt.Fprintln(out, line) })
+	}
+	if err != nil {
+		return nil, err
+	}
+	dir := cfg.DevDir
+	if dir == "" {
+		if dir, err = devpg.DefaultDir(); err != nil {
+			return nil, err
+		}
+	} else if dir, err = filepath.Abs(dir); err != nil {
+		return nil, fmt.Errorf("dev directory: %w", err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "pg")); err != nil {
+		_, _ = fmt.Fprintf(out, "Making a database in %s\n", dir)
+	}
+	_, _ = fmt.Fprintf(out, "Starting Postgres %s (%s)\n", bin.Version, bin.Source)
+	pg, err := devpg.Start(ctx, devpg.Options{Dir: dir, Binaries: bin})
+	if err != nil {
+		return nil, err
+	}
+	if err := pg.CreateDatabase(ctx, "weir"); err != nil {
+		_ = pg.Stop(ctx, devpg.Fast)
+		return nil, err
+	}
+	return pg, nil
+}

@@ -1,0 +1,510 @@
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/weir-dev/weir/engine/history"
+	"github.com/weir-dev/weir/engine/internal/store"
+)
+
+// Reason says, in words, why an instance is not further than it is. It is put together from what the database
+// knows: the instance's row, the River rows of its tasks, and what the workers that live can run.
+type Reason struct {
+	Kind    ReasonKind
+	Parts   []ReasonPart
+	Since   *time.Time
+	Until   *time.Time
+	Subject string
+}
+
+// ReasonKind classes reasons.
+type ReasonKind string
+
+// The kinds of reasons.
+const (
+	ReasonEnded         ReasonKind = "ENDED"
+	ReasonHeld          ReasonKind = "HELD"
+	ReasonScheduled     ReasonKind = "SCHEDULED"
+	ReasonNoWorker      ReasonKind = "NO_WORKER"
+	ReasonQueued        ReasonKind = "QUEUED"
+	ReasonEvent         ReasonKind = "EVENT"
+	ReasonTimer         ReasonKind = "TIMER"
+	ReasonActivity      ReasonKind = "ACTIVITY"
+	ReasonRetry         ReasonKind = "RETRY"
+	ReasonOrchestration ReasonKind = "ORCHESTRATION"
+	ReasonRunning       ReasonKind = "RUNNING"
+)
+
+// ReasonPart is a piece of the sentence: text, or a time that the reader's side formats.
+type ReasonPart struct {
+	Text   string
+	Strong bool
+	At     *time.Time
+	// Since shows At as the time that has passed since.
+	Since bool
+}
+
+// Text is the reason as plain text; times are UTC.
+func (r *Reason) Text(now time.Time) string {
+	var b strings.Builder
+	for _, p := range r.Parts {
+		switch {
+		case p.At == nil:
+			b.WriteString(p.Text)
+		case p.Since:
+			b.WriteString(Span(now.Sub(*p.At)))
+		default:
+			b.WriteString(p.At.UTC().Format("2006-01-02 15:04:05 UTC"))
+		}
+	}
+	return b.String()
+}
+
+// Span writes a duration in at most two units: "310 ms", "4.18 s", "3 h 12 min".
+func Span(d time.Duration) string {
+	switch d = max(d, 0); {
+	case d < time.Second:
+		return fmt.Sprintf("%d ms", d.Milliseconds())
+	case d < 10*time.Second:
+		return fmt.Sprintf("%.2f s", d.Seconds())
+	case d < time.Minute:
+		return fmt.Sprintf("%.1f s", d.Seconds())
+	case d < time.Hour:
+		return twoUnits(int(d.Minutes()), "min", int(d.Seconds())%60, "s")
+	case d < 24*time.Hour:
+		return twoUnits(int(d.Hours()), "h", int(d.Minutes())%60, "min")
+	}
+	return twoUnits(int(d.Hours())/24, "d", int(d.Hours())%24, "h")
+}
+
+func twoUnits(a int, unitA string, b int, unitB string) string {
+	if b == 0 {
+		return fmt.Sprintf("%d %s", a, unitA)
+	}
+	return fmt.Sprintf("%d %s %d %s", a, unitA, b, unitB)
+}
+
+func say(text string) ReasonPart { return ReasonPart{Text: text} }
+
+func strong(text string) ReasonPart { return ReasonPart{Text: text, Strong: true} }
+
+func at(t time.Time) ReasonPart { return ReasonPart{At: &t, Strong: true} }
+
+func since(t time.Time) ReasonPart { return ReasonPart{At: &t, Since: true} }
+
+// PendingTask is an activity or step without a result, as River and the workers know it.
+type PendingTask struct {
+	ID            int32
+	Name          string
+	State         TaskState
+	Attempt       int
+	StartedAt     *time.Time
+	NextAttemptAt *time.Time
+	LastError     string
+	Worker        string
+}
+
+// TaskState is where a pending task stands.
+type TaskState string
+
+// The states of a pending task.
+const (
+	TaskQueued   TaskState = "QUEUED"
+	TaskRunning  TaskState = "RUNNING"
+	TaskRetrying TaskState = "RETRYING"
+	TaskNoWorker TaskState = "NO_WORKER"
+)
+
+// facts is what a reason is made of.
+type facts struct {
+	instance *Instance
+	waiting  *Waiting
+	tasks    map[int32]PendingTask
+	workers  []WorkerInfo
+}
+
+// Explain says why an instance is not further, exactly: it reads its tasks' rows, and its history if no summary
+// of what it waits for has been written since its last turn.
+func (e *Engine) Explain(ctx context.Context, i *Instance) (*Reason, error) {
+	f, err := e.facts(ctx, i)
+	if err != nil {
+		return nil, err
+	}
+	return f.reason(), nil
+}
+
+// PendingTasks lists the activities and steps of an instance that have no result, in the order in which they
+// were scheduled.
+func (e *Engine) PendingTasks(ctx context.Context, i *Instance) ([]PendingTask, error) {
+	f, err := e.facts(ctx, i)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]PendingTask, 0, len(f.tasks))
+	for _, t := range f.tasks {
+		out = append(out, t)
+	}
+	slices.SortFunc(out, func(a, b PendingTask) int { return int(a.ID - b.ID) })
+	return out, nil
+}
+
+// foldLimit is the longest history that is folded to explain an instance that is at work.
+const foldLimit = 20_000
+
+func (e *Engine) facts(ctx context.Context, i *Instance) (*facts, error) {
+	f := &facts{instance: i, waiting: i.Waiting, tasks: map[int32]PendingTask{}}
+	if !i.Status.Live() {
+		return f, nil
+	}
+	workers, err := e.Workers(ctx, i.Hub, 0)
+	if err != nil {
+		return nil, err
+	}
+	f.workers = workers
+	if i.Seq == 0 {
+		return f, nil
+	}
+	if length := i.Seq - i.FirstSeq; length < foldLimit && length >= 0 {
+		events, _, err := e.History(ctx, i, 0, foldLimit, false)
+		if err != nil {
+			return nil, err
+		}
+		s := newState(int32(i.Generation))
+		for _, ev := range events {
+			s.apply(ev.Event)
+		}
+		w := s.waiting()
+		if i.Waiting != nil {
+			w.Events = i.Waiting.Events
+		}
+		f.waiting = w
+		for id, p := range s.pending {
+			if p.task != nil {
+				f.tasks[id] = PendingTask{ID: id, Name: p.task.Name, State: TaskRunning, Attempt: 1, StartedAt: &p.task.At, Worker: f.nameOf(i.Owner)}
+			}
+		}
+	}
+	return f, e.addRows(ctx, f)
+}
+
+// addRows adds what the tasks' River rows tell.
+func (e *Engine) addRows(ctx context.Context, f *facts) error {
+	rows, err := e.q.ListTaskJobs(ctx, e.pool, f.instance.no)
+	if err != nil {
+		return fmt.Errorf("read tasks: %w", err)
+	}
+	retries, err := e.q.ListRetries(ctx, e.pool, f.instance.no)
+	if err != nil {
+		return fmt.Errorf("read retries: %w", err)
+	}
+	for _, row := range rows {
+		if int(row.Gen) != f.instance.Generation {
+			continue
+		}
+		t := PendingTask{ID: row.Task, Name: row.Kind, Attempt: int(row.Attempt), StartedAt: row.AttemptedAt, Worker: workerOfClient(row.Client, f.workers)}
+		switch row.State {
+		case "running":
+			t.State = TaskRunning
+		case "available":
+			t.State, t.StartedAt, t.Worker = TaskQueued, nil, ""
+			if !f.served(row) {
+				t.State = TaskNoWorker
+			}
+		default:
+			t.State = TaskRetrying
+			if row.State == "retryable" {
+				t.NextAttemptAt = &row.ScheduledAt
+			}
+		}
+		if n := len(row.Errors); n > 0 {
+			var last riverError
+			if json.Unmarshal(row.Errors[n-1], &last) == nil {
+				t.LastError = last.Error
+			}
+		}
+		for _, r := range retries {
+			if r.Gen == row.Gen && r.Task == row.Task {
+				t.NextAttemptAt = &r.FireAt
+			}
+		}
+		f.tasks[row.Task] = t
+	}
+	return nil
+}
+
+// served tells whether a worker that lives accepts the activity.
+func (f *facts) served(row store.ListTaskJobsRow) bool {
+	return slices.ContainsFunc(f.workers, func(w WorkerInfo) bool {
+		return slices.ContainsFunc(w.Activities, func(d Definition) bool { return d.Name == row.Kind })
+	})
+}
+
+func (f *facts) nameOf(no int32) string {
+	for _, w := range f.workers {
+		if w.No == no {
+			return w.Name
+		}
+	}
+	return ""
+}
+
+// workerOfClient finds the worker that a River client belongs to.
+func workerOfClient(client string, workers []WorkerInfo) string {
+	rest, ok := strings.CutPrefix(client, "weir-")
+	if !ok {
+		return client
+	}
+	no, _, _ := strings.Cut(rest, "-")
+	for _, w := range workers {
+		if strconv.Itoa(int(w.No)) == no {
+			return w.Name
+		}
+	}
+	return "worker " + no
+}
+
+// reason puts the sentence together.
+func (f *facts) reason() *Reason {
+	i := f.instance
+	switch {
+	case !i.Status.Live():
+		return ended(i)
+	case i.Held != nil:
+		return &Reason{Kind: ReasonHeld, Since: &i.UpdatedAt, Parts: []ReasonPart{
+			say("Held: "), strong(i.Held.Message), say(". Nothing is lost; it is tried again when a worker with other code comes, and every few minutes."),
+		}}
+	case i.Seq == 0 && i.ScheduledAt != nil && i.ScheduledAt.After(time.Now()) && !i.Queued:
+		return &Reason{Kind: ReasonScheduled, Until: i.ScheduledAt, Parts: []ReasonPart{say("Starts at "), at(*i.ScheduledAt), say(".")}}
+	case i.Queued:
+		return f.queued()
+	}
+	return f.waits()
+}
+
+// ended tells how an instance has ended.
+func ended(i *Instance) *Reason {
+	r := &Reason{Kind: ReasonEnded, Since: i.CompletedAt}
+	took := ""
+	if i.CompletedAt != nil {
+		took = " after " + Span(i.CompletedAt.Sub(i.CreatedAt))
+	}
+	switch i.Status {
+	case history.Completed:
+		r.Parts = []ReasonPart{say("Completed" + took + ".")}
+	case history.Failed:
+		r.Parts = []ReasonPart{say("Failed" + took)}
+		if i.Failure != nil {
+			r.Parts = append(r.Parts, say(": "), strong(i.Failure.Message))
+		}
+		r.Parts = append(r.Parts, say("."))
+	case history.Terminated:
+		r.Parts = []ReasonPart{say("Terminated" + took)}
+		if i.Failure != nil {
+			if reason, ok := strings.CutPrefix(i.Failure.Message, "terminated: "); ok {
+				r.Parts = append(r.Parts, say(": "), strong(reason))
+			}
+		}
+		r.Parts = append(r.Parts, say("."))
+	default:
+		r.Parts = []ReasonPart{say("Ended as " + i.Status.String() + took + ".")}
+	}
+	return r
+}
+
+func label(name, version string) string {
+	if version == "" {
+		return name
+	}
+	return name + " " + version
+}
+
+// queued explains an instance whose turn is due and not taken up.
+func (f *facts) queued() *Reason {
+	i := f.instance
+	served := slices.ContainsFunc(f.workers, func(w WorkerInfo) bool {
+		return slices.Contains(w.Orchestrations, Definition{Name: i.Name, Version: i.Version})
+	})
+	what := "Not started"
+	if i.Seq > 0 {
+		what = "Cannot go on"
+	}
+	if !served {
+		return &Reason{Kind: ReasonNoWorker, Since: &i.UpdatedAt, Subject: i.Name, Parts: []ReasonPart{
+			say(what + ": no worker accepts "), strong(label(i.Name, i.Version)), say("."),
+		}}
+	}
+	return &Reason{Kind: ReasonQueued, Since: &i.UpdatedAt, Subject: i.Name, Parts: []ReasonPart{
+		say("Queued for "), since(i.UpdatedAt), say(": the workers that accept "), strong(label(i.Name, i.Version)), say(" are busy."),
+	}}
+}
+
+// waits explains an instance by what it waits for.
+func (f *facts) waits() *Reason {
+	w, i := f.waiting, f.instance
+	if w == nil {
+		return f.atWork()
+	}
+	r := &Reason{Since: &w.Since}
+	switch {
+	case len(w.Events) > 0:
+		r.Kind, r.Subject = ReasonEvent, w.Events[0]
+		r.Parts = append(r.Parts, say("Waits for event "))
+		for n, name := range w.Events {
+			if n > 0 {
+				r.Parts = append(r.Parts, say(" or "))
+			}
+			r.Parts = append(r.Parts, strong(name))
+		}
+		r.Parts = append(r.Parts, say(" for "), since(w.Since), say("."))
+		if w.Timer != nil {
+			r.Until = w.Timer
+			r.Parts = append(r.Parts, say(" Times out at "), at(*w.Timer), say("."))
+		}
+		f.tasksOf(r, w, " Meanwhile ")
+	case w.Count > 0:
+		f.tasksOf(r, w, "")
+		if w.Timer != nil {
+			r.Until = w.Timer
+			r.Parts = append(r.Parts, say(" A timer fires at "), at(*w.Timer), say("."))
+		}
+	case w.Timer != nil:
+		r.Kind, r.Until = ReasonTimer, w.Timer
+		r.Parts = []ReasonPart{say("Sleeps until "), at(*w.Timer), say(".")}
+	case i.Owner != 0:
+		return f.atWork()
+	default:
+		r.Kind = ReasonEvent
+		r.Parts = []ReasonPart{say("Waits for an event for "), since(w.Since), say(".")}
+	}
+	return r
+}
+
+func (f *facts) atWork() *Reason {
+	r := &Reason{Kind: ReasonRunning, Since: &f.instance.UpdatedAt, Parts: []ReasonPart{say("Runs")}}
+	if name := f.nameOf(f.instance.Owner); name != "" {
+		r.Subject = name
+		r.Parts = append(r.Parts, say(" on worker "), strong(name))
+	}
+	r.Parts = append(r.Parts, say("."))
+	return r
+}
+
+// tasksOf adds what is pending: the most telling task in words, of the others the number.
+func (f *facts) tasksOf(r *Reason, w *Waiting, lead string) {
+	if w.Count == 0 {
+		return
+	}
+	first := f.mostTelling(w)
+	kind, parts := f.describe(first, lead)
+	if r.Kind == "" {
+		r.Kind, r.Subject = kind, first.Name
+	}
+	r.Parts = append(r.Parts, parts...)
+	if t, ok := f.tasks[first.ID]; ok && r.Until == nil {
+		r.Until = t.NextAttemptAt
+	}
+	if w.Count > 1 {
+		r.Parts = append(r.Parts, say(fmt.Sprintf(" %d more are pending.", w.Count-1)))
+	}
+}
+
+// mostTelling picks the task to name: one that nobody can run, else one that has failed, else the oldest.
+func (f *facts) mostTelling(w *Waiting) WaitingTask {
+	for _, state := range []TaskState{TaskNoWorker, TaskRetrying} {
+		for _, t := range w.Tasks {
+			if f.tasks[t.ID].State == state {
+				return t
+			}
+		}
+	}
+	return w.Tasks[0]
+}
+
+func (f *facts) describe(t WaitingTask, lead string) (ReasonKind, []ReasonPart) {
+	verb := func(up, down string) ReasonPart {
+		if lead == "" {
+			return say(up)
+		}
+		return say(lead + down)
+	}
+	if t.Kind == "orchestration" {
+		return ReasonOrchestration, []ReasonPart{
+			verb("Waits for orchestration ", "it waits for orchestration "), strong(t.Name), say(" (" + t.Instance + ") for "), since(t.Since), say("."),
+		}
+	}
+	p, known := f.tasks[t.ID]
+	switch {
+	case known && p.State == TaskNoWorker:
+		return ReasonNoWorker, []ReasonPart{verb("No worker accepts activity ", "no worker accepts activity "), strong(t.Name), say(".")}
+	case known && p.State == TaskRetrying:
+		parts := []ReasonPart{verb("Activity ", "activity "), strong(t.Name), say(fmt.Sprintf(" failed %d times", p.Attempt))}
+		if p.Attempt == 1 {
+			parts[2] = say(" failed")
+		}
+		if p.LastError != "" {
+			parts = append(parts, say(": "+firstLine(p.LastError)))
+		}
+		parts = append(parts, say("."))
+		if p.NextAttemptAt != nil {
+			parts = append(parts, say(" The next attempt is at "), at(*p.NextAttemptAt), say("."))
+		}
+		return ReasonRetry, parts
+	case known && p.State == TaskQueued:
+		return ReasonQueued, []ReasonPart{verb("Activity ", "activity "), strong(t.Name), say(" is queued for "), since(t.Since), say(".")}
+	}
+	parts := []ReasonPart{verb("Runs "+t.Kind+" ", t.Kind+" "), strong(t.Name)}
+	if lead != "" {
+		parts = append(parts, say(" runs"))
+	}
+	parts = append(parts, say(" for "), since(t.Since))
+	if known && p.Attempt > 1 {
+		parts = append(parts, say(fmt.Sprintf(", attempt %d", p.Attempt)))
+	}
+	return ReasonActivity, append(parts, say("."))
+}
+
+func firstLine(s string) string {
+	line, _, _ := strings.Cut(s, "\n")
+	if len(line) > 200 {
+		return strings.ToValidUTF8(line[:200], "") + "…"
+	}
+	return line
+}
+
+// Short is the reason in a few words, for lists, from what the row alone tells; "" if there is nothing to say.
+func (i *Instance) Short(served func(Definition) bool, now time.Time) string {
+	w := i.Waiting
+	switch {
+	case !i.Status.Live():
+		if i.Failure != nil && i.Status != history.Completed {
+			return firstLine(i.Failure.Message)
+		}
+		return ""
+	case i.Held != nil:
+		return "held: " + firstLine(i.Held.Message)
+	case i.Queued && !served(Definition{Name: i.Name, Version: i.Version}):
+		return "no worker accepts " + label(i.Name, i.Version)
+	case i.Seq == 0 && i.ScheduledAt != nil && i.ScheduledAt.After(now):
+		return "starts " + i.ScheduledAt.UTC().Format("2006-01-02 15:04 UTC")
+	case w == nil:
+		return ""
+	case len(w.Events) > 0:
+		return "waits for event " + strings.Join(w.Events, " or ") + ", " + Span(now.Sub(w.Since))
+	case w.Count > 0:
+		t := w.Tasks[0]
+		text := t.Kind + " " + t.Name
+		if w.Count > 1 {
+			text += fmt.Sprintf(" and %d more", w.Count-1)
+		}
+		return text
+	case w.Timer != nil:
+		return "timer until " + w.Timer.UTC().Format("2006-01-02 15:04:05 UTC")
+	}
+	return ""
+}

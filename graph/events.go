@@ -1,0 +1,91 @@
+package graph
+
+import (
+	"time"
+
+	"github.com/weir-dev/weir/engine"
+	"github.com/weir-dev/weir/engine/history"
+	"github.com/weir-dev/weir/graph/model"
+)
+
+// events turns history events into the API's.
+func (r *Resolver) events(i *engine.Instance, in []engine.NumberedEvent) []model.HistoryEvent {
+	out := make([]model.HistoryEvent, len(in))
+	for n, e := range in {
+		out[n] = r.event(i, e)
+	}
+	return out
+}
+
+func (r *Resolver) event(i *engine.Instance, n engine.NumberedEvent) model.HistoryEvent {
+	var (
+		seq, at = n.Seq, n.Event.Time()
+		kind    = model.HistoryEventType(history.TypeName(n.Event))
+		value   = func(v history.Payload) *model.Payload { return r.payload(i, v) }
+	)
+	switch e := n.Event.(type) {
+	case *history.ExecutionStarted:
+		return &model.ExecutionStarted{
+			Seq: seq, At: at, Type: kind, Name: e.Name, Version: text(e.Version), ExecutionID: e.ExecutionID, Generation: int32(e.Generation), Input: value(e.Input),
+		}
+	case *history.ExecutionCompleted:
+		return &model.ExecutionCompleted{
+			Seq: seq, At: at, Type: kind, Status: model.OrchestrationStatus(e.Status.String()), Result: value(e.Result), Failure: model.NewFailure(e.Failure),
+		}
+	case *history.ExecutionTerminated:
+		return &model.ExecutionTerminated{Seq: seq, At: at, Type: kind, Reason: text(e.Reason)}
+	case *history.TaskScheduled:
+		return &model.TaskScheduled{
+			Seq: seq, At: at, Type: kind, TaskID: e.ID, Name: e.Name, Version: text(e.Version), Step: e.Step, Native: e.Native, Queue: text(e.Queue), Input: value(e.Input),
+		}
+	case *history.TaskCompleted:
+		return &model.TaskCompleted{
+			Seq: seq, At: at, Type: kind, TaskID: e.TaskID, Result: value(e.Result), StartedAt: moment(e.StartedAt), Worker: text(e.Worker),
+			Attempts: int32(max(e.Attempts, 1)), Earlier: attempts(e.Earlier),
+		}
+	case *history.TaskFailed:
+		return &model.TaskFailed{
+			Seq: seq, At: at, Type: kind, TaskID: e.TaskID, Failure: model.NewFailure(e.Failure), StartedAt: moment(e.StartedAt), Worker: text(e.Worker),
+			Attempts: int32(max(e.Attempts, 1)), Earlier: attempts(e.Earlier),
+		}
+	case *history.TimerCreated:
+		return &model.TimerCreated{Seq: seq, At: at, Type: kind, TaskID: e.ID, FireAt: e.FireAt}
+	case *history.TimerFired:
+		return &model.TimerFired{Seq: seq, At: at, Type: kind, TaskID: e.TimerID, FireAt: e.FireAt}
+	case *history.SubOrchestrationInstanceCreated:
+		return &model.SubOrchestrationInstanceCreated{
+			Seq: seq, At: at, Type: kind, TaskID: e.ID, InstanceID: e.InstanceID, Name: e.Name, Version: text(e.Version), Input: value(e.Input),
+		}
+	case *history.SubOrchestrationInstanceCompleted:
+		return &model.SubOrchestrationInstanceCompleted{Seq: seq, At: at, Type: kind, TaskID: e.TaskID, Result: value(e.Result)}
+	case *history.SubOrchestrationInstanceFailed:
+		return &model.SubOrchestrationInstanceFailed{Seq: seq, At: at, Type: kind, TaskID: e.TaskID, Failure: model.NewFailure(e.Failure)}
+	case *history.EventSent:
+		return &model.EventSent{Seq: seq, At: at, Type: kind, TaskID: e.ID, InstanceID: e.InstanceID, Name: e.Name, Payload: value(e.Input)}
+	case *history.EventRaised:
+		return &model.EventRaised{Seq: seq, At: at, Type: kind, Name: e.Name, Payload: value(e.Input)}
+	}
+	return &model.OrchestratorStarted{Seq: seq, At: at, Type: kind}
+}
+
+func attempts(in []history.Attempt) []*model.FailedAttempt {
+	out := make([]*model.FailedAttempt, len(in))
+	for i, a := range in {
+		out[i] = &model.FailedAttempt{N: int32(a.N), StartedAt: a.StartedAt, EndedAt: a.EndedAt, Type: text(a.Type), Message: a.Message}
+	}
+	return out
+}
+
+func text(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return &s
+}
+
+func moment(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return &t
+}

@@ -1,0 +1,255 @@
+// Package model holds the API's read models that are not generated: those bound to what the engine reads.
+package model
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"strconv"
+	"time"
+	"unicode/utf8"
+
+	"github.com/weir-dev/weir/engine"
+	"github.com/weir-dev/weir/engine/history"
+)
+
+// Orchestration is an instance.
+type Orchestration struct {
+	*engine.Instance
+}
+
+// IsNode implements Node.
+func (Orchestration) IsNode() {}
+
+// ID is the global id.
+func (o *Orchestration) ID() string { return EncodeID("Orchestration", o.Hub, o.InstanceID()) }
+
+// TaskHub is the hub it lives in.
+func (o *Orchestration) TaskHub() *TaskHub { return &TaskHub{o.Hub} }
+
+// Generation counts from 0.
+func (o *Orchestration) Generation() int32 { return int32(o.Instance.Generation) }
+
+// InstanceID is the id that people know.
+func (o *Orchestration) InstanceID() string { return o.Instance.ID }
+
+// Version is null when there is none.
+func (o *Orchestration) Version() *string { return optional(o.Instance.Version) }
+
+// Status is the instance's status.
+func (o *Orchestration) Status() OrchestrationStatus {
+	return OrchestrationStatus(o.Instance.Status.String())
+}
+
+// LastEventAt is when it last changed.
+func (o *Orchestration) LastEventAt() time.Time { return o.UpdatedAt }
+
+// FinishedAt is when it ended.
+func (o *Orchestration) FinishedAt() *time.Time { return o.CompletedAt }
+
+// LastSeq is the number of the last history event.
+func (o *Orchestration) LastSeq() int64 { return o.Seq }
+
+// FirstSeq is the number of the first history event of the generation.
+func (o *Orchestration) FirstSeq() int64 { return o.Instance.FirstSeq }
+
+// CustomStatus is what the code set.
+func (o *Orchestration) CustomStatus() *Payload {
+	if o.Instance.CustomStatus == nil {
+		return nil
+	}
+	return NewPayload(history.Bytes(o.Instance.CustomStatus), nil)
+}
+
+// Failure is why it failed.
+func (o *Orchestration) Failure() *Failure { return NewFailure(o.Instance.Failure) }
+
+// Held is why its turn is held.
+func (o *Orchestration) Held() *Hold {
+	if o.Instance.Held == nil {
+		return nil
+	}
+	return &Hold{o.Instance.Held}
+}
+
+// Parent is the instance that waits for this one.
+func (o *Orchestration) Parent() *OrchestrationRef {
+	if o.Instance.Parent == nil {
+		return nil
+	}
+	return &OrchestrationRef{InstanceID: o.Instance.Parent.ID, Name: o.Instance.Parent.Name}
+}
+
+// AllowedActions is what may be done with it now.
+func (o *Orchestration) AllowedActions() []OrchestrationAction {
+	if o.Instance.Status.Live() {
+		return []OrchestrationAction{OrchestrationActionRaiseEvent, OrchestrationActionTerminate}
+	}
+	return []OrchestrationAction{}
+}
+
+// TaskHub is a hub.
+type TaskHub struct{ Name string }
+
+// IsNode implements Node.
+func (TaskHub) IsNode() {}
+
+// ID is the global id.
+func (h *TaskHub) ID() string { return EncodeID("TaskHub", h.Name, h.Name) }
+
+// Worker is a worker.
+type Worker struct {
+	engine.WorkerInfo
+}
+
+// IsNode implements Node.
+func (Worker) IsNode() {}
+
+// ID is the global id.
+func (w *Worker) ID() string { return EncodeID("Worker", w.Hub, strconv.Itoa(int(w.WorkerInfo.No))) }
+
+// State is what is known of its life.
+func (w *Worker) State() WorkerState {
+	switch w.WorkerInfo.State {
+	case engine.WorkerOnline:
+		return WorkerStateOnline
+	case engine.WorkerLost:
+		return WorkerStateLost
+	}
+	return WorkerStateLeft
+}
+
+// Slots is how many activities run at once.
+func (w *Worker) Slots() int32 { return int32(w.WorkerInfo.Slots) }
+
+// Orchestrations lists what it executes.
+func (w *Worker) Orchestrations() []*Definition { return definitions(w.WorkerInfo.Orchestrations) }
+
+// Activities lists what it executes.
+func (w *Worker) Activities() []*Definition { return definitions(w.WorkerInfo.Activities) }
+
+func definitions(in []engine.Definition) []*Definition {
+	out := make([]*Definition, len(in))
+	for i, d := range in {
+		out[i] = &Definition{d}
+	}
+	return out
+}
+
+// Definition is something a worker can run.
+type Definition struct{ engine.Definition }
+
+// Version is null when there is none.
+func (d *Definition) Version() *string { return optional(d.Definition.Version) }
+
+// Hold is why a turn is held.
+type Hold struct{ *engine.Held }
+
+// Step is the decision at which code and history part.
+func (h *Hold) Step() *int32 {
+	if h.Held.Step < 0 {
+		return nil
+	}
+	return &h.Held.Step
+}
+
+// Expected is what the history has.
+func (h *Hold) Expected() *string { return optional(h.Held.Expected) }
+
+// Actual is what the code does.
+func (h *Hold) Actual() *string { return optional(h.Held.Actual) }
+
+// Stack is where it panicked.
+func (h *Hold) Stack() *string { return optional(h.Held.Stack) }
+
+// Build is the worker's.
+func (h *Hold) Build() *string { return optional(h.Held.Build) }
+
+// Failure is why something failed.
+type Failure struct{ *history.Failure }
+
+// NewFailure binds a failure; nil stays nil.
+func NewFailure(f *history.Failure) *Failure {
+	if f == nil {
+		return nil
+	}
+	return &Failure{f}
+}
+
+// Stack is where it happened.
+func (f *Failure) Stack() *string { return optional(f.Failure.Stack) }
+
+// Inner is what it was caused by.
+func (f *Failure) Inner() *Failure { return NewFailure(f.Failure.Inner) }
+
+// Payload is a value, which may have to be fetched.
+type Payload struct {
+	value history.Payload
+	fetch func(context.Context, history.Payload) (history.Payload, error)
+}
+
+// NewPayload binds a value; an absent one is nil. fetch reads what is stored elsewhere.
+func NewPayload(v history.Payload, fetch func(context.Context, history.Payload) (history.Payload, error)) *Payload {
+	if !v.Present() {
+		return nil
+	}
+	return &Payload{v, fetch}
+}
+
+// Size is in bytes.
+func (p *Payload) Size() int32 { return int32(p.value.Size()) }
+
+// Encoding says what Text returns. Only what is at hand is looked at; large values are taken for JSON, which is
+// what SDKs write.
+func (p *Payload) Encoding() PayloadEncoding {
+	data := p.value.Data()
+	switch {
+	case data == nil && p.value.Size() > 0, len(data) > 1<<20, json.Valid(data):
+		return PayloadEncodingJSON
+	case utf8.Valid(data):
+		return PayloadEncodingText
+	}
+	return PayloadEncodingBase64
+}
+
+// Text returns the value, cut after about so many bytes, never in the middle of a character.
+func (p *Payload) Text(ctx context.Context, maxBytes int) (string, error) {
+	v := p.value
+	if _, elsewhere := v.Stored(); elsewhere && v.Data() == nil && p.fetch != nil {
+		var err error
+		if v, err = p.fetch(ctx, v); err != nil {
+			return "", err
+		}
+	}
+	data := v.Data()
+	cut := len(data) > maxBytes
+	if cut {
+		data = data[:maxBytes]
+		for len(data) > 0 && len(data) > maxBytes-utf8.UTFMax && !utf8.Valid(data[max(0, len(data)-utf8.UTFMax):]) && !utf8.Valid(data) {
+			data = data[:len(data)-1]
+		}
+	}
+	if !utf8.Valid(data) {
+		return base64.StdEncoding.EncodeToString(data), nil
+	}
+	return string(data), nil
+}
+
+// Truncated tells whether Text with the same limit is cut.
+func (p *Payload) Truncated(maxBytes int) bool { return p.value.Size() > maxBytes }
+
+func optional(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return &s
+}
+
+// OrchestrationConnection is a page of instances, and what it takes to count them.
+type OrchestrationConnection struct {
+	Edges    []*OrchestrationEdge
+	Nodes    []*Orchestration
+	PageInfo *PageInfo
+	Hub      string
+	Filter   engine.Filter
+}

@@ -1,0 +1,76 @@
+// Package scalar holds the API's own scalars.
+package scalar
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strconv"
+	"time"
+
+	"github.com/99designs/gqlgen/graphql"
+)
+
+// dateTimeFormat is RFC 3339 with microseconds, which is what Postgres and histories keep.
+const dateTimeFormat = "2006-01-02T15:04:05.000000Z"
+
+// MarshalDateTime writes a time in UTC.
+func MarshalDateTime(t time.Time) graphql.Marshaler {
+	return graphql.WriterFunc(func(w io.Writer) {
+		_, _ = io.WriteString(w, strconv.Quote(t.UTC().Format(dateTimeFormat)))
+	})
+}
+
+// UnmarshalDateTime reads RFC 3339 with any offset.
+func UnmarshalDateTime(v any) (time.Time, error) {
+	s, ok := v.(string)
+	if !ok {
+		return time.Time{}, fmt.Errorf("want a time as text, such as \"2026-01-31T09:00:00Z\", got %T", v)
+	}
+	t, err := time.Parse(time.RFC3339Nano, s)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("want a time such as \"2026-01-31T09:00:00Z\", got %.40q", s)
+	}
+	return t, nil
+}
+
+// MarshalLong writes an int64 as text.
+func MarshalLong(n int64) graphql.Marshaler {
+	return graphql.WriterFunc(func(w io.Writer) {
+		_, _ = io.WriteString(w, strconv.Quote(strconv.FormatInt(n, 10)))
+	})
+}
+
+// UnmarshalLong reads an int64 as text or as a number.
+func UnmarshalLong(v any) (int64, error) {
+	switch v := v.(type) {
+	case string:
+		n, err := strconv.ParseInt(v, 10, 64)
+		if err != nil {
+			return 0, fmt.Errorf("want a 64-bit integer, got %.40q", v)
+		}
+		return n, nil
+	case json.Number:
+		return UnmarshalLong(v.String())
+	case int:
+		return int64(v), nil
+	case int64:
+		return v, nil
+	}
+	return 0, fmt.Errorf("want a 64-bit integer as text, got %T", v)
+}
+
+// MarshalJSON writes a value as it is.
+func MarshalJSON(v json.RawMessage) graphql.Marshaler {
+	return graphql.WriterFunc(func(w io.Writer) { _, _ = w.Write(v) })
+}
+
+// UnmarshalJSON takes a value as the client sent it. Variables keep their numbers exactly; the server reads them
+// with UseNumber.
+func UnmarshalJSON(v any) (json.RawMessage, error) {
+	out, err := json.Marshal(v)
+	if err != nil {
+		return nil, fmt.Errorf("not a JSON value: %w", err)
+	}
+	return out, nil
+}

@@ -1,0 +1,275 @@
+// Weir: durable execution on the Postgres a team already runs. This file is the composition root, the only one
+// that knows every room of the house: configuration, wiring, run, and a shutdown in stages.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/weir-dev/weir/engine"
+	"github.com/weir-dev/weir/graph"
+	"github.com/weir-dev/weir/jobs"
+	"github.com/weir-dev/weir/migrations"
+	"github.com/weir-dev/weir/ui"
+)
+
+func main() {
+	// The first signal stops in order, the second at once.
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop)
+	if err := run(ctx, os.Args[1:], os.LookupEnv, os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, "weir:", err)
+		os.Exit(1)
+	}
+}
+
+const usage = `Weir: durable execution on your Postgres.
+
+  weir server     run the server: dashboard, API, timers, recovery
+  weir dev        run everything on an embedded Postgres, with a demo worker
+  weir migrate    bring the database to this version
+  weir version    print the version
+  weir help       print this
+
+Environment variables:
+`
+
+// run executes a command.
+func run(ctx context.Context, args []string, env func(string) (string, bool), out io.Writer) error {
+	command := "help"
+	if len(args) > 0 {
+		command = args[0]
+	}
+	switch command {
+	case "help", "-h", "--help":
+		_, _ = fmt.Fprint(out, usage)
+		describeSettings(out)
+		return nil
+	case "version", "--version":
+		_, _ = fmt.Fprintln(out, version())
+		return nil
+	}
+	cfg, err := loadConfig(env)
+	if err != nil {
+		return err
+	}
+	slog.SetDefault(cfg.logger())
+	switch command {
+	case "server":
+		if err := cfg.needDatabase(); err != nil {
+			return err
+		}
+		return NewServer(cfg, cfg.logger()).Run(ctx)
+	case "dev":
+		return dev(ctx, cfg, out)
+	case "migrate":
+		if err := cfg.needDatabase(); err != nil {
+			return err
+		}
+		pool, err := pgxpool.New(ctx, cfg.DatabaseURL)
+		if err != nil {
+			return fmt.Errorf("connect: %w", err)
+		}
+		defer pool.Close()
+		return migrations.Apply(ctx, pool, migrations.Schemas{Weir: cfg.Schema, River: cfg.RiverSchema}, cfg.logger())
+	}
+	return fmt.Errorf("there is no command %q: see `weir help`", command)
+}
+
+// version is the program's, as the build recorded it.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok || info.Main.Version == "" {
+		return "devel"
+	}
+	return strings.Trim(info.Main.Version, "()")
+}
+
+// Server is Weir's server: stateless, any number of them on one database.
+type Server struct {
+	cfg   *Config
+	log   *slog.Logger
+	ready atomic.Bool
+	// Started is called once the server answers, with its address.
+	Started func(address string)
+}
+
+// NewServer makes a server; nothing happens before Run.
+func NewServer(cfg *Config, log *slog.Logger) *Server {
+	return &Server{cfg: cfg, log: log, Started: func(string) {}}
+}
+
+// Run serves until ctx ends, and then stops in stages: not ready, no new requests, the open ones and the
+// subscriptions ended, work drained, connections closed.
+func (s *Server) Run(ctx context.Context) error {
+	pool, err := pgxpool.New(ctx, s.cfg.DatabaseURL)
+	if err != nil {
+		return fmt.Errorf("connect: %w", err)
+	}
+	defer pool.Close()
+	if s.cfg.Migrate {
+		if err := migrations.Apply(ctx, pool, migrations.Schemas{Weir: s.cfg.Schema, River: s.cfg.RiverSchema}, s.log); err != nil {
+			return err
+		}
+	}
+	e, err := engine.Open(ctx, engine.Config{
+		Pool: pool, Schema: s.cfg.Schema, RiverSchema: s.cfg.RiverSchema, PayloadLimit: s.cfg.PayloadLimit, Logger: s.log,
+	})
+	if err != nil {
+		return err
+	}
+	defer e.Close()
+	for _, hub := range s.cfg.Hubs {
+		if err := e.EnsureHub(ctx, hub); err != nil {
+			return err
+		}
+	}
+	// Requests and subscriptions live under a context of their own, which ends in its stage of the shutdown.
+	requests, endRequests := context.WithCancel(context.WithoutCancel(ctx))
+	defer endRequests()
+	stats := newCollector()
+	handler, err := s.handler(requests, e, stats)
+	if err != nil {
+		return err
+	}
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", s.cfg.Listen)
+	if err != nil {
+		return fmt.Errorf("listen: %w", err)
+	}
+	web := &http.Server{
+		Handler: handler, ReadHeaderTimeout: 10 * time.Second, BaseContext: func(net.Listener) context.Context { return requests },
+		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelWarn),
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error {
+		if err := web.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			return fmt.Errorf("serve: %w", err)
+		}
+		return nil
+	})
+	g.Go(func() error { return s.takePart(ctx, e, stats) })
+	g.Go(func() error {
+		<-ctx.Done()
+		s.ready.Store(false)
+		limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.cfg.ShutdownTimeout)
+		defer cancel()
+		endRequests() // long polls, streams and sockets; short requests finish by themselves
+		if err := web.Shutdown(limit); err != nil {
+			_ = web.Close()
+		}
+		return nil
+	})
+	s.log.InfoContext(ctx, "weir server", "version", version(), "address", "http://"+listener.Addr().String()+s.cfg.Path,
+		"identity", "none: callers are not identified, so it listens on loopback only")
+	s.Started(listener.Addr().String())
+	return g.Wait()
+}
+
+// takePart runs the server's share of the engine: timers, deliveries, recovery of dead workers, River's
+// housekeeping. Fenced, it joins again.
+func (s *Server) takePart(ctx context.Context, e *engine.Engine, stats *collector) error {
+	for ctx.Err() == nil {
+		err := s.joinOnce(ctx, e, stats)
+		s.ready.Store(false)
+		if ctx.Err() == nil {
+			s.log.WarnContext(ctx, "server joins again", "reason", err)
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(time.Second):
+		}
+	}
+	return nil
+}
+
+func (s *Server) joinOnce(ctx context.Context, e *engine.Engine, stats *collector) error {
+	node, err := e.Join(ctx, engine.NodeConfig{Build: version()})
+	if err != nil {
+		return err
+	}
+	pool, err := e.RiverPool(ctx)
+	if err != nil {
+		return err
+	}
+	defer pool.Close()
+	client, err := jobs.NewClient(jobs.Config{Node: node, Pool: pool, Schema: e.RiverSchema(), Logger: s.log, Maintain: e.RiverOwned(ctx)})
+	if err != nil {
+		return err
+	}
+	stats.watch(node)
+	g := new(errgroup.Group)
+	g.Go(node.Run)
+	if err := client.Start(context.WithoutCancel(ctx)); err != nil {
+		node.Close(ctx)
+		return errors.Join(err, g.Wait())
+	}
+	s.ready.Store(true)
+	select {
+	case <-ctx.Done():
+	case <-node.Done():
+	}
+	limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.cfg.ShutdownTimeout)
+	defer cancel()
+	err = client.StopFetching(limit)
+	node.Close(limit)
+	return errors.Join(err, g.Wait())
+}
+
+// handler lays out the addresses.
+func (s *Server) handler(ctx context.Context, e *engine.Engine, stats *collector) (http.Handler, error) {
+	api, err := graph.NewHandler(ctx, graph.Config{
+		Engine: e, Logger: s.log, Info: graph.Info{Version: version(), Deployment: s.cfg.Deployment}, Introspection: true,
+	})
+	if err != nil {
+		return nil, err
+	}
+	dashboard, err := ui.Handler(s.cfg.Path)
+	if err != nil {
+		return nil, err
+	}
+	mux := http.NewServeMux()
+	mux.Handle(s.cfg.Path+"graphql", api)
+	mux.Handle(s.cfg.Path+"metrics", promhttp.HandlerFor(stats.registry, promhttp.HandlerOpts{}))
+	mux.HandleFunc(s.cfg.Path+"healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprintln(w, "ok") })
+	mux.HandleFunc(s.cfg.Path+"readyz", func(w http.ResponseWriter, r *http.Request) {
+		if _, err := e.Now(r.Context()); err != nil || !s.ready.Load() {
+			http.Error(w, "not ready", http.StatusServiceUnavailable)
+			return
+		}
+		_, _ = fmt.Fprintln(w, "ok")
+	})
+	mux.Handle(s.cfg.Path, dashboard)
+	return onlyLoopback(mux), nil
+}
+
+// onlyLoopback refuses requests that name another host: without identity, a web page that has its own name
+// resolved to this machine must not reach the API through the visitor's browser.
+func onlyLoopback(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		host := r.Host
+		if h, _, err := net.SplitHostPort(host); err == nil {
+			host = h
+		}
+		if !isLoopback(strings.Trim(host, "[]")) {
+			http.Error(w, "this server identifies nobody, so it answers only to localhost", http.StatusForbidden)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
