@@ -151,3 +151,48 @@ func (i *Instance[O]) Terminate(ctx context.Context, reason string) error {
 
 // IsFailure tells whether err is, or wraps, the declared failure. It is errors.Is, for those who look for it.
 func IsFailure(err error, f Failure) bool { return errors.Is(err, f) }
+
+// Watch reports how the instance stands whenever that changes. Close the watch when done. Errors: ErrNotFound.
+func (i *Instance[O]) Watch(ctx context.Context) (*Watch, error) {
+	e, err := i.client.engine(ctx)
+	if err != nil {
+		return nil, err
+	}
+	inst, err := e.Get(ctx, i.client.hub, i.id)
+	if err != nil {
+		return nil, err
+	}
+	sub, err := e.Subscribe(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &Watch{e: e, sub: sub, no: inst.No(), read: i.State}, nil
+}
+
+// Watch is a stream of an instance's states. States that follow each other quickly may be reported as one; the
+// last is never missed.
+type Watch struct {
+	e    *engine.Engine
+	sub  *engine.Subscription
+	no   int64
+	read func(context.Context) (State, error)
+}
+
+// Next waits for a change and returns the state after it; at first, the present one. Errors: ErrNotFound when the
+// instance is gone, and the context's.
+func (w *Watch) Next(ctx context.Context) (State, error) {
+	for {
+		select {
+		case <-w.sub.C:
+		case <-ctx.Done():
+			return State{}, ctx.Err()
+		}
+		changed, resync := w.sub.Take()
+		if _, mine := changed[w.no]; mine || resync {
+			return w.read(ctx)
+		}
+	}
+}
+
+// Close ends the watch.
+func (w *Watch) Close() { w.sub.Close() }

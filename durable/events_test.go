@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -57,6 +58,30 @@ func TestEvents(t *testing.T) {
 			t.Errorf("got %v", got)
 		}
 		b.atRest()
+	})
+	t.Run("WakeTheWorkerThatHoldsTheInstance", func(t *testing.T) {
+		b := setup(t)
+		// It never lets go, and looks on its own every five seconds only: without wake-ups, this takes minutes.
+		b.worker(&durable.Config{IdleRelease: time.Hour}, Collect.Handler(collect))
+		inst := start(b, Collect, 40)
+		watch, err := inst.Watch(b.ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer watch.Close()
+		for i := range 40 {
+			raise(b, Item, inst.ID(), "x")
+			for {
+				state, err := watch.Next(b.ctx)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if want := strconv.Itoa(i + 1); string(state.CustomStatus) == want || state.Status == "COMPLETED" {
+					break
+				}
+			}
+		}
+		wait(b, inst)
 	})
 	t.Run("AreKeptWhileNobodyWaits", func(t *testing.T) {
 		b := setup(t)

@@ -28,6 +28,9 @@ type Config struct {
 	Sessions int
 	// Cache is how many idle instances are kept in memory, to go on without a replay; 0 means 10,000.
 	Cache int
+	// IdleRelease is how long an instance that waits stays at work here, in case what it waits for comes soon,
+	// before it is let go of; 0 means 100 ms.
+	IdleRelease time.Duration
 	// Queues names groups of activities (option Queue of a call) to serve besides those of no group.
 	Queues []string
 	// Retry is the policy of activities whose call and handler have none; the zero value means one attempt.
@@ -204,7 +207,7 @@ func transient(err error) bool {
 func (w *Worker) runOnce(ctx context.Context, e *engine.Engine) error {
 	node, err := e.Join(ctx, engine.NodeConfig{
 		Hub: w.cfg.Hub, Name: w.cfg.Name, Build: w.cfg.Build, Executor: w.x, Activities: w.cfg.Activities, Cache: w.cfg.Cache,
-		Queues: w.cfg.Queues,
+		Queues: w.cfg.Queues, IdleRelease: w.cfg.IdleRelease,
 	})
 	if err != nil {
 		return err

@@ -209,8 +209,12 @@ func (b *Batch) Run(ctx context.Context, conn *pgx.Conn) (*Result, error) {
 	if len(b.Wakes.Nos) > 0 { // B9
 		b.Wakes.RiverChannel = b.RiverChannel
 		do(q.WakeInstances(ctx, db, b.Wakes))
-		ask(q.NotifyOwners(ctx, rows(each(func(no int64) { r.Mine = append(r.Mine, no) })),
-			NotifyOwnersParams{WorkerNo: b.WorkerNo, Nos: b.Wakes.Nos}))
+		mine := func(no int64) {
+			if no != 0 {
+				r.Mine = append(r.Mine, no)
+			}
+		}
+		ask(q.NotifyOwners(ctx, rows(each(mine)), NotifyOwnersParams{WorkerNo: b.WorkerNo, Nos: b.Wakes.Nos}))
 	}
 	for _, queue := range b.RiverQueues {
 		do(q.NotifyChannel(ctx, db, NotifyChannelParams{Channel: b.RiverChannel, Payload: `{"queue":"` + queue + `"}`}))

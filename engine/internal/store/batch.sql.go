@@ -872,30 +872,33 @@ func (q *Queries) NotifyChannel(ctx context.Context, db DBTX, arg NotifyChannelP
 const notifyOwners = `-- name: NotifyOwners :many
 WITH owned AS (
     SELECT i.owner, i.no FROM instances i
-    WHERE i.no = ANY($2::bigint[]) AND i.owner IS NOT NULL AND i.status IN (0, 6, 7)
-), sent AS (
+    WHERE i.no = ANY($1::bigint[]) AND i.owner IS NOT NULL AND i.status IN (0, 6, 7)
+)
+SELECT owned.no FROM owned WHERE owned.owner = $2::integer
+UNION ALL
+SELECT CASE WHEN sent.ok IS NULL THEN 0 ELSE 0 END::bigint
+FROM (
     SELECT pg_notify(
         current_schema() || '.wake.' || g.owner,
         CASE WHEN length(g.nos) <= 7500 THEN g.nos ELSE '*' END
     ) AS ok
     FROM (
         SELECT owned.owner, string_agg(owned.no::text, ',') AS nos
-        FROM owned WHERE owned.owner <> $1::integer GROUP BY owned.owner
+        FROM owned WHERE owned.owner <> $2::integer GROUP BY owned.owner
     ) AS g
-)
-SELECT owned.no FROM owned LEFT JOIN (SELECT count(*) AS n FROM sent) AS s ON true
-WHERE owned.owner = $1::integer AND s.n >= 0
+) AS sent
 `
 
 type NotifyOwnersParams struct {
-	WorkerNo int32
 	Nos      []int64
+	WorkerNo int32
 }
 
 // B9: wake-ups of targets that other workers own: one notification an owner, "*" when the list is too long.
-// Targets that this worker owns come back, to be woken in memory.
+// Targets that this worker owns come back, to be woken in memory; a 0 stands for a notification. (Were the
+// notifications a CTE that the result joins, the executor would not run them when the other side is empty.)
 func (q *Queries) NotifyOwners(ctx context.Context, db DBTX, arg NotifyOwnersParams) ([]int64, error) {
-	rows, err := db.Query(ctx, notifyOwners, arg.WorkerNo, arg.Nos)
+	rows, err := db.Query(ctx, notifyOwners, arg.Nos, arg.WorkerNo)
 	if err != nil {
 		return nil, err
 	}

@@ -539,12 +539,17 @@ SELECT pg_notify(@river_channel::text, json_build_object('queue', q.queue)::text
 FROM (SELECT DISTINCT queued.queue FROM queued) AS q;
 
 -- B9: wake-ups of targets that other workers own: one notification an owner, "*" when the list is too long.
--- Targets that this worker owns come back, to be woken in memory.
+-- Targets that this worker owns come back, to be woken in memory; a 0 stands for a notification. (Were the
+-- notifications a CTE that the result joins, the executor would not run them when the other side is empty.)
 -- name: NotifyOwners :many
 WITH owned AS (
     SELECT i.owner, i.no FROM instances i
     WHERE i.no = ANY(@nos::bigint[]) AND i.owner IS NOT NULL AND i.status IN (0, 6, 7)
-), sent AS (
+)
+SELECT owned.no FROM owned WHERE owned.owner = @worker_no::integer
+UNION ALL
+SELECT CASE WHEN sent.ok IS NULL THEN 0 ELSE 0 END::bigint
+FROM (
     SELECT pg_notify(
         current_schema() || '.wake.' || g.owner,
         CASE WHEN length(g.nos) <= 7500 THEN g.nos ELSE '*' END
@@ -553,9 +558,7 @@ WITH owned AS (
         SELECT owned.owner, string_agg(owned.no::text, ',') AS nos
         FROM owned WHERE owned.owner <> @worker_no::integer GROUP BY owned.owner
     ) AS g
-)
-SELECT owned.no FROM owned LEFT JOIN (SELECT count(*) AS n FROM sent) AS s ON true
-WHERE owned.owner = @worker_no::integer AND s.n >= 0;
+) AS sent;
 
 -- B9: sessions elsewhere whose instance was taken from them (terminated): told, so that they stop early.
 -- name: NotifyChannel :exec
