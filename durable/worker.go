@@ -23,8 +23,9 @@ type Config struct {
 	Schemas Schemas
 	// Activities is how many activities run at once in this process; 0 means 1000.
 	Activities int
-	// Sessions is how many instances may be at work here at once; idle ones do not count. 0 means 10,000, which is
-	// the most.
+	// Sessions is how many instances may be at work here at once: computing, committing, or waiting for an
+	// activity of this process. Instances that wait for something else do not count. 0 means twice Activities and
+	// at least 1000; the most is 10,000.
 	Sessions int
 	// Cache is how many idle instances are kept in memory, to go on without a replay; 0 means 10,000.
 	Cache int
@@ -58,9 +59,10 @@ func (c *Config) withDefaults() Config {
 	if out.Activities <= 0 {
 		out.Activities = 1000
 	}
-	if out.Sessions <= 0 || out.Sessions > maxSessions {
-		out.Sessions = maxSessions
+	if out.Sessions <= 0 {
+		out.Sessions = max(1000, 2*out.Activities)
 	}
+	out.Sessions = min(out.Sessions, maxSessions)
 	if out.DrainTimeout == 0 {
 		out.DrainTimeout = 20 * time.Second
 	}
@@ -269,7 +271,9 @@ func (w *Worker) drain(ctx context.Context, node *engine.Node, client *jobs.Clie
 		})
 	}
 	node.Drain(ctx)
-	return g.Wait()
+	err := g.Wait()
+	w.cfg.Logger.InfoContext(ctx, "worker has stopped", "worker", node.No(), "stats", node.Stats())
+	return err
 }
 
 func (w *Worker) turnKinds() []string {

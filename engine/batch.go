@@ -20,6 +20,9 @@ func (l *lane) assemble(units []*unit, wakeIDs func(n int) ([]int64, error)) (*s
 	}
 	slices.Sort(b.Locks)
 	b.Locks = slices.Compact(b.Locks)
+	if len(units) == 1 && len(b.Locks) == 1 && units[0].comparesAndSets() {
+		b.Locks = nil // B2 itself locks the one row before it compares: no order to keep, a statement less
+	}
 	slices.Sort(b.DeleteJobs)
 	if len(wakes) > 0 {
 		slices.Sort(wakes)

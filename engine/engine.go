@@ -96,7 +96,7 @@ func Open(ctx context.Context, cfg Config) (*Engine, error) {
 		cfg: cfg, db: store.NewDB(cfg.Pool.Config(), cfg.Schema, cfg.RiverSchema), q: store.New(), log: cfg.Logger,
 		hubs: map[int32]*Hub{}, names: map[string]*Hub{}, ids: newIDCache(10_000),
 	}
-	pool, err := e.db.Pool(ctx, "reads", cfg.PoolSize)
+	pool, err := e.db.Pool(ctx, "reads", cfg.PoolSize, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -301,8 +301,12 @@ func statusOf(n int16) history.Status { return history.Status(n) }
 func (e *Engine) Hub(ctx context.Context, name string) (*Hub, error) { return e.hub(ctx, name) }
 
 // RiverPool opens a pool for a River client. The caller closes it.
+//
+// River's own commits do not wait for the disk. What they say (this job is running here, it is done with) is
+// only lost with the server itself; then every worker loses its number too, and the rows in its name are given
+// out again. A commit of ours that builds on one of River's is later in the log, and is waited for.
 func (e *Engine) RiverPool(ctx context.Context) (*pgxpool.Pool, error) {
-	return e.db.Pool(ctx, "river", 8)
+	return e.db.Pool(ctx, "river", 8, map[string]string{"synchronous_commit": "off"})
 }
 
 // RiverSchema is the schema of River's tables.

@@ -50,6 +50,7 @@ type session struct {
 	drainOver    bool
 	verdict      *Verdict
 	idleSince    time.Time
+	timer        *time.Timer // of wait
 	// failing is the flight whose turn could not be computed; a hold takes over what it had taken in.
 	failing *flight
 
@@ -208,18 +209,27 @@ func (s *session) idle(ctx context.Context) error {
 
 // wait returns when there is mail, after d (0 = no limit), or with an error when the session must end.
 func (s *session) wait(ctx context.Context, d time.Duration) error {
-	var timer <-chan time.Time
-	if d > 0 {
-		t := time.NewTimer(d)
-		defer t.Stop()
-		timer = t.C
+	if d <= 0 {
+		select {
+		case <-s.signal:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	if s.timer == nil {
+		s.timer = time.NewTimer(d)
+	} else {
+		s.timer.Reset(d)
 	}
 	select {
 	case <-s.signal:
+		s.timer.Stop()
 		return nil
-	case <-timer:
+	case <-s.timer.C:
 		return nil
 	case <-ctx.Done():
+		s.timer.Stop()
 		return ctx.Err()
 	}
 }

@@ -379,7 +379,7 @@ func (s *session) tend(ctx context.Context) (time.Duration, error) {
 	}
 	now := s.n.clock.now()
 	next := time.Hour
-	f := &flight{unit: &unit{kind: unitClaim}}
+	var rows []job
 	for id, a := range s.local {
 		due, export := a.tendAt()
 		if due.IsZero() {
@@ -404,17 +404,16 @@ func (s *session) tend(ctx context.Context) (time.Duration, error) {
 			}
 			delete(s.local, id)
 			s.n.forget(a)
-			f.unit.jobs = append(f.unit.jobs, s.taskJob(jobID, a.task.key, p.task, "available", 0))
+			rows = append(rows, s.taskJob(jobID, a.task.key, p.task, "available", 0))
 			continue
 		}
 		a.promote(jobID)
-		f.unit.jobs = append(f.unit.jobs, s.taskJob(jobID, a.task.key, p.task, "running", int16(a.task.Attempt)))
+		rows = append(rows, s.taskJob(jobID, a.task.key, p.task, "running", int16(a.task.Attempt)))
 	}
-	if len(f.unit.jobs) == 0 {
+	if rows == nil {
 		return next, nil
 	}
-	f.unit.waiting = s.state.waiting().encode()
-	s.submit(f)
+	s.submit(&flight{unit: &unit{kind: unitClaim, jobs: rows, waiting: s.state.waiting().encode()}})
 	return 0, nil
 }
 

@@ -235,6 +235,15 @@ type largePayload struct {
 // writes tells whether the unit is a writer of its instance's row: a batch holds at most one.
 func (u *unit) writes() bool { return u.kind != unitPlain }
 
+// comparesAndSets tells whether B2 changes the instance's row on condition.
+func (u *unit) comparesAndSets() bool {
+	switch u.kind {
+	case unitTurn, unitFinish, unitContinue, unitClaim, unitHold:
+		return true
+	}
+	return false
+}
+
 // size estimates the bytes of the unit's parameters.
 func (u *unit) size() int {
 	n := 200 + len(u.events) + len(u.customStatus) + len(u.failure) + len(u.output.Data()) + len(u.held) + len(u.waiting)

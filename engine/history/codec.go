@@ -5,10 +5,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
-	"sync"
 )
 
-// JSON is the number of the codec that Encode writes: a JSON array, one object an event, "type" first.
+// JSON is the number of the codec that Encode writes: a JSON array, one object an event, "type" first. An event
+// without "at" happened at the time of the one before it.
 const JSON = 1
 
 // table is the one place that ties a type's name in storage to its struct. Names never change: they are in
@@ -50,40 +50,6 @@ func TypeNames() []string {
 	return out
 }
 
-var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
-
-// Encode writes events with the JSON codec.
-func Encode(events []Event) ([]byte, error) {
-	buf := buffers.Get().(*bytes.Buffer)
-	defer buffers.Put(buf)
-	buf.Reset()
-	enc := json.NewEncoder(buf)
-	enc.SetEscapeHTML(false)
-	buf.WriteByte('[')
-	for i, e := range events {
-		if i > 0 {
-			buf.WriteByte(',')
-		}
-		name, ok := names[reflect.TypeOf(e)]
-		if !ok {
-			return nil, fmt.Errorf("encode history: %T is not an event", e)
-		}
-		buf.WriteString(`{"type":"`)
-		buf.WriteString(name)
-		buf.WriteByte('"')
-		// The event's own object follows, its opening brace replaced by the comma that continues ours. Every
-		// event has at least its time, so the object is never empty.
-		at := buf.Len()
-		if err := enc.Encode(e); err != nil {
-			return nil, fmt.Errorf("encode history: %s: %w", name, err)
-		}
-		buf.Bytes()[at] = ','
-		buf.Truncate(buf.Len() - 1)
-	}
-	buf.WriteByte(']')
-	return bytes.Clone(buf.Bytes()), nil
-}
-
 // Decode reads what Encode wrote. An event of a type this program does not know, or a codec it does not
 // know, is an error that names it: such a history was written by a newer version.
 func Decode(codec int16, data []byte) ([]Event, error) {
@@ -107,6 +73,9 @@ func Decode(codec int16, data []byte) ([]Event, error) {
 		events[i] = fresh()
 		if err := json.Unmarshal(raw, events[i]); err != nil {
 			return nil, fmt.Errorf("decode history: event %d: %s: %w", i+1, name, err)
+		}
+		if i > 0 && events[i].Time().IsZero() {
+			SetTime(events[i], events[i-1].Time())
 		}
 	}
 	return events, nil

@@ -5,7 +5,6 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
-	"unicode/utf8"
 )
 
 // Payload is a value as user code serialized it, usually JSON text: an input, an output, an event's body.
@@ -84,20 +83,10 @@ var wrapPrefix = []byte(`{"$`)
 
 // MarshalJSON implements json.Marshaler.
 func (p Payload) MarshalJSON() ([]byte, error) {
-	switch {
-	case !p.present:
+	if !p.present {
 		return []byte("null"), nil
-	case p.ref != 0:
-		return json.Marshal(wrapped{Ref: p.ref, Size: p.size})
-	case isCompactJSON(p.data):
-		return p.data, nil
-	case utf8.Valid(p.data):
-		text := string(p.data)
-		return marshal(wrapped{Text: &text})
-	default:
-		text := base64.StdEncoding.EncodeToString(p.data)
-		return json.Marshal(wrapped{Base64: &text})
 	}
+	return p.appendJSON(nil), nil
 }
 
 // UnmarshalJSON implements json.Unmarshaler.
@@ -125,25 +114,4 @@ func (p *Payload) UnmarshalJSON(data []byte) error {
 		return fmt.Errorf("payload: unknown form %.40q", data)
 	}
 	return nil
-}
-
-// isCompactJSON tells whether data, embedded in a document and taken out again, would be the same bytes.
-func isCompactJSON(data []byte) bool {
-	if len(data) == 0 || bytes.HasPrefix(data, wrapPrefix) || !utf8.Valid(data) {
-		return false
-	}
-	var buf bytes.Buffer
-	buf.Grow(len(data))
-	return json.Compact(&buf, data) == nil && bytes.Equal(buf.Bytes(), data)
-}
-
-// marshal is json.Marshal without the escapes for HTML, which would change payloads.
-func marshal(v any) ([]byte, error) {
-	var buf bytes.Buffer
-	enc := json.NewEncoder(&buf)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(v); err != nil {
-		return nil, err
-	}
-	return bytes.TrimSuffix(buf.Bytes(), []byte("\n")), nil
 }

@@ -71,9 +71,9 @@ CREATE TABLE instances (
 );
 
 CREATE UNIQUE INDEX instances_id ON instances (hub, id);
-CREATE INDEX instances_created ON instances (hub, created_at, no);
-CREATE INDEX instances_name ON instances (hub, name, created_at, no);
-CREATE INDEX instances_outcome ON instances (hub, outcome, created_at, no) WHERE outcome IS NOT NULL;
+-- Lists, newest first: a scan for each outcome asked for, and one for live instances (null).
+CREATE INDEX instances_outcome ON instances (hub, outcome, created_at, no);
+CREATE INDEX instances_name ON instances (hub, name, outcome, created_at, no);
 CREATE INDEX instances_parent ON instances (parent_no) WHERE parent_no IS NOT NULL;
 
 -- The append-only record: one row per commit, holding n events of which seq is the last one's number.

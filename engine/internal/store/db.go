@@ -67,6 +67,7 @@ func (d *DB) Connect(ctx context.Context, name string, settings map[string]strin
 	if err != nil {
 		return nil, fmt.Errorf("connect %s: %w", name, err)
 	}
+	registerArrays(conn.TypeMap())
 	return conn, nil
 }
 
@@ -88,8 +89,8 @@ func Pinned() map[string]string {
 	}
 }
 
-// Pool opens a pool on the same database with Weir's search path.
-func (d *DB) Pool(ctx context.Context, name string, maxConns int32) (*pgxpool.Pool, error) {
+// Pool opens a pool on the same database with Weir's search path and some settings.
+func (d *DB) Pool(ctx context.Context, name string, maxConns int32, settings map[string]string) (*pgxpool.Pool, error) {
 	config := d.config.Copy()
 	config.MaxConns = maxConns
 	config.MinConns = 0
@@ -97,6 +98,7 @@ func (d *DB) Pool(ctx context.Context, name string, maxConns int32) (*pgxpool.Po
 	config.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeCacheStatement
 	config.ConnConfig.RuntimeParams["search_path"] = d.searchPath()
 	config.ConnConfig.RuntimeParams["application_name"] = "weir " + name
+	maps.Copy(config.ConnConfig.RuntimeParams, settings)
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
 		return nil, fmt.Errorf("open pool %s: %w", name, err)

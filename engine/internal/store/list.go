@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -52,24 +53,60 @@ type ListRow struct {
 	Owner        *int32
 }
 
-// conditions writes the filter as SQL.
-func (f *ListFilter) conditions() (where string, args []any) {
-	var parts []string
+// query is a statement under construction.
+type query struct{ args []any }
+
+// arg adds a parameter and returns its placeholder.
+func (q *query) arg(v any) string {
+	q.args = append(q.args, v)
+	return fmt.Sprintf("$%d", len(q.args))
+}
+
+// branches writes the filter as conditions whose rows do not overlap: one for live instances, one for each final
+// status. An index serves each of them in the order of lists, so that a page reads no more than its rows however
+// many instances there are, which no index could do for "any status" and "one status" alike.
+func (f *ListFilter) branches(q *query) []string {
+	common := f.common(q)
+	if f.Nos != nil || f.Parent != 0 { // few rows, found by themselves
+		return []string{common + f.anyStatus(q)}
+	}
+	var out []string
+	all := len(f.Live)+len(f.Ended) == 0
+	if all || len(f.Live) > 0 {
+		live := common + " AND i.outcome IS NULL"
+		if !all {
+			live += " AND i.status = ANY(" + q.arg(f.Live) + ")"
+		}
+		out = append(out, live)
+	}
+	ended := f.Ended
+	if all {
+		ended = outcomes
+	}
+	for _, status := range ended {
+		out = append(out, common+" AND i.outcome = "+q.arg(status))
+	}
+	return out
+}
+
+// outcomes are the final statuses: completed, failed, canceled, terminated.
+var outcomes = []int16{1, 3, 4, 5}
+
+func (f *ListFilter) anyStatus(q *query) string {
+	if len(f.Live)+len(f.Ended) == 0 {
+		return ""
+	}
+	return " AND i.status = ANY(" + q.arg(slices.Concat(f.Live, f.Ended)) + ")"
+}
+
+// common writes what does not concern the status.
+func (f *ListFilter) common(q *query) string {
+	parts := []string{"i.hub = " + q.arg(f.Hub)}
 	cond := func(sql string, values ...any) {
 		for _, v := range values {
-			args = append(args, v)
-			sql = strings.Replace(sql, "?", fmt.Sprintf("$%d", len(args)), 1)
+			sql = strings.Replace(sql, "?", q.arg(v), 1)
 		}
 		parts = append(parts, sql)
-	}
-	cond("i.hub = ?", f.Hub)
-	switch {
-	case len(f.Ended) > 0 && len(f.Live) > 0:
-		cond("(i.outcome = ANY(?) OR (i.outcome IS NULL AND i.status = ANY(?)))", f.Ended, f.Live)
-	case len(f.Ended) > 0:
-		cond("i.outcome = ANY(?)", f.Ended)
-	case len(f.Live) > 0:
-		cond("i.outcome IS NULL AND i.status = ANY(?)", f.Live)
 	}
 	if f.Name != "" {
 		cond("i.name = ?", f.Name)
@@ -99,24 +136,31 @@ func (f *ListFilter) conditions() (where string, args []any) {
 		}
 		cond("(i.created_at, i.no) "+than+" (?, ?)", f.AfterAt, f.AfterNo)
 	}
-	return strings.Join(parts, " AND "), args
+	return strings.Join(parts, " AND ")
+}
+
+// page writes the statement that reads columns of the first limit rows, newest first unless f says otherwise.
+func (f *ListFilter) page(q *query, columns string, limit int) string {
+	direction := "DESC"
+	if f.Ascending {
+		direction = "ASC"
+	}
+	branches := f.branches(q)
+	n := q.arg(limit)
+	order := fmt.Sprintf(" ORDER BY created_at %[1]s, no %[1]s LIMIT %[2]s", direction, n)
+	for i, where := range branches {
+		branches[i] = "(SELECT " + columns + " FROM instances i WHERE " + where + order + ")"
+	}
+	if len(branches) == 1 {
+		return branches[0]
+	}
+	return strings.Join(branches, " UNION ALL ") + order
 }
 
 // List reads a page of instances. It is the one statement that is put together at run time, because a fixed
-// one with optional conditions would have one plan for all of them. Each form is served by an index:
-// instances_outcome for ended statuses, instances_name for a name, instances_id for an id prefix, else
-// instances_created; the page stops at Limit.
+// one with optional conditions would have one plan for all of them.
 func (q *Queries) List(ctx context.Context, db DBTX, f ListFilter) ([]ListRow, error) {
-	where, args := f.conditions()
-	order := "DESC"
-	if f.Ascending {
-		order = "ASC"
-	}
-	args = append(args, f.Limit)
-	sql := fmt.Sprintf(`SELECT i.no, i.id, i.name, i.version, i.status, i.seq, i.base_seq, i.gen, i.created_at, i.updated_at, i.started_at,
-		i.completed_at, i.scheduled_at, i.parent_no, i.custom_status, i.waiting, i.held, i.failure,
-		coalesce((SELECT j.state::text FROM river_job j WHERE j.id = i.turn_job), '') AS turn_state, i.owner
-		FROM instances i WHERE %s ORDER BY i.created_at %s, i.no %s LIMIT $%d`, where, order, order, len(args))
+	sql, args := f.statement()
 	rows, err := db.Query(ctx, sql, args...)
 	if err != nil {
 		return nil, err
@@ -124,14 +168,26 @@ func (q *Queries) List(ctx context.Context, db DBTX, f ListFilter) ([]ListRow, e
 	return pgx.CollectRows(rows, pgx.RowToStructByPos[ListRow])
 }
 
+// statement writes what List runs.
+func (f *ListFilter) statement() (sql string, args []any) {
+	var q query
+	page := f.page(&q, "i.no, i.created_at", f.Limit)
+	direction := "DESC"
+	if f.Ascending {
+		direction = "ASC"
+	}
+	return `SELECT i.no, i.id, i.name, i.version, i.status, i.seq, i.base_seq, i.gen, i.created_at, i.updated_at, i.started_at,
+		i.completed_at, i.scheduled_at, i.parent_no, i.custom_status, i.waiting, i.held, i.failure,
+		coalesce((SELECT j.state::text FROM river_job j WHERE j.id = i.turn_job), '') AS turn_state, i.owner
+		FROM (` + page + `) AS page JOIN instances i ON i.no = page.no ORDER BY i.created_at ` + direction + `, i.no ` + direction, q.args
+}
+
 // CountByStatus counts the instances a filter selects, by status, looking at no more than limit of them.
 func (q *Queries) CountByStatus(ctx context.Context, db DBTX, f ListFilter, limit int) (map[int16]int64, error) {
 	f.AfterNo = 0
-	where, args := f.conditions()
-	args = append(args, limit)
-	sql := fmt.Sprintf(`SELECT recent.status, count(*) FROM (SELECT i.status FROM instances i WHERE %s ORDER BY i.created_at DESC, i.no DESC
-		LIMIT $%d) AS recent GROUP BY recent.status`, where, len(args))
-	rows, err := db.Query(ctx, sql, args...)
+	var sql query
+	page := f.page(&sql, "i.no, i.created_at, i.status", limit)
+	rows, err := db.Query(ctx, "SELECT recent.status, count(*) FROM ("+page+") AS recent GROUP BY recent.status", sql.args...)
 	if err != nil {
 		return nil, err
 	}

@@ -34,12 +34,12 @@ FROM req
 LEFT JOIN instances i ON i.no = req.no
 LEFT JOIN instances p ON p.no = i.parent_no
 LEFT JOIN LATERAL (
-    SELECT coalesce(array_agg(x.id ORDER BY x.id), '{}')::bigint[] AS ids,
-           coalesce(array_agg(x.gen ORDER BY x.id), '{}')::integer[] AS gens,
-           coalesce(array_agg(x.task ORDER BY x.id), '{}')::integer[] AS tasks,
-           coalesce(array_agg(x.kind ORDER BY x.id), '{}')::smallint[] AS kinds,
-           coalesce(array_agg(x.payload ORDER BY x.id), '{}')::bytea[] AS payloads
-    FROM inbox x WHERE x.instance_no = i.no
+    SELECT coalesce(array_agg(m.id), '{}')::bigint[] AS ids,
+           coalesce(array_agg(m.gen), '{}')::integer[] AS gens,
+           coalesce(array_agg(m.task), '{}')::integer[] AS tasks,
+           coalesce(array_agg(m.kind), '{}')::smallint[] AS kinds,
+           coalesce(array_agg(m.payload), '{}')::bytea[] AS payloads
+    FROM (SELECT x.* FROM inbox x WHERE x.instance_no = i.no ORDER BY x.id) AS m
 ) AS inbox ON true
 LEFT JOIN LATERAL (
     SELECT coalesce(array_agg(j.id), '{}')::bigint[] AS job_ids,

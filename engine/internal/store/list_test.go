@@ -1,0 +1,199 @@
+package store
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+)
+
+// listed is an instance of the list test.
+type listed struct {
+	no      int64
+	hub     int32
+	id      string
+	name    string
+	status  int16
+	parent  int64
+	created time.Time
+}
+
+func (i *listed) live() bool { return !slices.Contains(outcomes, i.status) }
+
+// TestList pages through lists by any filter, in both directions, and compares with what a plain filter over
+// all rows finds.
+func TestList(t *testing.T) {
+	conn, pool := connect(t)
+	ctx := t.Context()
+	rapid.Check(t, func(rt *rapid.T) {
+		if _, err := pool.Exec(ctx, "TRUNCATE weir.instances"); err != nil {
+			rt.Fatal(err)
+		}
+		var (
+			day      = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+			moment   = rapid.Map(rapid.IntRange(0, 9), func(n int) time.Time { return day.Add(time.Duration(n) * time.Minute) })
+			name     = rapid.SampledFrom([]string{"order", "order2", "ship"})
+			statuses = []int16{0, 1, 3, 4, 5, 6, 7}
+			all      []listed
+		)
+		for no := range rapid.IntRange(0, 30).Draw(rt, "instances") {
+			i := listed{
+				no: int64(no + 1), hub: rapid.Int32Range(1, 2).Draw(rt, "hub"), name: name.Draw(rt, "name"), status: rapid.SampledFrom(statuses).Draw(rt, "status"),
+				created: moment.Draw(rt, "created"), parent: rapid.SampledFrom([]int64{0, 0, 1, 2}).Draw(rt, "parent"),
+			}
+			i.id = fmt.Sprintf("%s-%d", i.name, no)
+			all = append(all, i)
+			_, err := pool.Exec(ctx, `INSERT INTO weir.instances (no, hub, id, name, status, outcome, parent_no, created_at, updated_at)
+				VALUES ($1, $2, $3, $4, $5::smallint, CASE WHEN $5::smallint IN (1, 3, 4, 5) THEN $5::smallint END, nullif($6, 0), $7, $7)`,
+				i.no, i.hub, i.id, i.name, i.status, i.parent, i.created)
+			if err != nil {
+				rt.Fatal(err)
+			}
+		}
+		f := ListFilter{Hub: 1, Limit: rapid.IntRange(1, 7).Draw(rt, "limit"), Ascending: rapid.Bool().Draw(rt, "ascending")}
+		maybe := func(label string) bool { return rapid.IntRange(0, 3).Draw(rt, label) == 0 }
+		if !maybe("any status") {
+			for _, s := range rapid.SliceOfDistinct(rapid.SampledFrom(statuses), rapid.ID[int16]).Draw(rt, "statuses") {
+				if slices.Contains(outcomes, s) {
+					f.Ended = append(f.Ended, s)
+				} else {
+					f.Live = append(f.Live, s)
+				}
+			}
+		}
+		if maybe("by name") {
+			f.Name = name.Draw(rt, "filter name")
+		}
+		if maybe("by prefix") {
+			f.IDPrefix = rapid.SampledFrom([]string{"order-", "order-1", "o", "x"}).Draw(rt, "prefix")
+		}
+		if maybe("from") {
+			f.CreatedFrom = moment.Draw(rt, "from time")
+		}
+		if maybe("to") {
+			f.CreatedTo = moment.Draw(rt, "to time")
+		}
+		if maybe("by parent") {
+			f.Parent = rapid.Int64Range(1, 2).Draw(rt, "filter parent")
+		}
+		f.RootsOnly = maybe("roots")
+		if maybe("by number") {
+			f.Nos = rapid.SliceOf(rapid.Int64Range(1, 30)).Draw(rt, "nos")
+			f.Nos = append(f.Nos, 1)
+		}
+
+		var want []int64
+		counts := map[int16]int64{}
+		slices.SortFunc(all, func(a, b listed) int {
+			order := cmp.Or(b.created.Compare(a.created), cmp.Compare(b.no, a.no))
+			if f.Ascending {
+				order = -order
+			}
+			return order
+		})
+		for _, i := range all {
+			if f.selects(&i) {
+				want = append(want, i.no)
+				counts[i.status]++
+			}
+		}
+		var got []int64
+		for page := f; ; {
+			rows, err := New().List(ctx, conn, page)
+			if err != nil {
+				rt.Fatal(err)
+			}
+			for _, row := range rows {
+				got = append(got, row.No)
+			}
+			if len(rows) < f.Limit {
+				break
+			}
+			last := rows[len(rows)-1]
+			page.AfterAt, page.AfterNo = last.CreatedAt, last.No
+		}
+		if !slices.Equal(got, want) {
+			rt.Fatalf("filter %+v lists %v, want %v", f, got, want)
+		}
+		found, err := New().CountByStatus(ctx, conn, f, 1000)
+		if err != nil {
+			rt.Fatal(err)
+		}
+		if fmt.Sprint(found) != fmt.Sprint(counts) {
+			rt.Fatalf("filter %+v counts %v, want %v", f, found, counts)
+		}
+	})
+}
+
+// selects is the filter in plain words.
+func (f *ListFilter) selects(i *listed) bool {
+	status := len(f.Live)+len(f.Ended) == 0 || slices.Contains(f.Ended, i.status) || slices.Contains(f.Live, i.status)
+	return i.hub == f.Hub && status &&
+		(f.Name == "" || i.name == f.Name) && strings.HasPrefix(i.id, f.IDPrefix) &&
+		(f.CreatedFrom.IsZero() || !i.created.Before(f.CreatedFrom)) && (f.CreatedTo.IsZero() || i.created.Before(f.CreatedTo)) &&
+		(f.Parent == 0 || i.parent == f.Parent) && (!f.RootsOnly || i.parent == 0) &&
+		(f.Nos == nil || slices.Contains(f.Nos, i.no))
+}
+
+// TestListReadsNoMoreThanItShows: a page is read from an index in its order, whatever the filter.
+func TestListReadsNoMoreThanItShows(t *testing.T) {
+	_, pool := connect(t)
+	ctx := t.Context()
+	for _, sql := range []string{
+		`INSERT INTO weir.instances (no, hub, id, name, status, outcome, created_at, updated_at)
+			SELECT g, 1, 'i-' || g, 'n' || g % 3, CASE WHEN g % 1000 = 0 THEN 0 WHEN g % 1001 = 0 THEN 3 ELSE 1 END,
+				CASE WHEN g % 1000 = 0 THEN NULL WHEN g % 1001 = 0 THEN 3 ELSE 1 END, now() + g * interval '1 second', now()
+			FROM generate_series(1, 30000) g`,
+		"VACUUM ANALYZE weir.instances",
+	} {
+		if _, err := pool.Exec(ctx, sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	db := NewDB(pool.Config(), "weir", "river")
+	conn, err := db.Connect(ctx, "test", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(ctx)
+	for label, f := range map[string]ListFilter{
+		"everything":         {},
+		"live":               {Live: []int16{0, 6, 7}},
+		"running":            {Live: []int16{0}},
+		"failed":             {Ended: []int16{3}},
+		"completed":          {Ended: []int16{1}},
+		"running or failed":  {Live: []int16{0}, Ended: []int16{3}},
+		"one name":           {Name: "n1"},
+		"one name, failed":   {Name: "n1", Ended: []int16{3}},
+		"an id":              {IDPrefix: "i-29999"},
+		"ids":                {IDPrefix: "i-2"},
+		"the middle of time": {AfterAt: time.Now().Add(15000 * time.Second), AfterNo: 15000},
+	} {
+		f.Hub, f.Limit = 1, 20
+		sql, args := f.statement()
+		var doc string
+		if err := conn.QueryRow(ctx, "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) "+sql, args...).Scan(&doc); err != nil {
+			t.Fatal(err)
+		}
+		var plan []struct {
+			Plan struct {
+				Rows int `json:"Actual Rows"`
+				Hit  int `json:"Shared Hit Blocks"`
+				Read int `json:"Shared Read Blocks"`
+			} `json:"Plan"`
+		}
+		if err := json.Unmarshal([]byte(doc), &plan); err != nil {
+			t.Fatal(err)
+		}
+		got := plan[0].Plan
+		if got.Rows == 0 || got.Hit+got.Read > 200 {
+			t.Errorf("%s: %d blocks for %d rows\n%s", label, got.Hit+got.Read, got.Rows, doc)
+		}
+		t.Logf("%s: %d blocks for %d rows", label, got.Hit+got.Read, got.Rows)
+	}
+}
