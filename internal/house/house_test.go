@@ -29,7 +29,7 @@ var rooms = []struct {
 	{"internal/devpg/flock", nil},
 	{"internal/devpg", []string{"internal/devpg/flock"}},
 	{"internal/pgtest", []string{"internal/devpg", "internal/devpg/flock"}},
-	{"internal/weirtest", []string{"internal/pgtest", "migrations"}},
+	{"internal/weirtest", []string{"engine/history", "internal/pgtest", "migrations"}},
 }
 
 // foreign lists what must not even come in indirectly: a user's worker binary stays small.

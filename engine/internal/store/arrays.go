@@ -21,7 +21,7 @@ func registerArrays(m *pgtype.Map) {
 	registerArray(m, "_text", pgtype.TextArrayOID, pgtype.TextOID, func(v []string) int { return total(v)/len(v) + 1 },
 		func(b []byte, v string) []byte { return append(sized(b, len(v)), v...) })
 	registerArray(m, "_bytea", pgtype.ByteaArrayOID, pgtype.ByteaOID, func(v [][]byte) int { return total(v)/len(v) + 1 },
-		func(b []byte, v []byte) []byte {
+		func(b, v []byte) []byte {
 			if v == nil {
 				return binary.BigEndian.AppendUint32(b, null)
 			}

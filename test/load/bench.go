@@ -1,0 +1,274 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/weir-dev/weir/durable"
+	"github.com/weir-dev/weir/migrations"
+)
+
+// bench is a run: its Postgres, what it has measured, and how large the workloads are.
+type bench struct {
+	only    *regexp.Regexp
+	scale   float64
+	idle    int
+	timers  int
+	profile string
+	dir     string
+	verbose bool
+
+	pg      *cluster
+	client  *durable.Client
+	report  report
+	current string
+}
+
+// workload is one measurement on a database of its own.
+type workload struct {
+	name string
+	what string
+	run  func(*bench, context.Context) error
+}
+
+var workloads = []workload{
+	{"commit", "pgbench: single-row insert commits", (*bench).yardstickCommit},
+	{"river", "River: no-op jobs", (*bench).yardstickRiver},
+	{"W1", "hello, 3 sequential activities x 2,000", func(b *bench, ctx context.Context) error { return b.hello(ctx, "W1", 2000, false) }},
+	{"W1-20k", "hello, 3 sequential activities x 20,000", func(b *bench, ctx context.Context) error { return b.hello(ctx, "W1-20k", 20000, false) }},
+	{"W1-rows", "the same with a River job for every activity", func(b *bench, ctx context.Context) error { return b.hello(ctx, "W1-rows", 20000, true) }},
+	{"W2", "fan-out 20 x 200", (*bench).fanOut},
+	{"W3", "200 sequential steps; one-activity round trip", (*bench).sequential},
+	{"W4", "5,000 sequential steps", (*bench).long},
+	{"W5", "starts", (*bench).starts},
+	{"W6", "500 events one at a time", (*bench).events},
+	{"W7", "hello again on grown tables", (*bench).grown},
+	{"W8", "kill -9 of one of two workers", (*bench).recovery},
+	{"memory", "10,000 live instances; an idle server", (*bench).memory},
+}
+
+func (b *bench) run(ctx context.Context) error {
+	// On a disk: a commit must cost what a commit costs.
+	dir, err := os.MkdirTemp(b.dir, "weir-bench-")
+	if err != nil {
+		return err
+	}
+	// The account that runs the server passes through to its own folder.
+	if err := os.Chmod(dir, 0o711); err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	slog.SetDefault(slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})))
+	progress("starting Postgres in %s", dir)
+	if b.pg, err = startCluster(ctx, filepath.Join(dir, "data")); err != nil {
+		return err
+	}
+	defer func() {
+		stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
+		defer cancel()
+		_ = b.pg.stop(stop)
+	}()
+	b.report.machine(ctx, b)
+	for _, w := range workloads {
+		if b.only != nil && !b.only.MatchString(w.name) {
+			continue
+		}
+		b.current = w.name
+		began := time.Now()
+		progress("%-8s %s", w.name, w.what)
+		if err := b.on(ctx, "bench_"+strings.ToLower(strings.ReplaceAll(w.name, "-", "_")), func() error { return w.run(b, ctx) }); err != nil {
+			fmt.Fprintln(os.Stderr)
+			return fmt.Errorf("%s: %w", w.name, err)
+		}
+		done("%-8s %s: %s (%.0f s)", w.name, w.what, b.report.summary(w.name), time.Since(began).Seconds())
+	}
+	return nil
+}
+
+// on runs fn with a fresh, migrated database and a client on it.
+func (b *bench) on(ctx context.Context, database string, fn func() error) error {
+	if err := b.pg.database(ctx, database); err != nil {
+		return err
+	}
+	if err := migrations.Apply(ctx, b.pg.pool, migrations.Schemas{}, slog.New(slog.DiscardHandler)); err != nil {
+		return err
+	}
+	if _, err := b.pg.pool.Exec(ctx, "INSERT INTO weir.hubs (name) VALUES ('default')"); err != nil {
+		return err
+	}
+	c, err := durable.NewClient(b.pg.pool)
+	if err != nil {
+		return err
+	}
+	b.client = c
+	err = fn()
+	c.Close()
+	if err == nil && b.verbose {
+		err = b.tables(ctx)
+	}
+	if err != nil {
+		return err
+	}
+	return b.pg.drop(ctx, database)
+}
+
+// tables prints what the workload did to each table.
+func (b *bench) tables(ctx context.Context) error {
+	rows, err := b.pg.pool.Query(ctx, `SELECT relname, n_tup_ins, n_tup_upd, n_tup_hot_upd, n_tup_del, autovacuum_count
+		FROM pg_stat_user_tables WHERE n_tup_ins + n_tup_upd + n_tup_del > 0 ORDER BY relname`)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(os.Stderr, "\n%-20s %10s %10s %10s %10s %8s\n", "table", "inserted", "updated", "hot", "deleted", "vacuums")
+	var (
+		name                               string
+		inserted, updated, hot, gone, vacs int64
+	)
+	_, err = pgx.ForEachRow(rows, []any{&name, &inserted, &updated, &hot, &gone, &vacs}, func() error {
+		fmt.Fprintf(os.Stderr, "%-20s %10d %10d %10d %10d %8d\n", name, inserted, updated, hot, gone, vacs)
+		return nil
+	})
+	return err
+}
+
+// meter measures what happens between two readings: time, processor time of this process, a worker's and
+// Postgres's, and write-ahead log.
+type meter struct {
+	began       time.Time
+	self        time.Duration
+	workers     time.Duration
+	pg          time.Duration
+	wal         int64
+	pids        []int
+	checkpoints bool
+}
+
+func (b *bench) meter(ctx context.Context, workers ...*process) (*meter, error) {
+	if _, err := b.pg.pool.Exec(ctx, "CHECKPOINT"); err != nil {
+		return nil, err
+	}
+	m := &meter{}
+	for _, w := range workers {
+		m.pids = append(m.pids, w.pid())
+	}
+	var err error
+	if m.self, m.workers, m.pg, m.wal, err = b.read(ctx, m.pids); err != nil {
+		return nil, err
+	}
+	m.began = time.Now()
+	return m, nil
+}
+
+func (b *bench) read(ctx context.Context, pids []int) (self, workers, pg time.Duration, wal int64, err error) {
+	var usage syscall.Rusage
+	if err = syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
+		return self, workers, pg, wal, err
+	}
+	self = time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
+	for _, pid := range pids {
+		d, e := cpuOf(pid, false)
+		if e != nil {
+			return self, workers, pg, wal, e
+		}
+		workers += d
+	}
+	if pg, err = b.pg.cpu(); err != nil {
+		return self, workers, pg, wal, err
+	}
+	wal, err = b.pg.wal(ctx)
+	return self, workers, pg, wal, err
+}
+
+// usage is what a measured stretch took.
+type usage struct {
+	Elapsed time.Duration
+	Client  time.Duration
+	Worker  time.Duration
+	PG      time.Duration
+	WAL     int64
+}
+
+func (b *bench) stop(ctx context.Context, m *meter) (usage, error) {
+	elapsed := time.Since(m.began)
+	self, workers, pg, wal, err := b.read(ctx, m.pids)
+	return usage{elapsed, self - m.self, workers - m.workers, pg - m.pg, wal - m.wal}, err
+}
+
+// perUnit adds the figures of a stretch in which n things were done.
+func (b *bench) perUnit(workload, unit string, n int, u usage) {
+	each := func(d time.Duration) float64 { return d.Seconds() * 1000 / float64(n) }
+	b.report.add(workload, unit+"/s", float64(n)/u.Elapsed.Seconds())
+	b.report.add(workload, "CPU ms/"+unit, each(u.Client+u.Worker+u.PG))
+	b.report.add(workload, "CPU ms/"+unit+" client", each(u.Client))
+	b.report.add(workload, "CPU ms/"+unit+" worker", each(u.Worker))
+	b.report.add(workload, "CPU ms/"+unit+" Postgres", each(u.PG))
+	b.report.add(workload, "WAL B/"+unit, float64(u.WAL)/float64(n))
+}
+
+func (b *bench) size(n int) int { return max(1, int(float64(n)*b.scale)) }
+
+// yardstickCommit measures C: commits of one inserted row by one client. All targets are ratios to it.
+func (b *bench) yardstickCommit(ctx context.Context) error {
+	if _, err := b.pg.pool.Exec(ctx, "CREATE TABLE yardstick (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, v integer)"); err != nil {
+		return err
+	}
+	const seconds = 10
+	path := b.pg.pg.Binaries().Dir + "/pgbench"
+	if _, err := os.Stat(path); err == nil {
+		script, err := os.CreateTemp("", "insert-*.sql")
+		if err != nil {
+			return err
+		}
+		defer os.Remove(script.Name())
+		if _, err := script.WriteString("INSERT INTO yardstick (v) VALUES (1);\n"); err != nil {
+			return err
+		}
+		if err := script.Close(); err != nil {
+			return err
+		}
+		out, err := exec.CommandContext(ctx, path, "-n", "-M", "prepared", "-f", script.Name(), "-c", "1", "-T", fmt.Sprint(seconds), b.pg.dsn).Output()
+		if err != nil {
+			return fmt.Errorf("pgbench: %w", err)
+		}
+		m := regexp.MustCompile(`tps = ([0-9.]+)`).FindSubmatch(out)
+		if m == nil {
+			return fmt.Errorf("pgbench said: %s", out)
+		}
+		var tps float64
+		if _, err := fmt.Sscan(string(m[1]), &tps); err != nil {
+			return err
+		}
+		b.report.add("commit", "commits/s", tps)
+		return nil
+	}
+	// These binaries come without pgbench: the same by a prepared statement on one connection.
+	conn, err := b.pg.pool.Acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Release()
+	n, began := 0, time.Now()
+	for time.Since(began) < seconds*time.Second {
+		if _, err := conn.Exec(ctx, "INSERT INTO yardstick (v) VALUES (1)"); err != nil {
+			return err
+		}
+		n++
+	}
+	b.report.add("commit", "commits/s", float64(n)/time.Since(began).Seconds())
+	return nil
+}
+
+func machineLine() string {
+	return fmt.Sprintf("%d cores, %s, %s", runtime.NumCPU(), runtime.GOARCH, runtime.Version())
+}

@@ -1,0 +1,145 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+)
+
+// report gathers figures in the order in which they were measured.
+type report struct {
+	Machine string   `json:"machine"`
+	When    string   `json:"when"`
+	Figures []figure `json:"figures"`
+}
+
+type figure struct {
+	Workload string  `json:"workload"`
+	Name     string  `json:"name"`
+	Value    float64 `json:"value"`
+	// Ratio is the value in units of one commit, or of commits per second, where the target is given so.
+	Ratio  float64 `json:"ratio,omitempty"`
+	Target string  `json:"target,omitempty"`
+	OK     *bool   `json:"ok,omitempty"`
+}
+
+// target is what a figure must reach. Ratios are to C, the commits per second of the same run: of a rate its
+// multiple of C, of a time its number of commits.
+type target struct {
+	workload, name string
+	ratio          string // "rate", "time in ms", or "" for the value itself
+	atMost         bool
+	value          float64
+	text           string
+}
+
+var targets = []target{
+	{"W1-20k", "orchestration/s", "rate", false, 1.2, ">= 1.2 C"},
+	{"W1-20k", "CPU ms/orchestration", "", true, 0.3, "<= 0.3"},
+	{"W1-20k", "WAL B/orchestration", "", true, 6144, "<= 6 KiB"},
+	{"W2", "activity/s", "rate", false, 8, ">= 8 C"},
+	{"W3", "ms/step", "time", true, 2, "<= 2 commits"},
+	{"W3", "round trip p50 ms", "time", true, 6, "<= 6 commits"},
+	{"W4", "growth", "", true, 1.1, "<= 1.1"},
+	{"W5", "single starts/s, 16 callers", "rate", false, 2, ">= 2 C"},
+	{"W5", "batched starts/s", "rate", false, 6, ">= 6 C"},
+	{"W6", "ms/event", "time", true, 4, "<= 4 commits"},
+	{"W7", "slower than W1-20k %", "", true, 20, "<= 20"},
+	{"W8", "all moving again after s", "", true, 1, "<= 1"},
+	{"W8", "lost", "", true, 0, "0"},
+	{"W8", "duplicate", "", true, 0, "0"},
+	{"memory", "worker MB, 10,000 live", "", true, 500, "<= 500"},
+	{"memory", "idle server MB", "", true, 60, "<= 60"},
+	{"memory", "idle Postgres % of a core", "", true, 2, "<= 2"},
+}
+
+func (r *report) machine(ctx context.Context, b *bench) {
+	r.When = time.Now().UTC().Format("2006-01-02")
+	r.Machine = fmt.Sprintf("%s, PostgreSQL %s", machineLine(), b.pg.pg.Binaries().Version)
+	_ = ctx
+}
+
+func (r *report) get(workload, name string) (float64, bool) {
+	for _, f := range r.Figures {
+		if f.Workload == workload && f.Name == name {
+			return f.Value, true
+		}
+	}
+	return 0, false
+}
+
+func (r *report) add(workload, name string, value float64) {
+	f := figure{Workload: workload, Name: name, Value: value}
+	c, known := r.get("commit", "commits/s")
+	for _, t := range targets {
+		if t.workload != workload || t.name != name {
+			continue
+		}
+		got := value
+		switch {
+		case t.ratio == "rate" && known:
+			f.Ratio = value / c
+			got = f.Ratio
+		case t.ratio == "time" && known:
+			f.Ratio = value / 1000 * c
+			got = f.Ratio
+		case t.ratio != "":
+			continue // no yardstick in this run
+		}
+		ok := got >= t.value
+		if t.atMost {
+			ok = got <= t.value
+		}
+		f.Target, f.OK = t.text, &ok
+	}
+	r.Figures = append(r.Figures, f)
+}
+
+// summary is the figures of a workload on one line.
+func (r *report) summary(workload string) string {
+	var parts []string
+	for _, f := range r.Figures {
+		if f.Workload == workload && !strings.Contains(f.Name, " client") && !strings.Contains(f.Name, " worker") && !strings.Contains(f.Name, " Postgres") {
+			parts = append(parts, fmt.Sprintf("%s %s", format(f.Value), f.Name))
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
+func format(v float64) string {
+	switch {
+	case v == 0:
+		return "0"
+	case v >= 1000:
+		return fmt.Sprintf("%.0f", v)
+	case v >= 10:
+		return fmt.Sprintf("%.1f", v)
+	case v >= 1:
+		return fmt.Sprintf("%.2f", v)
+	}
+	return fmt.Sprintf("%.3f", v)
+}
+
+// print writes the table, in Markdown.
+func (r *report) print(w io.Writer) {
+	fmt.Fprintf(w, "\n%s, %s\n\n", r.When, r.Machine)
+	fmt.Fprintln(w, "| workload | figure | value | in commits | target | |")
+	fmt.Fprintln(w, "|---|---|---|---|---|---|")
+	for _, f := range r.Figures {
+		ratio, verdict := "", ""
+		if f.Ratio != 0 {
+			ratio = fmt.Sprintf("%.2f", f.Ratio)
+		}
+		if f.OK != nil {
+			verdict = "missed"
+			if *f.OK {
+				verdict = "met"
+			}
+		}
+		fmt.Fprintf(w, "| %s | %s | %s | %s | %s | %s |\n", f.Workload, f.Name, format(f.Value), ratio, f.Target, verdict)
+	}
+}
+
+func (r *report) write(path string) error { return writeJSON(path, r) }
