@@ -274,8 +274,8 @@ func draw(t *rapid.T, v reflect.Value, depth int) {
 	}
 	switch v.Kind() {
 	case reflect.Struct:
-		for i := range v.NumField() {
-			draw(t, v.Field(i), depth)
+		for _, field := range v.Fields() {
+			draw(t, field, depth)
 		}
 	case reflect.Pointer:
 		if depth < 3 && rapid.Bool().Draw(t, "set") {

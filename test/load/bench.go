@@ -70,7 +70,7 @@ func (b *bench) run(ctx context.Context) error {
 	}
 	defer os.RemoveAll(dir)
 	slog.SetDefault(slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})))
-	progress("starting Postgres in %s", dir)
+	progressf("starting Postgres in %s", dir)
 	if b.pg, err = startCluster(ctx, filepath.Join(dir, "data")); err != nil {
 		return err
 	}
@@ -79,19 +79,19 @@ func (b *bench) run(ctx context.Context) error {
 		defer cancel()
 		_ = b.pg.stop(stop)
 	}()
-	b.report.machine(ctx, b)
+	b.report.machine(b)
 	for _, w := range workloads {
 		if b.only != nil && !b.only.MatchString(w.name) {
 			continue
 		}
 		b.current = w.name
 		began := time.Now()
-		progress("%-8s %s", w.name, w.what)
+		progressf("%-8s %s", w.name, w.what)
 		if err := b.on(ctx, "bench_"+strings.ToLower(strings.ReplaceAll(w.name, "-", "_")), func() error { return w.run(b, ctx) }); err != nil {
 			fmt.Fprintln(os.Stderr)
 			return fmt.Errorf("%s: %w", w.name, err)
 		}
-		done("%-8s %s: %s (%.0f s)", w.name, w.what, b.report.summary(w.name), time.Since(began).Seconds())
+		donef("%-8s %s: %s (%.0f s)", w.name, w.what, b.report.summary(w.name), time.Since(began).Seconds())
 	}
 	return nil
 }
@@ -145,13 +145,12 @@ func (b *bench) tables(ctx context.Context) error {
 // meter measures what happens between two readings: time, processor time of this process, a worker's and
 // Postgres's, and write-ahead log.
 type meter struct {
-	began       time.Time
-	self        time.Duration
-	workers     time.Duration
-	pg          time.Duration
-	wal         int64
-	pids        []int
-	checkpoints bool
+	began   time.Time
+	self    time.Duration
+	workers time.Duration
+	pg      time.Duration
+	wal     int64
+	pids    []int
 }
 
 func (b *bench) meter(ctx context.Context, workers ...*process) (*meter, error) {

@@ -54,12 +54,12 @@ func main() {
 }
 
 // progress shows what is going on, on one line of a terminal.
-func progress(format string, args ...any) {
+func progressf(format string, args ...any) {
 	fmt.Fprintf(os.Stderr, "\r\033[K%s  %s", time.Now().Format("15:04:05"), fmt.Sprintf(format, args...))
 }
 
-func done(format string, args ...any) {
-	progress(format, args...)
+func donef(format string, args ...any) {
+	progressf(format, args...)
 	fmt.Fprintln(os.Stderr)
 }
 

@@ -126,7 +126,7 @@ func (b *bench) memory(ctx context.Context) error {
 	}
 	wait := time.NewTimer(15 * time.Second) // caches settle, autovacuum comes round
 	defer wait.Stop()
-	progress("%-8s letting things rest", b.current)
+	progressf("%-8s letting things rest", b.current)
 	select {
 	case <-wait.C:
 	case <-ctx.Done():
@@ -138,7 +138,7 @@ func (b *bench) memory(ctx context.Context) error {
 	}
 	rest := time.NewTimer(20 * time.Second)
 	defer rest.Stop()
-	progress("%-8s measuring idle processes", b.current)
+	progressf("%-8s measuring idle processes", b.current)
 	select {
 	case <-rest.C:
 	case <-ctx.Done():

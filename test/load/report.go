@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"strings"
@@ -55,10 +54,9 @@ var targets = []target{
 	{"memory", "idle Postgres % of a core", "", true, 2, "<= 2"},
 }
 
-func (r *report) machine(ctx context.Context, b *bench) {
+func (r *report) machine(b *bench) {
 	r.When = time.Now().UTC().Format("2006-01-02")
 	r.Machine = fmt.Sprintf("%s, PostgreSQL %s", machineLine(), b.pg.pg.Binaries().Version)
-	_ = ctx
 }
 
 func (r *report) get(workload, name string) (float64, bool) {

@@ -68,7 +68,7 @@ func (b *bench) untilEnded(ctx context.Context, what, name string, n int) error 
 		}
 		if time.Since(shown) > time.Second {
 			shown = time.Now()
-			progress("%-8s %s: %d of %d", b.current, what, n-left, n)
+			progressf("%-8s %s: %d of %d", b.current, what, n-left, n)
 		}
 		select {
 		case <-ctx.Done():
@@ -93,8 +93,8 @@ func (b *bench) warm(ctx context.Context) error {
 }
 
 // withWorker runs fn beside a warm worker.
-func (b *bench) withWorker(ctx context.Context, fn func(w *process) error, args ...string) error {
-	w, err := b.startWorker(ctx, args...)
+func (b *bench) withWorker(ctx context.Context, fn func(w *process) error) error {
+	w, err := b.startWorker(ctx)
 	if err != nil {
 		return err
 	}
@@ -376,13 +376,13 @@ func (b *bench) grow(ctx context.Context) error {
 	}{{string(Idle), b.size(b.idle)}, {string(Sleep), b.size(b.timers)}} {
 		const chunk = 100_000
 		for at := 0; at < part.n; at += chunk {
-			progress("%-8s filling the tables: %s %d of %d", b.current, part.name, at, part.n)
+			progressf("%-8s filling the tables: %s %d of %d", b.current, part.name, at, part.n)
 			if err := b.copyPattern(ctx, part.name, min(chunk, part.n-at)); err != nil {
 				return err
 			}
 		}
 	}
-	progress("%-8s vacuum", b.current)
+	progressf("%-8s vacuum", b.current)
 	_, err = b.pg.pool.Exec(ctx, "VACUUM ANALYZE")
 	return err
 }

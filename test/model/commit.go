@@ -154,7 +154,7 @@ func (p *protocol) insertMessages(s *state, w, i int, u *unit, woken *[maxInstan
 		r.on, r.worker, r.inst, r.gen, r.carried = true, uint8(w), uint8(i), inst.gen, u.carried
 	}
 	if u.ends != statusAbsent {
-		woken[0] = p.reportToParent(s, i, u.ends) || woken[0]
+		woken[0] = p.reportToParent(s, i) || woken[0]
 	}
 }
 
@@ -283,7 +283,7 @@ func (p *protocol) dropInstanceRows(s *state, i int) {
 
 // reportToParent sends the outcome of a child to the parent, and tells whether
 // it was accepted.
-func (p *protocol) reportToParent(s *state, i int, outcome status) bool {
+func (p *protocol) reportToParent(s *state, i int) bool {
 	inst := &s.instances[i]
 	if i != 1 || inst.parent == 0 || !s.instances[0].status.live() {
 		return false

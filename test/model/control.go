@@ -49,7 +49,7 @@ func (p *protocol) terminate(s *state, i int) {
 	owner := inst.owner
 	inst.seq++
 	inst.epoch++
-	if p.reportToParent(s, i, statusTerminated) {
+	if p.reportToParent(s, i) {
 		p.wake(s, 0)
 	}
 	p.dropInstanceRows(s, i)

@@ -133,9 +133,9 @@ func flat(t reflect.Type) error {
 	case reflect.Array:
 		return flat(t.Elem())
 	case reflect.Struct:
-		for i := range t.NumField() {
-			if err := flat(t.Field(i).Type); err != nil {
-				return fmt.Errorf("%s.%s: %w", t, t.Field(i).Name, err)
+		for field := range t.Fields() {
+			if err := flat(field.Type); err != nil {
+				return fmt.Errorf("%s.%s: %w", t, field.Name, err)
 			}
 		}
 		return nil
@@ -235,20 +235,20 @@ func (x *explorer[S]) stop(v verdict, why string, at int32, loop []int32) bool {
 }
 
 // find returns the number of a state, which it adds if it is new.
-func (x *explorer[S]) find(print fingerprint, parent int32) (id int32, isNew bool) {
+func (x *explorer[S]) find(fp fingerprint, parent int32) (id int32, isNew bool) {
 	mask := uint64(len(x.table) - 1)
-	for slot := print[0] & mask; ; slot = (slot + 1) & mask {
+	for slot := fp[0] & mask; ; slot = (slot + 1) & mask {
 		id := x.table[slot] - 1
 		if id < 0 {
-			return x.add(print, parent), true
+			return x.add(fp, parent), true
 		}
-		if x.prints[id] == print {
+		if x.prints[id] == fp {
 			return id, false
 		}
 	}
 }
 
-func (x *explorer[S]) add(print fingerprint, parent int32) int32 {
+func (x *explorer[S]) add(fp fingerprint, parent int32) int32 {
 	if 2*len(x.prints) >= len(x.table) {
 		x.table = make([]int32, 2*len(x.table))
 		for id, p := range x.prints {
@@ -256,15 +256,15 @@ func (x *explorer[S]) add(print fingerprint, parent int32) int32 {
 		}
 	}
 	id := int32(len(x.prints))
-	x.prints = append(x.prints, print)
+	x.prints = append(x.prints, fp)
 	x.parent = append(x.parent, parent)
-	x.place(print, id)
+	x.place(fp, id)
 	return id
 }
 
-func (x *explorer[S]) place(print fingerprint, id int32) {
+func (x *explorer[S]) place(fp fingerprint, id int32) {
 	mask := uint64(len(x.table) - 1)
-	slot := print[0] & mask
+	slot := fp[0] & mask
 	for x.table[slot] != 0 {
 		slot = (slot + 1) & mask
 	}

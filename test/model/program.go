@@ -34,26 +34,26 @@ type decision struct {
 }
 
 // run runs the code on a history, and records there what it schedules.
-func (c *program) run(h *history) decision {
+func (code *program) run(h *history) decision {
 	var d decision
-	for t, kind := range c.tasks[h.gen] {
+	for t, kind := range code.tasks[h.gen] {
 		if kind != noTask && h.tasks[t] == taskUnknown {
 			h.tasks[t] = taskScheduled
 			d.schedules.add(t)
 		}
 	}
-	if c.renews[h.gen] && h.events >= 1 {
+	if code.renews[h.gen] && h.events >= 1 {
 		d.renews = true
 		return d
 	}
-	if c.fails[h.gen] && h.tasks[0] == taskDone {
+	if code.fails[h.gen] && h.tasks[0] == taskDone {
 		d.ends = statusFailed
 		return d
 	}
-	if h.events < c.events[h.gen] {
+	if h.events < code.events[h.gen] {
 		return d
 	}
-	for t, kind := range c.tasks[h.gen] {
+	for t, kind := range code.tasks[h.gen] {
 		if kind != noTask && h.tasks[t] != taskDone {
 			return d
 		}
@@ -63,6 +63,6 @@ func (c *program) run(h *history) decision {
 }
 
 // waits tells whether the code waits for an event that has not been raised.
-func (c *program) waits(h *history) bool {
-	return h.events < c.events[h.gen] || c.renews[h.gen] && h.events == 0
+func (code *program) waits(h *history) bool {
+	return h.events < code.events[h.gen] || code.renews[h.gen] && h.events == 0
 }

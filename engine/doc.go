@@ -1,0 +1,145 @@
+// Package engine is the product: instances, sessions, turns, timers, recovery, live views. It speaks no HTTP and
+// knows neither River's types nor anybody's code: user code is behind Executor, River behind package jobs.
+//
+// # The model
+//
+// An instance is one execution of an orchestration. What it has done is in its history, an append-only record of
+// events; what it has been sent and not yet taken in is in its inbox. A turn takes messages from the inbox, lets
+// the orchestration's code go on until it waits again, and records what arrived and what the code decided:
+//
+//	messages -> Executor -> decisions -> decide -> unit -> commit -> activities start, callers are answered
+//
+// decide is a pure function. The unit is everything the turn wants changed; the committer (lane) brings the units
+// of many instances into the database in one transaction.
+//
+// A turn job is a River job that entitles one process to open a session on one instance. A session loads the
+// instance once and then runs turn after turn in memory for as long as there is work, so a River job stands for
+// a lease, not for a turn. Activities start in the session's own process right after the commit that scheduled
+// them, while it has free slots; the others become River jobs in that same commit, for any worker.
+//
+//	            start                 first commit                   nothing left to do
+//	(no row) ----------> PENDING ------------------> RUNNING, owned ---------------------> RUNNING, released
+//	                       |                           |  ^                                   |
+//	                       |                           |  '--- message: a new turn job -------'
+//	                       v                           v
+//	                  TERMINATED              COMPLETED, FAILED, TERMINATED
+//
+// # Who may write
+//
+// Four columns of an instance decide who may change it:
+//
+//   - turn_job is the id of the one River row that entitles to a session; null means that nothing is due.
+//   - owner is the worker whose session has committed since it opened. Messages wake the owner.
+//   - seq is the number of the last history event. It never goes back, not on continue-as-new either.
+//   - epoch grows whenever somebody other than the running session makes it invalid, and on take-over.
+//
+// A unit is applied only to the (seq, epoch) it was computed from, and only if its worker owns the instance, or
+// nobody does and turn_job is the session's job. Whoever holds the job an instance names may take it over, under
+// a new epoch. So of two processes that believe to hold an instance one loses its next commit, whatever the
+// clocks say; it reloads, or lets go.
+//
+// # Invariants
+//
+//	I1  A unit is applied only to the state it was computed from.
+//	I2  One result per (instance, generation, task). It needs its token deleted in the same transaction: the River
+//	    row of a task that has one, the timers row, the outbox row; for a task of this process without a row the
+//	    token is its pending entry together with I1. River's attempts are no fence.
+//	I3  An inbox row is deleted by the commit that consumes it, in the order of the ids.
+//	I4  A live instance with a message it could act on has a turn job that is available or running in a process
+//	    that will read the inbox from now on, or a wake-up is on its way to its owner.
+//	I5  The River row that turn_job names exists; an owner is set only beside a turn_job.
+//	I6  Nothing of a session runs before a commit made this worker the owner under the session's epoch.
+//	I7  An instance that has ended has no owner, turn job, inbox, timers or task rows. Of one that was purged
+//	    nothing is left.
+//	I8  TERMINATED stays.
+//	I9  A fenced worker commits nothing through its lanes.
+//
+// # The batch
+//
+// A batch holds units of many instances, of each instance at most one that writes its row. Its statements are
+// queued into one pipeline with one Sync, hence one implicit transaction and one round trip:
+//
+//	B0   advance the lane's counter: the fence, and the proof that this batch landed
+//	B1   lock all instances the batch touches, in one statement, by ascending number
+//	B2   compare-and-set of the units' own rows                  a row that does not match: a loser
+//	B3   insert new instances                                    an id that is taken: decided by the unit
+//	B4   history rows
+//	B5   delete consumed messages
+//	B6   tokens to messages (results, due timers, outbox), then plain messages
+//	B7   timers and River rows, in and out
+//	B8   releases and hand-overs                                 refused if a message has come
+//	B9   wake-ups: a turn job for targets without one, a notification to the owners of others
+//	B10  read back what reached the inboxes of first commits and of refused releases
+//
+// Activities start, sessions go on and callers are answered only after its success.
+//
+// The order is the point. Locks are taken in one order by everybody: a lane's own row, instances by number, new
+// instances by (hub, id), what hangs on an instance, River rows by id. Flags are tested in a later statement than
+// the lock, because a statement that waited for a lock still sees the snapshot from before (inside one statement
+// a second look is no better). A statement that deletes a token delivers its message too: a second deleter waits
+// and gets nothing. Everything inserted for an instance selects from its row, so that nothing outlives it.
+// Inserts come before releases, releases before wake-ups, each a statement of its own: the parts of one statement
+// do not see each other's changes, and a wake-up would be lost.
+//
+// A batch is at most 256 KB, because a pipeline that stops in the middle keeps its locks and no timeout of
+// Postgres ends it; larger values are written before, into payloads. A transaction of a user never holds an
+// instance's row while user code runs: StartTx inserts rows that nobody else can see, RaiseTx writes to the
+// outbox, and a TxHandler locks in the pipeline that also commits (the function finish_task).
+//
+// What can go wrong with a batch:
+//
+//   - Losers: it is rolled back; units whose instance has moved on are told, the others are sent again in their
+//     order. A mismatch is for good, so each round removes a unit.
+//   - A row that somebody else keeps locked: after lock_timeout the units that touch it are parked for 100 ms, the
+//     others go on.
+//   - The connection breaks and the outcome is unknown: the old backend is ended, the lane's row is taken over on
+//     a new connection (which waits for a batch in flight), and its counter says whether the batch landed. If it
+//     did, the sessions reload; if not, it is sent again. Never guessed.
+//
+// # The session
+//
+// open reads the instance, its inbox and its task rows in one snapshot; the history only if the cache has not
+// exactly this (generation, seq, epoch). An owner that is set is taken over first. Tasks that nobody runs are
+// started only after a claim, a commit that makes this worker the owner (I6). The first commit of a session reads
+// the inbox again (B10), because until then nobody knew whom to wake.
+//
+// Units are submitted without waiting; up to two are on their way. When one is lost everything in memory may be
+// wrong, except the activities that run: the session reloads under a new epoch and keeps those whose task is
+// still pending.
+//
+// With nothing to do for Config.IdleRelease the instance is released: in one statement, if its inbox holds
+// nothing it could act on, owner and turn_job become null and the River row is deleted. Its state stays in the
+// cache. The River worker returns nil only when a commit of ours deleted its row, or the row was not the
+// instance's turn job; in every other case the job is snoozed, which spends no attempt.
+//
+// Code that does not fit its history, or panics, holds the turn: nothing is committed but the reason, and the job
+// comes back later, or at once when a worker with other code joins. A drain lets go of idle sessions, gives
+// activities time, and hands over the rest: running tasks become available River rows, tokens are replaced, the
+// epoch grows.
+//
+// # Results
+//
+// A task without a row delivers in memory, and the turn that records it commits under I1. After a second it is
+// promoted to a River row in this worker's name, so that tools see it; one that waits for a slot for more than
+// 100 ms is given to River. A task that came through River delivers by deleting its row. A TxHandler always has a
+// row: the user's writes, the deletion of the row and the result commit together or not at all.
+//
+// # Timers
+//
+// A timers row is the right to fire: whoever deletes it delivers, and only if it is due by the database's clock.
+// What is due within 30 seconds is held in memory by the process that made it; the rest is read ahead by one
+// leader. Hints may be stale or doubled without harm.
+//
+// # Death
+//
+// Every worker holds an advisory lock on a connection on which it also listens for wake-ups, so it cannot miss
+// one and live. Others try that lock twice a second; success means that the worker is dead. One transaction then
+// fences it: its lanes' incarnation grows, which waits for a batch in flight. A worker that is silent for 15 s
+// has its connections ended first. River rows that run in the name of workers that do not live are swept, for
+// ever and not once, because a fenced process may fetch once more: each is deleted and replaced by a row with a
+// new id, because River completes rows by id and state alone. A fenced process stops, drops its sessions and
+// joins again under a new number.
+//
+// test/model explores these rules exhaustively in small worlds, and finds each of the faults that leaving one out
+// brings.
+package engine
