@@ -152,6 +152,13 @@ func (a *attempt) promote(token int64) {
 	a.mu.Unlock()
 }
 
+// row is the River row that stands for the task, 0 if none does.
+func (a *attempt) row() int64 {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.token
+}
+
 // tendAt tells when the task is to be given a River row, because it takes long, and whether that is because it
 // waits for a slot. The zero time means never.
 func (a *attempt) tendAt() (at time.Time, export bool) {
@@ -170,10 +177,13 @@ func (a *attempt) tendAt() (at time.Time, export bool) {
 func (a *attempt) detach() {
 	a.mu.Lock()
 	a.session = nil
-	answer := a.answer
+	answer, parked := a.answer, !a.parkUntil.IsZero()
 	a.mu.Unlock()
-	if answer != nil { // it ended just before
+	switch { // it ended just before
+	case answer != nil:
 		a.n.finishTask(a, answer)
+	case parked:
+		a.n.parkTask(a)
 	}
 }
 
@@ -266,7 +276,7 @@ func (a *attempt) deliver(answer history.Event) {
 		s.post(func(m *mail) { m.answers = append(m.answers, a) })
 		return
 	}
-	if a.token != 0 {
+	if a.row() != 0 {
 		a.n.finishTask(a, answer)
 		return
 	}
@@ -280,7 +290,7 @@ func (a *attempt) park(until time.Time, why *history.Failure) {
 	a.parkUntil = until
 	a.parkErr = attemptError(a.task.Attempt-1, a.startedAt, why)
 	a.mu.Unlock()
-	if a.token != 0 {
+	if a.row() != 0 {
 		a.n.parkTask(a)
 		return
 	}

@@ -459,7 +459,7 @@ func (n *Node) delivered(a *attempt) {
 // finishTask delivers an outcome by the task's token.
 func (n *Node) finishTask(a *attempt, answer history.Event) {
 	n.forget(a)
-	n.submitToken(a.token, a.task.key, answer, func(o outcome) {
+	n.submitToken(a.row(), a.task.key, answer, func(o outcome) {
 		if o.err != nil && n.ctx.Err() == nil {
 			n.log.Warn("deliver result", "instance", a.task.InstanceID, "activity", a.task.Name, "error", o.err)
 		}
@@ -498,7 +498,7 @@ func (n *Node) parkTask(a *attempt) {
 	s, until, why := a.session, a.parkUntil, a.parkErr
 	a.session = nil
 	a.mu.Unlock()
-	n.submitPark(a.token, a.task.key, until, why, func(o outcome) {
+	n.submitPark(a.row(), a.task.key, until, why, func(o outcome) {
 		if o.err != nil && n.ctx.Err() == nil {
 			n.log.Warn("park task", "instance", a.task.InstanceID, "activity", a.task.Name, "error", o.err)
 		}

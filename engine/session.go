@@ -326,7 +326,18 @@ func (s *session) landed(f *flight, o outcome) error {
 	s.flights = slices.DeleteFunc(s.flights, func(x *flight) bool { return x == f })
 	if o.err != nil || o.landed || s.lost {
 		for _, a := range f.start {
+			// Not started, so nobody runs it; if the unit has landed after all, the reload finds it so.
 			s.n.abandon(a)
+			if s.local[a.task.ID] == a {
+				delete(s.local, a.task.ID)
+			}
+		}
+		for _, a := range f.detach {
+			if o.err == nil { // their rows are there
+				a.detach()
+			} else {
+				s.local[a.task.ID] = a
+			}
 		}
 		if f.unit.kind == unitTakeOver {
 			return nil // open looks at the outcome itself

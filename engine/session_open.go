@@ -187,8 +187,11 @@ func (s *session) findRedispatch(row *store.OpenSessionsRow) {
 			delete(s.local, id)
 			continue
 		}
-		if r, ok := rows[id]; ok && r.mine {
-			a.token = r.id
+		switch r, ok := rows[id]; {
+		case ok && r.mine:
+			a.promote(r.id)
+		case !ok && !a.tx:
+			a.promote(0) // the unit that was to give it a row is lost
 		}
 	}
 	for id, p := range s.state.pending {
