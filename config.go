@@ -8,12 +8,14 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/weir-dev/weir/engine"
+	"github.com/weir-dev/weir/internal/devpg"
 )
 
 // Config is everything that can be set, each by one environment variable.
@@ -187,6 +189,18 @@ func (c *Config) needDatabase() error {
 		return errors.New("WEIR_DATABASE_URL is not set: name the Postgres database, or run `weir dev`, which brings one")
 	}
 	return nil
+}
+
+// devDir is the folder of weir dev, as an absolute path.
+func (c *Config) devDir() (string, error) {
+	if c.DevDir == "" {
+		return devpg.DefaultDir()
+	}
+	dir, err := filepath.Abs(c.DevDir)
+	if err != nil {
+		return "", fmt.Errorf("dev directory: %w", err)
+	}
+	return dir, nil
 }
 
 func (c *Config) logger() *slog.Logger {

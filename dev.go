@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/url"
 	"os"
 	"path/filepath"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/weir-dev/weir/examples/database"
 	"github.com/weir-dev/weir/internal/devpg"
 )
 
@@ -33,6 +35,11 @@ func dev(ctx context.Context, cfg *Config, out io.Writer) error {
 			_, _ = fmt.Fprintln(out, "Stopped. The data is kept.")
 		}()
 		cfg.DatabaseURL = pg.DSN("weir")
+		forget, err := tellExamples(cfg)
+		if err != nil {
+			return err
+		}
+		defer forget()
 		// If Postgres ends by itself there is nothing left to do.
 		var cancel context.CancelCauseFunc
 		ctx, cancel = context.WithCancelCause(ctx)
@@ -51,13 +58,15 @@ func dev(ctx context.Context, cfg *Config, out io.Writer) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return s.Run(ctx) })
 	g.Go(func() error {
+		var reachable string
 		select {
 		case <-ctx.Done():
 			return nil
 		case a := <-address:
-			_, _ = fmt.Fprintf(out, "\n  Weir is ready after %.1f s\n\n  Dashboard  http://%s%s\n  GraphQL    http://%s%sgraphql\n\n"+
+			reachable = a
+			_, _ = fmt.Fprintf(out, "\n  Weir is ready after %.1f s\n\n  Dashboard  http://%s%s\n  GraphQL    http://%s%sgraphql\n  Database   %s\n\n"+
 				"  Nobody is identified here, so it listens on this machine only. Ctrl-C stops everything.\n\n",
-				time.Since(began).Seconds(), a, cfg.Path, a, cfg.Path)
+				time.Since(began).Seconds(), a, cfg.Path, a, cfg.Path, withoutPassword(cfg.DatabaseURL))
 		}
 		if !cfg.DevWorker {
 			return nil
@@ -67,13 +76,35 @@ func dev(ctx context.Context, cfg *Config, out io.Writer) error {
 			return fmt.Errorf("demo worker: %w", err)
 		}
 		defer pool.Close()
-		return demo(ctx, cfg, pool)
+		return runDemo(ctx, cfg, pool, "http://"+reachable+cfg.Path+"healthz", calm)
 	})
 	err := g.Wait()
 	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) && err == nil {
 		err = cause
 	}
 	return err
+}
+
+// tellExamples writes down where the database is, so that the commands in examples/ find it without being told.
+func tellExamples(cfg *Config) (forget func(), err error) {
+	dir, err := cfg.devDir()
+	if err != nil {
+		return nil, err
+	}
+	path := filepath.Join(dir, database.URLFile)
+	if err := os.WriteFile(path, []byte(cfg.DatabaseURL+"\n"), 0o600); err != nil {
+		return nil, err
+	}
+	return func() { _ = os.Remove(path) }, nil
+}
+
+// withoutPassword is a connection string that may be shown.
+func withoutPassword(connection string) string {
+	u, err := url.Parse(connection)
+	if err != nil {
+		return "(unreadable)"
+	}
+	return u.Redacted()
 }
 
 // startPostgres finds or fetches the binaries and starts the server of the dev directory.
@@ -86,15 +117,11 @@ func startPostgres(ctx context.Context, cfg *Config, out io.Writer) (*devpg.Serv
 	if err != nil {
 		return nil, err
 	}
-	dir := cfg.DevDir
-	if dir == "" {
-		if dir, err = devpg.DefaultDir(); err != nil {
-			return nil, err
-		}
-	} else if dir, err = filepath.Abs(dir); err != nil {
-		return nil, fmt.Errorf("dev directory: %w", err)
+	dir, err := cfg.devDir()
+	if err != nil {
+		return nil, err
 	}
-	if _, err := os.Stat(filepath.Join(dir, "pg")); err != nil {
+	if _, err := os.Stat(filepath.Join(dir, "data")); err != nil {
 		_, _ = fmt.Fprintf(out, "Making a database in %s\n", dir)
 	}
 	_, _ = fmt.Fprintf(out, "Starting Postgres %s (%s)\n", bin.Version, bin.Source)

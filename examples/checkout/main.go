@@ -22,7 +22,7 @@ import (
 
 	"github.com/weir-dev/weir/durable"
 	"github.com/weir-dev/weir/examples/checkout/orders"
-	"github.com/weir-dev/weir/examples/internal/database"
+	"github.com/weir-dev/weir/examples/database"
 )
 
 func main() {
@@ -88,7 +88,7 @@ func sell(ctx context.Context, db *database.Database, client *durable.Client, or
 	if err := orders.Place(ctx, db.Pool, client, id, order, order.Total(), nil); err != nil {
 		return err
 	}
-	_, _ = fmt.Fprintf(out, "%s: %d items, %s. Do you approve it? [y/n] ", id, len(order.Items), order.Total())
+	_, _ = fmt.Fprintf(out, "%s: %d items, %s. Do you approve it? [y/n]\n", id, len(order.Items), order.Total())
 	go func() { // reading cannot be called off; it ends with the process
 		line, err := bufio.NewReader(in).ReadString('\n')
 		if err != nil && line == "" {

@@ -24,8 +24,8 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/weir-dev/weir/durable"
+	"github.com/weir-dev/weir/examples/database"
 	"github.com/weir-dev/weir/examples/ingest/files"
-	"github.com/weir-dev/weir/examples/internal/database"
 )
 
 func main() {

@@ -22,7 +22,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/weir-dev/weir/durable"
-	"github.com/weir-dev/weir/examples/internal/database"
+	"github.com/weir-dev/weir/examples/database"
 	"github.com/weir-dev/weir/examples/monitor/uptime"
 )
 
