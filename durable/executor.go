@@ -183,49 +183,70 @@ func guarded(fn func() (history.Payload, error)) (out history.Payload, err error
 	return fn()
 }
 
-// serializationTries is how often a transaction that Postgres aborted to keep it serializable is run again at
-// once, within one attempt.
-const serializationTries = 5
+const (
+	// serializationTries is how often a transaction that Postgres aborted to keep it serializable is run again at
+	// once, within one attempt.
+	serializationTries = 5
+	// connectionTries is how often a transaction whose connection was lost is run again, within one attempt.
+	connectionTries = 10
+)
 
-// runTx runs a TxHandler: in a transaction on the user's pool, ended by the engine's delivery.
+// runTx runs a TxHandler: in a transaction on the user's pool, ended by the engine's delivery. A loss of the
+// connection is not the handler's failure: the transaction is gone and is run again. Whether a commit whose
+// answer was lost has landed, the token tells the next try.
 func (x *executor) runTx(ctx context.Context, h *Handler, t *engine.Task) engine.Result {
 	for try := 1; ; try++ {
-		r, err := x.tryTx(ctx, h, t)
-		var pg *pgconn.PgError
-		if err != nil && errors.As(err, &pg) && (pg.Code == "40001" || pg.Code == "40P01") && try < serializationTries && ctx.Err() == nil {
-			time.Sleep(time.Duration(try) * 2 * time.Millisecond)
-			continue
+		r, lost, err := x.tryTx(ctx, h, t)
+		if err == nil {
+			return r
 		}
-		if err != nil {
+		var (
+			pg   *pgconn.PgError
+			wait time.Duration
+		)
+		switch {
+		case lost && try < connectionTries:
+			wait = min(20*time.Millisecond<<try, time.Second)
+		case errors.As(err, &pg) && (pg.Code == "40001" || pg.Code == "40P01") && try < serializationTries:
+			wait = time.Duration(try) * 2 * time.Millisecond
+		default:
 			return engine.Result{Failure: toFailure(err)}
 		}
-		return r
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return engine.Result{Failure: toFailure(err)}
+		}
 	}
 }
 
-func (x *executor) tryTx(ctx context.Context, h *Handler, t *engine.Task) (engine.Result, error) {
+// tryTx runs a TxHandler once. lost tells that an error comes with the loss of the connection.
+func (x *executor) tryTx(ctx context.Context, h *Handler, t *engine.Task) (r engine.Result, lost bool, err error) {
 	conn, err := x.pool.Acquire(ctx)
 	if err != nil {
-		return engine.Result{}, fmt.Errorf("begin: %w", err)
+		var connect *pgconn.ConnectError
+		return engine.Result{}, errors.As(err, &connect), fmt.Errorf("begin: %w", err)
 	}
 	defer conn.Release()
 	tx, err := conn.Conn().Begin(ctx)
 	if err != nil {
-		return engine.Result{}, fmt.Errorf("begin: %w", err)
+		return engine.Result{}, conn.Conn().IsClosed(), fmt.Errorf("begin: %w", err)
 	}
 	out, err := guarded(func() (history.Payload, error) { return h.runTx(ctx, handlerTx{tx}, t) })
 	if err != nil {
+		// A context that the handler gave to a query and that has ended closes the connection too.
+		lost = conn.Conn().IsClosed() && !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, context.Canceled)
 		_ = tx.Rollback(context.WithoutCancel(ctx))
-		return engine.Result{}, err
+		return engine.Result{}, lost, err
 	}
 	err = t.FinishTx(ctx, tx, out)
 	switch {
 	case errors.Is(err, engine.ErrNoToken):
-		return engine.Result{Gone: true}, nil
+		return engine.Result{Gone: true}, false, nil
 	case err != nil:
-		return engine.Result{}, err
+		return engine.Result{}, conn.Conn().IsClosed(), err
 	}
-	return engine.Result{Delivered: true}, nil
+	return engine.Result{Delivered: true}, false, nil
 }
 
 // handlerTx is the transaction as a TxHandler sees it: ending it is not its business.

@@ -238,13 +238,13 @@ func (a *attempt) ended(r Result) {
 	}
 	a.n.slots.finish(again && wait < shortRetry)
 	switch {
-	case r.Gone:
-		a.n.forget(a)
+	case r.Failure != nil && a.ctx.Err() != nil:
+		a.n.forget(a) // it failed because it was let go of, or because this node has ended: that says nothing
 	case again && wait < shortRetry:
 		time.AfterFunc(wait, a.launch)
 	case again:
 		a.park(now.Add(wait), r.Failure)
-	case r.Delivered:
+	case r.Delivered, r.Gone: // if it is gone, an earlier commit may have landed whose answer was lost
 		a.n.delivered(a)
 	default:
 		a.deliver(a.outcome(r, now))

@@ -567,7 +567,7 @@ func (e *Engine) finishTx(ctx context.Context, tx pgx.Tx, t *Task, output histor
 		batch.Queue("INSERT INTO "+e.table("payloads")+" (id, instance_no, data) VALUES ($1, $2, $3)", p.id, p.no, p.data)
 	}
 	batch.Queue("SELECT "+e.table("finish_task")+"($1, $2, $3, $4, $5, $6, $7)",
-		a.token, t.key.no, t.key.gen, t.key.task, payload, t.node.no, e.db.RiverChannel()).QueryRow(func(row pgx.Row) error {
+		a.row(), t.key.no, t.key.gen, t.key.task, payload, t.node.no, e.db.RiverChannel()).QueryRow(func(row pgx.Row) error {
 		return row.Scan(&owner)
 	})
 	batch.Queue("COMMIT")

@@ -96,7 +96,8 @@ type Result struct {
 	Failure *history.Failure
 	// Delivered means that the output is already in the inbox: a TxHandler committed it with its own writes.
 	Delivered bool
-	// Gone means that nobody waits for this attempt any more; it ends silently.
+	// Gone means that nobody waits for this attempt any more, or that an earlier try of it has delivered; it ends
+	// silently.
 	Gone bool
 }
 

@@ -397,12 +397,9 @@ func (n *Node) newAttempt(s *session, key taskKey, t *history.TaskScheduled, ret
 	}
 	a.task.attempt = a
 	if t.Step {
-		a.task.Step = func(ctx context.Context) Result {
-			fn := s.code.Step(t.ID)
-			if fn == nil {
-				return Result{Gone: true}
-			}
-			return fn(ctx)
+		// Looked up here, on the session's goroutine: only it may touch the code.
+		if a.task.Step = s.code.Step(t.ID); a.task.Step == nil {
+			a.task.Step = func(context.Context) Result { return Result{Gone: true} }
 		}
 	}
 	a.ctx, a.cancel = context.WithCancel(n.ctx)

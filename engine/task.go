@@ -95,6 +95,7 @@ func (a *attempt) runHere(ctx context.Context) (done bool) {
 		}
 		switch {
 		case r.Gone, r.Delivered:
+			a.n.wake([]int64{a.task.key.no}) // no one is notified of what this process itself delivers
 			return true
 		case again && wait < shortRetry:
 			select {
