@@ -213,6 +213,9 @@ func (e *Engine) hub(ctx context.Context, name string) (*Hub, error) {
 	if h != nil && time.Since(h.readAt) < hubFresh {
 		return h, nil
 	}
+	if CheckHub("hub", name) != nil { // there is none of such a name, and Postgres would refuse some
+		return nil, hubNotFound(name)
+	}
 	row, err := e.q.GetHub(ctx, e.pool, name)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, hubNotFound(name)

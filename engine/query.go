@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -61,6 +62,9 @@ func (e *Engine) Get(ctx context.Context, hubName, id string) (*Instance, error)
 	if err != nil {
 		return nil, err
 	}
+	if CheckID("instance", id) != nil { // no instance has such an id, and Postgres would refuse some
+		return nil, instanceNotFound(id)
+	}
 	row, err := e.q.GetInstance(ctx, e.pool, store.GetInstanceParams{Hub: hub.no, ID: id})
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, instanceNotFound(id)
@@ -112,8 +116,9 @@ func (i *Instance) decode(failed, waiting, held []byte) error {
 	return nil
 }
 
-// Inputs reads the inputs of instances, of their present generation, in one statement and one more for large
-// ones. Those of instances that are gone are absent.
+// Inputs reads the inputs of instances, of their present generation, in one statement and one more for the sizes
+// of large ones, which stay where they are: ReadValue fetches as much of them as is wanted. Those of instances
+// that are gone are absent.
 func (e *Engine) Inputs(ctx context.Context, all []*Instance) ([]history.Payload, error) {
 	rows, err := e.q.ReadInputs(ctx, e.pool, numbers(all))
 	if err != nil {
@@ -159,20 +164,42 @@ func (e *Engine) values(ctx context.Context, all []*Instance, values map[int64]s
 			refs = append(refs, *v.ref)
 		}
 	}
-	large, err := e.readPayloads(ctx, refs)
-	if err != nil {
-		return nil, err
+	sizes := map[int64]int{}
+	if len(refs) > 0 {
+		large, err := e.q.ReadPayloadPrefixes(ctx, e.pool, refs, 0)
+		if err != nil {
+			return nil, fmt.Errorf("read the sizes of large values: %w", err)
+		}
+		for _, row := range large {
+			sizes[row.ID] = row.Size
+		}
 	}
 	out := make([]history.Payload, len(all))
 	for n, i := range all {
 		switch v := values[i.no]; {
 		case v.ref != nil:
-			out[n] = history.Bytes(large[*v.ref].Data).WithRef(*v.ref)
+			out[n] = history.Ref(*v.ref, sizes[*v.ref])
 		case v.inline != nil:
 			out[n] = history.Bytes(v.inline)
 		}
 	}
 	return out, nil
+}
+
+// ReadValue returns the first limit bytes of a value, wherever it is stored. What is gone meanwhile is empty.
+func (e *Engine) ReadValue(ctx context.Context, v history.Payload, limit int) ([]byte, error) {
+	ref, elsewhere := v.Stored()
+	if data := v.Data(); data != nil || !elsewhere {
+		return data[:min(limit, len(data))], nil
+	}
+	rows, err := e.q.ReadPayloadPrefixes(ctx, e.pool, []int64{ref}, limit)
+	if err != nil {
+		return nil, fmt.Errorf("read large value: %w", err)
+	}
+	if len(rows) == 0 {
+		return nil, nil
+	}
+	return rows[0].Data, nil
 }
 
 // Filter selects instances of a hub; zero fields select everything.
@@ -203,6 +230,9 @@ type Page struct {
 	Ascending bool
 }
 
+// noInstance is a number that no instance has.
+const noInstance = -1
+
 func (e *Engine) storeFilter(ctx context.Context, hubName string, f Filter) (store.ListFilter, error) {
 	hub, err := e.hub(ctx, hubName)
 	if err != nil {
@@ -212,15 +242,21 @@ func (e *Engine) storeFilter(ctx context.Context, hubName string, f Filter) (sto
 		Hub: hub.no, Name: f.Name, IDPrefix: f.IDPrefix, CreatedFrom: f.CreatedFrom, CreatedTo: f.CreatedTo, RootsOnly: f.RootsOnly,
 		Nos: f.Nos,
 	}
-	for _, s := range f.Statuses {
-		if s.Live() {
+	for n, s := range f.Statuses {
+		switch {
+		case slices.Contains(f.Statuses[:n], s): // each status is a branch of the statement, to be read once
+		case s.Live():
 			out.Live = append(out.Live, int16(s))
-		} else {
+		default:
 			out.Ended = append(out.Ended, int16(s))
 		}
 	}
 	if f.Parent != "" {
-		if out.Parent, err = e.find(ctx, instanceName{hub.no, f.Parent}); err != nil {
+		out.Parent, err = e.find(ctx, instanceName{hub.no, f.Parent})
+		if errors.Is(err, ErrNotFound) {
+			out.Parent, err = noInstance, nil // an instance that does not exist has no children
+		}
+		if err != nil {
 			return out, err
 		}
 	}
@@ -248,6 +284,9 @@ func (e *Engine) List(ctx context.Context, hub string, f Filter, p Page) ([]*Ins
 			ExecutionID: executionID(r.No, r.Gen), Seq: r.Seq, FirstSeq: r.BaseSeq, CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt, StartedAt: r.StartedAt,
 			CompletedAt: r.CompletedAt, ScheduledAt: r.ScheduledAt, CustomStatus: r.CustomStatus,
 			Queued: r.TurnState == "available" || r.TurnState == "scheduled", Owner: deref(r.Owner), no: r.No,
+		}
+		if r.ParentID != "" {
+			i.Parent = &Ref{ID: r.ParentID, Name: r.ParentName}
 		}
 		if err := i.decode(r.Failure, r.Waiting, r.Held); err != nil {
 			return nil, err
@@ -318,11 +357,6 @@ func (e *Engine) History(ctx context.Context, i *Instance, after int64, limit in
 			return events, false, nil
 		}
 	}
-}
-
-// FetchValues reads the values of events that are stored elsewhere.
-func (e *Engine) FetchValues(ctx context.Context, i *Instance, events []history.Event) error {
-	return e.fetchValues(ctx, i.no, events)
 }
 
 // WorkerInfo is a process that takes part, as the dashboard shows it.

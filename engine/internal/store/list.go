@@ -44,7 +44,8 @@ type ListRow struct {
 	StartedAt    *time.Time
 	CompletedAt  *time.Time
 	ScheduledAt  *time.Time
-	ParentNo     *int64
+	ParentID     string
+	ParentName   string
 	CustomStatus []byte
 	Waiting      []byte
 	Held         []byte
@@ -177,9 +178,10 @@ func (f *ListFilter) statement() (sql string, args []any) {
 		direction = "ASC"
 	}
 	return `SELECT i.no, i.id, i.name, i.version, i.status, i.seq, i.base_seq, i.gen, i.created_at, i.updated_at, i.started_at,
-		i.completed_at, i.scheduled_at, i.parent_no, i.custom_status, i.waiting, i.held, i.failure,
+		i.completed_at, i.scheduled_at, coalesce(p.id, ''), coalesce(p.name, ''), i.custom_status, i.waiting, i.held, i.failure,
 		coalesce((SELECT j.state::text FROM river_job j WHERE j.id = i.turn_job), '') AS turn_state, i.owner
-		FROM (` + page + `) AS page JOIN instances i ON i.no = page.no ORDER BY i.created_at ` + direction + `, i.no ` + direction, q.args
+		FROM (` + page + `) AS page JOIN instances i ON i.no = page.no
+		LEFT JOIN instances p ON p.no = i.parent_no ORDER BY i.created_at ` + direction + `, i.no ` + direction, q.args
 }
 
 // CountByStatus counts the instances a filter selects, by status, looking at no more than limit of them.
@@ -200,4 +202,21 @@ func (q *Queries) CountByStatus(ctx context.Context, db DBTX, f ListFilter, limi
 		counts[row.Status] = row.N
 	})(rows)
 	return counts, err
+}
+
+// PayloadPrefix is the beginning of a value that is stored by itself, and how long all of it is.
+type PayloadPrefix struct {
+	ID   int64
+	Size int
+	Data []byte
+}
+
+// ReadPayloadPrefixes reads the first limit bytes of values. A length alone is read without the value.
+func (q *Queries) ReadPayloadPrefixes(ctx context.Context, db DBTX, ids []int64, limit int) ([]PayloadPrefix, error) {
+	rows, err := db.Query(ctx, `SELECT p.id, octet_length(p.data), CASE WHEN $2::integer > 0 THEN substring(p.data FROM 1 FOR $2::integer) ELSE '' END
+		FROM payloads p WHERE p.id = ANY($1)`, ids, limit)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowToStructByPos[PayloadPrefix])
 }
