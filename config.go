@@ -6,13 +6,15 @@ import (
 	"io"
 	"log/slog"
 	"net"
-	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
+
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/weir-dev/weir/engine"
 	"github.com/weir-dev/weir/internal/devpg"
@@ -34,6 +36,8 @@ type Config struct {
 	LogFormat       string
 	DevDir          string
 	DevWorker       bool
+
+	dev bool // weir dev, not weir server
 }
 
 // setting is one environment variable: its name, what it means, what it is if it is not set, and how it is
@@ -41,7 +45,10 @@ type Config struct {
 type setting struct {
 	name, doc, byDefault string
 	read                 func(c *Config, v string) error
+	secret               bool // not to be repeated in errors
 }
+
+var pathPattern = regexp.MustCompile(`^/([a-zA-Z0-9_~-][a-zA-Z0-9._~-]*/)*$`)
 
 var schemaPattern = regexp.MustCompile(`^[a-z_][a-z0-9_]{0,39}$`)
 
@@ -71,32 +78,35 @@ var settings = []setting{
 		if v == "" {
 			return nil // asked for where it is needed
 		}
-		if _, err := url.Parse(v); err != nil {
-			return errors.New("want a connection string, postgres://user:password@host/database")
+		if _, err := pgxpool.ParseConfig(v); err != nil {
+			return errors.New("want a connection string, such as postgres://user:password@host/database")
 		}
 		c.DatabaseURL = v
 		return nil
-	}},
-	{"WEIR_SCHEMA", "the schema of Weir's tables", "weir", readSchema(func(c *Config) *string { return &c.Schema })},
-	{"WEIR_RIVER_SCHEMA", "the schema of River's tables", "river", readSchema(func(c *Config) *string { return &c.RiverSchema })},
+	}, true},
+	{"WEIR_SCHEMA", "the schema of Weir's tables", "weir", readSchema(func(c *Config) *string { return &c.Schema }), false},
+	{"WEIR_RIVER_SCHEMA", "the schema of River's tables", "river", readSchema(func(c *Config) *string { return &c.RiverSchema }), false},
 	{"WEIR_LISTEN", "the address of the dashboard and the API", "127.0.0.1:8082", func(c *Config, v string) error {
-		host, _, err := net.SplitHostPort(v)
+		host, port, err := net.SplitHostPort(v)
 		if err != nil {
 			return errors.New("want host:port, such as 127.0.0.1:8082")
+		}
+		if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+			return errors.New("want a port from 0 (any that is free) to 65535")
 		}
 		if !isLoopback(host) {
 			return errors.New("callers are not identified in this version, so it must be a loopback address, such as 127.0.0.1:8082")
 		}
 		c.Listen = v
 		return nil
-	}},
+	}, false},
 	{"WEIR_PATH", "the path below which everything is served, for use behind a proxy", "/", func(c *Config, v string) error {
-		if !strings.HasPrefix(v, "/") || !strings.HasSuffix(v, "/") {
-			return errors.New("want a path that begins and ends with /")
+		if !pathPattern.MatchString(v) {
+			return errors.New("want a path that begins and ends with /, of letters, digits, and . _ ~ -")
 		}
 		c.Path = v
 		return nil
-	}},
+	}, false},
 	{"WEIR_HUBS", "task hubs to create if they do not exist, with commas between", "default", func(c *Config, v string) error {
 		for name := range strings.SplitSeq(v, ",") {
 			name = strings.TrimSpace(name)
@@ -106,15 +116,15 @@ var settings = []setting{
 			c.Hubs = append(c.Hubs, name)
 		}
 		return nil
-	}},
-	{"WEIR_MIGRATE", "whether the server brings the database to its version when it starts", "true", readBool(func(c *Config) *bool { return &c.Migrate })},
+	}, false},
+	{"WEIR_MIGRATE", "whether the server brings the database to its version when it starts", "true", readBool(func(c *Config) *bool { return &c.Migrate }), false},
 	{"WEIR_DEPLOYMENT", "the name of this deployment, shown in the dashboard", "", func(c *Config, v string) error {
-		if len(v) > 40 {
+		if utf8.RuneCountInString(v) > 40 || !utf8.ValidString(v) {
 			return errors.New("want at most 40 characters")
 		}
 		c.Deployment = v
 		return nil
-	}},
+	}, false},
 	{"WEIR_PAYLOAD_LIMIT", "the largest value accepted (input, output, event), in bytes", strconv.Itoa(engine.DefaultPayloadLimit), func(c *Config, v string) error {
 		n, err := strconv.Atoi(v)
 		if err != nil || n < 1024 || n > 256<<20 {
@@ -122,7 +132,7 @@ var settings = []setting{
 		}
 		c.PayloadLimit = n
 		return nil
-	}},
+	}, false},
 	{"WEIR_SHUTDOWN_TIMEOUT", "how long a stopping server lets requests and work end", "20s", func(c *Config, v string) error {
 		d, err := time.ParseDuration(v)
 		if err != nil || d < 0 {
@@ -130,25 +140,25 @@ var settings = []setting{
 		}
 		c.ShutdownTimeout = d
 		return nil
-	}},
+	}, false},
 	{"WEIR_LOG_LEVEL", "debug, info, warn or error", "info", func(c *Config, v string) error {
 		if err := c.LogLevel.UnmarshalText([]byte(v)); err != nil {
 			return errors.New("want debug, info, warn or error")
 		}
 		return nil
-	}},
+	}, false},
 	{"WEIR_LOG_FORMAT", "text or json", "text", func(c *Config, v string) error {
 		if v != "text" && v != "json" {
 			return errors.New("want text or json")
 		}
 		c.LogFormat = v
 		return nil
-	}},
+	}, false},
 	{"WEIR_DEV_DIR", "where weir dev keeps its Postgres; empty means a folder of the user's", "", func(c *Config, v string) error {
 		c.DevDir = v
 		return nil
-	}},
-	{"WEIR_DEV_WORKER", "whether weir dev runs the demo worker and starts sample work", "true", readBool(func(c *Config) *bool { return &c.DevWorker })},
+	}, false},
+	{"WEIR_DEV_WORKER", "whether weir dev runs the demo worker and starts sample work", "true", readBool(func(c *Config) *bool { return &c.DevWorker }), false},
 }
 
 // loadConfig reads the environment. All faults are reported at once.
@@ -163,13 +173,22 @@ func loadConfig(env func(string) (string, bool)) (*Config, error) {
 			v = s.byDefault
 		}
 		if err := s.read(&c, v); err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w, got %q", s.name, err, v))
+			if !s.secret {
+				err = fmt.Errorf("%w, got %q", err, v)
+			}
+			errs = append(errs, fmt.Errorf("%s: %w", s.name, err))
 		}
 	}
-	if len(errs) > 0 {
-		return nil, fmt.Errorf("the configuration has %d faults:\n%w", len(errs), errors.Join(errs...))
+	if c.Schema != "" && c.Schema == c.RiverSchema {
+		errs = append(errs, errors.New("WEIR_SCHEMA and WEIR_RIVER_SCHEMA: must be two"))
 	}
-	return &c, nil
+	switch len(errs) {
+	case 0:
+		return &c, nil
+	case 1:
+		return nil, errs[0]
+	}
+	return nil, fmt.Errorf("the configuration has %d faults:\n%w", len(errs), errors.Join(errs...))
 }
 
 // describeSettings lists the environment variables for people.

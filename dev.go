@@ -21,6 +21,15 @@ import (
 // WEIR_DATABASE_URL set it uses that database instead.
 func dev(ctx context.Context, cfg *Config, out io.Writer) error {
 	began := time.Now()
+	cfg.dev = true
+	// The server listens once there is a database, but that its address is taken is better told at once.
+	l, err := listen(ctx, cfg.Listen)
+	if err != nil {
+		return err
+	}
+	if err := l.Close(); err != nil {
+		return fmt.Errorf("listen: %w", err)
+	}
 	if cfg.DatabaseURL == "" {
 		pg, err := startPostgres(ctx, cfg, out)
 		if err != nil {
@@ -78,7 +87,7 @@ func dev(ctx context.Context, cfg *Config, out io.Writer) error {
 		defer pool.Close()
 		return runDemo(ctx, cfg, pool, "http://"+reachable+cfg.Path+"healthz", calm)
 	})
-	err := g.Wait()
+	err = g.Wait()
 	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) && err == nil {
 		err = cause
 	}

@@ -7,26 +7,36 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"github.com/weir-dev/weir/engine"
+	"github.com/weir-dev/weir/graph"
 )
 
 // collector shows a node's counters to Prometheus.
 type collector struct {
 	registry *prometheus.Registry
+	api      *graph.Handler
 	mu       sync.Mutex
 	node     *engine.Node
 }
 
-type metric struct {
+// metric is one figure of a kind of statistics. None has a label: what could be one, the name of a hub, an
+// orchestration or an instance, is without bound, and is asked of the API.
+type metric[S any] struct {
 	desc  *prometheus.Desc
 	kind  prometheus.ValueType
-	value func(engine.Stats) int64
+	value func(S) int64
 }
 
-func describe(name, help string, kind prometheus.ValueType, value func(engine.Stats) int64) metric {
-	return metric{prometheus.NewDesc("weir_"+name, help, nil, nil), kind, value}
+func describe[S any](name, help string, kind prometheus.ValueType, value func(S) int64) metric[S] {
+	return metric[S]{prometheus.NewDesc("weir_"+name, help, nil, nil), kind, value}
 }
 
-var metrics = []metric{
+var apiMetrics = []metric[graph.Stats]{
+	describe("graphql_connections", "Websockets and streams of server-sent events that are open.", prometheus.GaugeValue, func(s graph.Stats) int64 { return int64(s.Connections) }),
+	describe("graphql_subscriptions", "GraphQL subscriptions that are open.", prometheus.GaugeValue, func(s graph.Stats) int64 { return int64(s.Subscriptions) }),
+	describe("graphql_panics_total", "Panics while GraphQL requests were answered.", prometheus.CounterValue, func(s graph.Stats) int64 { return s.Panics }),
+}
+
+var metrics = []metric[engine.Stats]{
 	describe("sessions", "Instances at work in this process.", prometheus.GaugeValue, func(s engine.Stats) int64 { return s.Sessions }),
 	describe("sessions_total", "Sessions opened.", prometheus.CounterValue, func(s engine.Stats) int64 { return s.SessionsSeen }),
 	describe("turns_total", "Turns computed.", prometheus.CounterValue, func(s engine.Stats) int64 { return s.Turns }),
@@ -44,9 +54,12 @@ var metrics = []metric{
 	describe("cached_instances", "Idle instances kept in memory.", prometheus.GaugeValue, func(s engine.Stats) int64 { return s.Cached }),
 }
 
-func newCollector() *collector {
-	c := &collector{registry: prometheus.NewRegistry()}
-	c.registry.MustRegister(c, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+func newCollector(api *graph.Handler) *collector {
+	c := &collector{registry: prometheus.NewRegistry(), api: api}
+	build := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "weir_build_info", Help: "The program's version, as a label; always 1.", ConstLabels: prometheus.Labels{"version": version()},
+	}, func() float64 { return 1 })
+	c.registry.MustRegister(c, build, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return c
 }
 
@@ -61,6 +74,9 @@ func (c *collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, m := range metrics {
 		ch <- m.desc
 	}
+	for _, m := range apiMetrics {
+		ch <- m.desc
+	}
 }
 
 // Collect implements prometheus.Collector.
@@ -68,10 +84,13 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	c.mu.Lock()
 	node := c.node
 	c.mu.Unlock()
-	if node == nil {
-		return
+	emit(ch, apiMetrics, c.api.Stats())
+	if node != nil {
+		emit(ch, metrics, node.Stats())
 	}
-	stats := node.Stats()
+}
+
+func emit[S any](ch chan<- prometheus.Metric, metrics []metric[S], stats S) {
 	for _, m := range metrics {
 		ch <- prometheus.MustNewConstMetric(m.desc, m.kind, float64(m.value(stats)))
 	}

@@ -33,10 +33,29 @@ func main() {
 	// The first signal stops in order, the second at once.
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop)
-	if err := run(ctx, os.Args[1:], os.LookupEnv, os.Stdout); err != nil {
+	err := run(ctx, os.Args[1:], os.LookupEnv, os.Stdout)
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "weir:", err)
-		os.Exit(1)
 	}
+	os.Exit(exitCode(err))
+}
+
+// usageError says that the command line is not one of Weir's.
+type usageError string
+
+// Error implements error.
+func (e usageError) Error() string { return string(e) }
+
+// exitCode is 0 after success, 2 after a command line that is not understood, and 1 after any other failure.
+func exitCode(err error) int {
+	var usage usageError
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &usage):
+		return 2
+	}
+	return 1
 }
 
 const usage = `Weir: durable execution on your Postgres.
@@ -56,7 +75,11 @@ func run(ctx context.Context, args []string, env func(string) (string, bool), ou
 	if len(args) > 0 {
 		command = args[0]
 	}
+	if len(args) > 1 {
+		return usageError(fmt.Sprintf("%s takes no arguments, got %q: settings are environment variables, see `weir help`", command, args[1]))
+	}
 	switch command {
+	case "server", "dev", "migrate":
 	case "help", "-h", "--help":
 		_, _ = fmt.Fprint(out, usage)
 		describeSettings(out)
@@ -64,32 +87,56 @@ func run(ctx context.Context, args []string, env func(string) (string, bool), ou
 	case "version", "--version":
 		_, _ = fmt.Fprintln(out, version())
 		return nil
+	default:
+		return usageError(fmt.Sprintf("there is no command %q: see `weir help`", command))
 	}
 	cfg, err := loadConfig(env)
 	if err != nil {
 		return err
 	}
 	slog.SetDefault(cfg.logger())
-	switch command {
-	case "server":
-		if err := cfg.needDatabase(); err != nil {
-			return err
-		}
-		return NewServer(cfg, cfg.logger()).Run(ctx)
-	case "dev":
+	if command == "dev" {
 		return dev(ctx, cfg, out)
-	case "migrate":
-		if err := cfg.needDatabase(); err != nil {
-			return err
-		}
-		pool, err := pgxpool.New(ctx, cfg.DatabaseURL)
-		if err != nil {
-			return fmt.Errorf("connect: %w", err)
-		}
-		defer pool.Close()
-		return migrations.Apply(ctx, pool, migrations.Schemas{Weir: cfg.Schema, River: cfg.RiverSchema}, cfg.logger())
 	}
-	return fmt.Errorf("there is no command %q: see `weir help`", command)
+	if err := cfg.needDatabase(); err != nil {
+		return err
+	}
+	if command == "server" {
+		return NewServer(cfg, cfg.logger()).Run(ctx)
+	}
+	pool, err := connect(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	defer pool.Close()
+	return migrations.Apply(ctx, pool, migrations.Schemas{Weir: cfg.Schema, River: cfg.RiverSchema}, cfg.logger())
+}
+
+// connect opens a pool, and finds out at once whether there is a database.
+func connect(ctx context.Context, cfg *Config) (*pgxpool.Pool, error) {
+	pool, err := pgxpool.New(ctx, cfg.DatabaseURL)
+	if err != nil {
+		return nil, fmt.Errorf("WEIR_DATABASE_URL: %w", err)
+	}
+	limit, cancel := context.WithTimeout(ctx, 15*time.Second)
+	defer cancel()
+	if err := pool.Ping(limit); err != nil {
+		pool.Close()
+		return nil, fmt.Errorf("cannot reach the database of WEIR_DATABASE_URL: %w", err)
+	}
+	return pool, nil
+}
+
+// listen takes the server's address.
+func listen(ctx context.Context, address string) (net.Listener, error) {
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return nil, fmt.Errorf("another program listens on %s already: stop it, or choose another address with WEIR_LISTEN", address)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("listen: %w", err)
+	}
+	return l, nil
 }
 
 // version is the program's, as the build recorded it.
@@ -115,12 +162,17 @@ func NewServer(cfg *Config, log *slog.Logger) *Server {
 	return &Server{cfg: cfg, log: log, Started: func(string) {}}
 }
 
-// Run serves until ctx ends, and then stops in stages: not ready, no new requests, the open ones and the
-// subscriptions ended, work drained, connections closed.
+// Run serves until ctx ends, and then stops in stages: not ready; no new requests, subscriptions ended, requests
+// under way answered; work drained; connections closed.
 func (s *Server) Run(ctx context.Context) error {
-	pool, err := pgxpool.New(ctx, s.cfg.DatabaseURL)
+	listener, err := listen(ctx, s.cfg.Listen) // first, for a second server on one machine is the likeliest fault
 	if err != nil {
-		return fmt.Errorf("connect: %w", err)
+		return err
+	}
+	defer listener.Close() //nolint:errcheck // closed by the server once it serves
+	pool, err := connect(ctx, s.cfg)
+	if err != nil {
+		return err
 	}
 	defer pool.Close()
 	if s.cfg.Migrate {
@@ -140,20 +192,19 @@ func (s *Server) Run(ctx context.Context) error {
 			return err
 		}
 	}
-	// Requests and subscriptions live under a context of their own, which ends in its stage of the shutdown.
-	requests, endRequests := context.WithCancel(context.WithoutCancel(ctx))
-	defer endRequests()
-	stats := newCollector()
-	handler, err := s.handler(requests, e, stats)
+	api, err := graph.NewHandler(ctx, graph.Config{
+		Engine: e, Logger: s.log, Info: graph.Info{Version: version(), Deployment: s.cfg.Deployment}, Introspection: s.cfg.dev,
+	})
 	if err != nil {
 		return err
 	}
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", s.cfg.Listen)
+	stats := newCollector(api)
+	handler, err := s.handler(e, api, stats)
 	if err != nil {
-		return fmt.Errorf("listen: %w", err)
+		return err
 	}
 	web := &http.Server{
-		Handler: handler, ReadHeaderTimeout: 10 * time.Second, BaseContext: func(net.Listener) context.Context { return requests },
+		Handler: handler, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
 		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelWarn),
 	}
 	g, ctx := errgroup.WithContext(ctx)
@@ -169,9 +220,14 @@ func (s *Server) Run(ctx context.Context) error {
 		s.ready.Store(false)
 		limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.cfg.ShutdownTimeout)
 		defer cancel()
-		endRequests() // long polls, streams and sockets; short requests finish by themselves
-		if err := web.Shutdown(limit); err != nil {
+		streams := make(chan error, 1)
+		go func() { streams <- api.Shutdown(limit) }() // beside: server-sent events are requests that web waits for
+		err := web.Shutdown(limit)
+		if err != nil {
 			_ = web.Close()
+		}
+		if err := errors.Join(err, <-streams); err != nil {
+			s.log.WarnContext(ctx, "requests were cut off", "reason", err)
 		}
 		return nil
 	})
@@ -232,27 +288,31 @@ func (s *Server) joinOnce(ctx context.Context, e *engine.Engine, stats *collecto
 }
 
 // handler lays out the addresses.
-func (s *Server) handler(ctx context.Context, e *engine.Engine, stats *collector) (http.Handler, error) {
-	api, err := graph.NewHandler(ctx, graph.Config{
-		Engine: e, Logger: s.log, Info: graph.Info{Version: version(), Deployment: s.cfg.Deployment}, Introspection: true,
-	})
-	if err != nil {
-		return nil, err
-	}
+func (s *Server) handler(e *engine.Engine, api http.Handler, stats *collector) (http.Handler, error) {
 	dashboard, err := ui.Handler(s.cfg.Path)
 	if err != nil {
 		return nil, err
 	}
+	schema := graph.Schema()
 	mux := http.NewServeMux()
 	mux.Handle(s.cfg.Path+"graphql", api)
+	mux.HandleFunc("GET "+s.cfg.Path+"graphql/schema.graphql", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		_, _ = io.WriteString(w, schema)
+	})
 	mux.Handle(s.cfg.Path+"metrics", promhttp.HandlerFor(stats.registry, promhttp.HandlerOpts{}))
 	mux.HandleFunc(s.cfg.Path+"healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprintln(w, "ok") })
 	mux.HandleFunc(s.cfg.Path+"readyz", func(w http.ResponseWriter, r *http.Request) {
-		if _, err := e.Now(r.Context()); err != nil || !s.ready.Load() {
-			http.Error(w, "not ready", http.StatusServiceUnavailable)
-			return
+		limit, cancel := context.WithTimeout(r.Context(), 2*time.Second)
+		defer cancel()
+		switch _, err := e.Now(limit); {
+		case err != nil:
+			http.Error(w, "not ready: the database does not answer", http.StatusServiceUnavailable)
+		case !s.ready.Load():
+			http.Error(w, "not ready: the server starts or stops", http.StatusServiceUnavailable)
+		default:
+			_, _ = fmt.Fprintln(w, "ok")
 		}
-		_, _ = fmt.Fprintln(w, "ok")
 	})
 	mux.Handle(s.cfg.Path, dashboard)
 	return onlyLoopback(mux), nil

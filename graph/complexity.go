@@ -13,25 +13,31 @@ func complexity() generated.ComplexityRoot {
 		if n == nil {
 			return defaultPage
 		}
-		return max(int(*n), 1)
+		return min(max(int(*n), 1), maxEvents) // what is beyond is refused when it is resolved
 	}
+	few := func(child int) int { return 5 + 5*child }
 	c.Query.Orchestrations = func(child int, _ string, _ *model.OrchestrationFilter, first *int32, _ *string, last *int32, _ *string) int {
 		if first == nil && last != nil {
 			first = last
 		}
 		return 10 + size(first)*child
 	}
-	c.Query.Nodes = func(child int, ids []string) int { return 10 + len(ids)*child }
+	c.Query.Nodes = func(child int, ids []string) int { return 10 + len(ids)*(5+child) }
 	c.Query.Hubs = func(child int, first int32, _ *string) int { return 5 + size(&first)*child }
 	c.Subscription.OrchestrationChanges = func(child int, _ string, _ *model.OrchestrationFilter, first int32) int {
 		return 10 + size(&first)*child
 	}
-	c.Subscription.History = func(child int, _, _ string, _ int64) int { return 10 + eventsPerFrame*child/20 }
-	c.Orchestration.History = func(child int, _ int64, first int32) int { return 10 + size(&first)*child/20 }
-	c.Orchestration.PendingTasks = func(child int) int { return 20 + 10*child }
-	c.Orchestration.Waiting = func(child int) int { return 20 + child }
+	history := func(child, events int) int { return 10 + events*child/20 } // read together, and few fields of each are set
+	c.Subscription.History = func(child int, _, _ string, _ int64) int { return history(child, eventsPerFrame) }
+	c.Orchestration.History = func(child int, _ int64, first int32) int { return history(child, size(&first)) }
+	// These read the history and River's rows of the instance: a page of 50 may ask for one of them.
+	c.Orchestration.PendingTasks = func(child int) int { return 100 + 10*child }
+	c.Orchestration.Waiting = func(child int) int { return 100 + child }
 	c.OrchestrationConnection.TotalCount = func(child int, _ int32) int { return 20 + child }
 	c.OrchestrationConnection.StatusCounts = func(child int, _ int32) int { return 20 + child }
 	c.TaskHub.Workers = func(child int) int { return 10 + 10*child }
+	c.Worker.Orchestrations, c.Worker.Activities = few, few
+	c.TaskCompleted.Earlier, c.TaskFailed.Earlier = few, few
+	c.WaitReason.Parts = few
 	return c
 }

@@ -12,48 +12,87 @@ import (
 )
 
 // cursors writes and reads the places in lists that clients hold. They are signed, so that none is made up, and
-// bound to the list they come from: hub and filter.
+// bound to the list they come from: hub and filter. All servers of a database have the same key.
 type cursors struct{ key []byte }
 
-type cursor struct {
-	At   int64  `json:"t"` // microseconds
-	No   int64  `json:"n"`
-	List []byte `json:"l"`
-}
+// signature is how many bytes a cursor begins with.
+const signature = 12
 
-// list names a list: hub and filter.
-func list(hub string, f engine.Filter) []byte {
+// hubList names the list of hubs.
+const hubList = "hubs"
+
+// instanceList names a list of instances: hub and filter. The filter is as filterOf writes it, so that the same
+// filter has the same name.
+func instanceList(hub string, f engine.Filter) string {
 	f.Nos = nil
-	sum := sha256.Sum256(fmt.Appendf(nil, "%q %#v", hub, f))
-	return sum[:8]
+	return fmt.Sprintf("instances %q %#v", hub, f)
 }
 
 func (c cursors) sign(doc []byte) []byte {
 	mac := hmac.New(sha256.New, c.key)
 	mac.Write(doc)
-	return mac.Sum(nil)[:12]
+	return mac.Sum(nil)[:signature]
 }
 
-func (c cursors) encode(hub string, f engine.Filter, i *engine.Instance) string {
-	doc, err := json.Marshal(cursor{At: i.CreatedAt.UnixMicro(), No: i.No(), List: list(hub, f)})
-	if err != nil { // numbers and bytes only
+// sealed is a cursor before it is signed.
+type sealed struct {
+	// List is a hash of the list's name, so that a cursor of another list is told from one that was made up.
+	List []byte          `json:"l"`
+	Key  json.RawMessage `json:"k"`
+}
+
+func hash(list string) []byte {
+	sum := sha256.Sum256([]byte(list))
+	return sum[:8]
+}
+
+// seal makes a cursor of a place in a list.
+func (c cursors) seal(list string, key any) string {
+	raw, err := json.Marshal(key)
+	if err != nil { // numbers and text only
+		panic(err)
+	}
+	doc, err := json.Marshal(sealed{hash(list), raw})
+	if err != nil {
 		panic(err)
 	}
 	return base64.RawURLEncoding.EncodeToString(append(c.sign(doc), doc...))
 }
 
-// decode reads a cursor. Errors: BAD_CURSOR.
-func (c cursors) decode(hub string, f engine.Filter, text string) (*engine.Position, error) {
-	raw, err := base64.RawURLEncoding.DecodeString(text)
-	if err != nil || len(raw) < 12 || !hmac.Equal(raw[:12], c.sign(raw[12:])) {
-		return nil, refuse(codeBadCursor, "the cursor is not one of this server's")
+// open reads the place of a cursor into key. Errors: BAD_CURSOR.
+func (c cursors) open(list, cursor string, key any) error {
+	raw, err := base64.RawURLEncoding.DecodeString(cursor)
+	if err != nil || len(raw) < signature || !hmac.Equal(raw[:signature], c.sign(raw[signature:])) {
+		return refuse(codeBadCursor, "the cursor is not one of this server's")
 	}
-	var at cursor
-	if err := json.Unmarshal(raw[12:], &at); err != nil {
-		return nil, refuse(codeBadCursor, "the cursor is not one of this server's")
+	var doc sealed
+	if err := json.Unmarshal(raw[signature:], &doc); err != nil {
+		return refuse(codeBadCursor, "the cursor is not one of this server's")
 	}
-	if string(at.List) != string(list(hub, f)) {
-		return nil, refuse(codeBadCursor, "the cursor belongs to a list with another hub or filter")
+	if !hmac.Equal(doc.List, hash(list)) {
+		return refuse(codeBadCursor, "the cursor belongs to another list: its hub or its filter was another")
+	}
+	if err := json.Unmarshal(doc.Key, key); err != nil {
+		return refuse(codeBadCursor, "the cursor is not one of this server's")
+	}
+	return nil
+}
+
+// row is the place of an instance in a list.
+type row struct {
+	At int64 `json:"t"` // microseconds
+	No int64 `json:"n"`
+}
+
+func (c cursors) place(hub string, f engine.Filter, i *engine.Instance) string {
+	return c.seal(instanceList(hub, f), row{i.CreatedAt.UnixMicro(), i.No()})
+}
+
+// position reads a cursor of a list of instances. Errors: BAD_CURSOR.
+func (c cursors) position(hub string, f engine.Filter, cursor string) (*engine.Position, error) {
+	var at row
+	if err := c.open(instanceList(hub, f), cursor, &at); err != nil {
+		return nil, err
 	}
 	return &engine.Position{CreatedAt: time.UnixMicro(at.At).UTC(), No: at.No}, nil
 }

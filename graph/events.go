@@ -9,19 +9,19 @@ import (
 )
 
 // events turns history events into the API's.
-func (r *Resolver) events(i *engine.Instance, in []engine.NumberedEvent) []model.HistoryEvent {
+func (r *Resolver) events(in []engine.NumberedEvent) []model.HistoryEvent {
 	out := make([]model.HistoryEvent, len(in))
 	for n, e := range in {
-		out[n] = r.event(i, e)
+		out[n] = r.event(e)
 	}
 	return out
 }
 
-func (r *Resolver) event(i *engine.Instance, n engine.NumberedEvent) model.HistoryEvent {
+func (r *Resolver) event(n engine.NumberedEvent) model.HistoryEvent {
 	var (
 		seq, at = n.Seq, n.Event.Time()
 		kind    = model.HistoryEventType(history.TypeName(n.Event))
-		value   = func(v history.Payload) *model.Payload { return r.payload(i, v) }
+		value   = func(v history.Payload) *model.Payload { return model.NewPayload(v, r.engine.ReadValue) }
 	)
 	switch e := n.Event.(type) {
 	case *history.ExecutionStarted:

@@ -2,14 +2,13 @@ package graph
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/base32"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
 	"runtime/debug"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/99designs/gqlgen/graphql"
@@ -18,6 +17,7 @@ import (
 	"github.com/99designs/gqlgen/graphql/handler/lru"
 	"github.com/99designs/gqlgen/graphql/handler/transport"
 	"github.com/vektah/gqlparser/v2/ast"
+	"github.com/vektah/gqlparser/v2/formatter"
 	"github.com/vektah/gqlparser/v2/gqlerror"
 
 	"github.com/weir-dev/weir/engine"
@@ -29,27 +29,38 @@ type Config struct {
 	Engine *engine.Engine
 	Logger *slog.Logger
 	Info   Info
-	// Introspection lets clients ask for the schema.
+	// Introspection lets clients ask for the schema, which tools for developers do. Schema gives it to everybody.
 	Introspection bool
 	// Deadline bounds a query; 0 means 10 seconds.
 	Deadline time.Duration
 }
 
-// Bounds of a request.
+// Bounds of the API. Those of one operation's form are in shape.go.
 const (
-	maxBody       = 32 << 20 // a value of 16 MiB, escaped
-	maxTokens     = 5000
-	maxDepth      = 12
-	maxAliases    = 30
-	maxComplexity = 20_000
+	// maxStreams is how many subscriptions a server serves at once, maxSockets how many connections they may come
+	// by, and maxPerSocket how many operations may be under way on one of them.
+	maxStreams   = 2000
+	maxSockets   = 2000
+	maxPerSocket = 32
 	// workerRecent is how long workers that ended are listed, workerMemory how long they are known at all.
 	workerRecent = time.Hour
 	workerMemory = 24 * time.Hour
 )
 
-// NewHandler serves the API: POST with JSON, websockets of the protocol graphql-transport-ws, and server-sent
-// events.
-func NewHandler(ctx context.Context, cfg Config) (http.Handler, error) {
+// Handler serves the API: POST with JSON, websockets of the protocol graphql-transport-ws, and server-sent events.
+type Handler struct {
+	r        *Resolver
+	srv      *handler.Server
+	inner    http.Handler
+	deadline time.Duration
+	sockets  *gate // websockets and streams of server-sent events
+	closing  context.Context
+	close    context.CancelFunc
+	panics   atomic.Int64
+}
+
+// NewHandler makes a handler; it reads the key of cursors from the database. Shut it down before the engine.
+func NewHandler(ctx context.Context, cfg Config) (*Handler, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()
 	}
@@ -60,128 +71,122 @@ func NewHandler(ctx context.Context, cfg Config) (http.Handler, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make graphql handler: %w", err)
 	}
-	r := &Resolver{engine: cfg.Engine, cursors: cursors{key}, log: cfg.Logger, info: cfg.Info, streams: &streams{limit: maxStreams}}
-	srv := handler.New(generated.NewExecutableSchema(generated.Config{Resolvers: r, Complexity: complexity()}))
+	h := &Handler{
+		r: &Resolver{
+			engine: cfg.Engine, cursors: cursors{key}, log: cfg.Logger, info: cfg.Info,
+			streams: newGate(maxStreams, "this server serves %d subscriptions at most"),
+		},
+		deadline: cfg.Deadline,
+		sockets:  newGate(maxSockets, "this server serves %d connections at most"),
+	}
+	h.closing, h.close = context.WithCancel(context.WithoutCancel(ctx))
+	srv := handler.New(generated.NewExecutableSchema(generated.Config{Resolvers: h.r, Complexity: complexity()}))
 	srv.AddTransport(transport.SSE{KeepAlivePingInterval: 15 * time.Second})
-	srv.AddTransport(transport.Websocket{InitTimeout: 5 * time.Second, PingPongInterval: 15 * time.Second})
+	srv.AddTransport(transport.Websocket{
+		Implementation: &socketServer{closing: h.closing, writeTimeout: 30 * time.Second},
+		InitTimeout:    5 * time.Second, PingPongInterval: 15 * time.Second,
+		ErrorFunc: func(ctx context.Context, err error) { cfg.Logger.DebugContext(ctx, "websocket", "error", err) },
+	})
 	srv.AddTransport(transport.POST{UseGrapQLResponseJsonByDefault: true})
 	srv.SetQueryCache(lru.New[*ast.QueryDocument](1000))
 	srv.SetParserTokenLimit(maxTokens)
-	srv.SetErrorPresenter(r.present)
-	srv.SetRecoverFunc(func(ctx context.Context, p any) error {
-		cfg.Logger.ErrorContext(ctx, "graphql panic", "request", requestID(ctx), "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
-		return errors.New("an internal error")
-	})
+	srv.SetErrorPresenter(h.r.present)
+	srv.SetRecoverFunc(h.recovered)
+	srv.Use(shape{}) // before the complexity, whose computation it bounds
 	srv.Use(extension.FixedComplexityLimit(maxComplexity))
-	srv.Use(shape{})
 	if cfg.Introspection {
 		srv.Use(extension.Introspection{})
 	}
-	srv.AroundOperations(func(ctx context.Context, next graphql.OperationHandler) graphql.ResponseHandler {
-		return next(withScope(ctx))
-	})
-	srv.AroundResponses(func(ctx context.Context, next graphql.ResponseHandler) *graphql.Response {
-		op := graphql.GetOperationContext(ctx)
-		if op != nil && op.Operation != nil && op.Operation.Operation != ast.Subscription {
-			var cancel context.CancelFunc
-			ctx, cancel = context.WithTimeout(ctx, cfg.Deadline)
-			defer cancel()
-		}
-		return next(ctx)
-	})
-	return guard(srv), nil
+	srv.AroundOperations(h.operation)
+	srv.AroundResponses(h.response)
+	h.srv = srv
+	h.inner = guard(srv)
+	return h, nil
 }
 
-// guard gives every request an id, bounds its body, and answers what GraphQL over HTTP does not do.
-func guard(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		id := newRequestID()
-		w.Header().Set("X-Request-Id", id)
-		req = req.WithContext(context.WithValue(req.Context(), requestKey{}, id))
-		isSocket := strings.EqualFold(req.Header.Get("Upgrade"), "websocket")
-		switch {
-		case req.Method == http.MethodGet && !isSocket:
-			w.Header().Set("Allow", http.MethodPost)
-			http.Error(w, "use POST with a JSON body, or a websocket of the protocol graphql-transport-ws", http.StatusMethodNotAllowed)
-			return
-		case req.Method == http.MethodPost:
-			// A form or plain text could come from any web page without a preflight.
-			if kind, _, _ := strings.Cut(req.Header.Get("Content-Type"), ";"); strings.TrimSpace(kind) != "application/json" {
-				http.Error(w, "the content type must be application/json", http.StatusUnsupportedMediaType)
-				return
-			}
-			if site := req.Header.Get("Sec-Fetch-Site"); site == "cross-site" {
-				http.Error(w, "requests from other sites are not accepted", http.StatusForbidden)
-				return
-			}
-			req.Body = http.MaxBytesReader(w, req.Body, maxBody)
-		}
-		next.ServeHTTP(w, req)
-	})
-}
-
-type requestKey struct{}
-
-func requestID(ctx context.Context) string {
-	id, _ := ctx.Value(requestKey{}).(string)
-	return id
-}
-
-func newRequestID() string {
-	var b [10]byte
-	_, _ = rand.Read(b[:]) // never fails
-	return "req_" + base32.StdEncoding.EncodeToString(b[:])
-}
-
-// shape bounds the form of an operation: how deep it is, and how many times one field is asked for beside itself.
-type shape struct{}
-
-// ExtensionName implements graphql.HandlerExtension.
-func (shape) ExtensionName() string { return "Shape" }
-
-// Validate implements graphql.HandlerExtension.
-func (shape) Validate(graphql.ExecutableSchema) error { return nil }
-
-// MutateOperationContext implements graphql.OperationContextMutator.
-func (shape) MutateOperationContext(_ context.Context, op *graphql.OperationContext) *gqlerror.Error {
-	for _, def := range op.Doc.Operations {
-		if err := checkShape(def.SelectionSet, op.Doc.Fragments, 1, map[string]bool{}); err != nil {
-			return err
-		}
+// ServeHTTP implements http.Handler.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, req *http.Request) {
+	id := newRequestID()
+	w.Header().Set("X-Request-Id", id)
+	ctx := context.WithValue(req.Context(), requestKey{}, id)
+	if !isSocket(req) && !strings.Contains(req.Header.Get("Accept"), "text/event-stream") {
+		h.inner.ServeHTTP(w, req.WithContext(ctx))
+		return
 	}
-	return nil
+	// What stays open is counted, and ends when the server does.
+	if err := h.sockets.enter(); err != nil {
+		writeError(w, req, http.StatusServiceUnavailable, err)
+		return
+	}
+	defer h.sockets.leave()
+	ctx, cancel := context.WithCancel(context.WithValue(ctx, socketKey{}, &socketState{}))
+	defer cancel()
+	defer context.AfterFunc(h.closing, cancel)()
+	h.inner.ServeHTTP(w, req.WithContext(ctx))
 }
 
-func checkShape(set ast.SelectionSet, fragments ast.FragmentDefinitionList, depth int, seen map[string]bool) *gqlerror.Error {
-	if depth > maxDepth {
-		return &gqlerror.Error{Message: fmt.Sprintf("the operation is deeper than %d levels", maxDepth), Extensions: map[string]any{"code": "DEPTH_LIMIT_EXCEEDED"}}
-	}
-	count := map[string]int{}
-	for _, s := range set {
-		var err *gqlerror.Error
-		switch s := s.(type) {
-		case *ast.Field:
-			if count[s.Name]++; count[s.Name] > maxAliases {
-				return &gqlerror.Error{
-					Message:    fmt.Sprintf("the field %s is asked for more than %d times in one place", s.Name, maxAliases),
-					Extensions: map[string]any{"code": "ALIAS_LIMIT_EXCEEDED"},
-				}
-			}
-			if !strings.HasPrefix(s.Name, "__") {
-				err = checkShape(s.SelectionSet, fragments, depth+1, seen)
-			}
-		case *ast.InlineFragment:
-			err = checkShape(s.SelectionSet, fragments, depth, seen)
-		case *ast.FragmentSpread:
-			if f := fragments.ForName(s.Name); f != nil && !seen[s.Name] {
-				seen[s.Name] = true
-				err = checkShape(f.SelectionSet, fragments, depth, seen)
-				delete(seen, s.Name)
-			}
+// Shutdown ends subscriptions and the connections they come by, and returns when all have ended, or with ctx's
+// error. Later ones are refused; requests are answered as before.
+func (h *Handler) Shutdown(ctx context.Context) error {
+	h.close()
+	return errors.Join(h.sockets.close(ctx), h.r.streams.close(ctx))
+}
+
+// Stats are figures for monitoring.
+type Stats struct {
+	Connections   int // websockets and streams of server-sent events that are open
+	Subscriptions int
+	Panics        int64 // since the start
+}
+
+// Stats returns the present figures.
+func (h *Handler) Stats() Stats {
+	return Stats{Connections: h.sockets.count(), Subscriptions: h.r.streams.count(), Panics: h.panics.Load()}
+}
+
+// Schema writes the schema in GraphQL's own language.
+func Schema() string {
+	var b strings.Builder
+	formatter.NewFormatter(&b, formatter.WithIndent("  ")).FormatSchema(generated.NewExecutableSchema(generated.Config{}).Schema())
+	return b.String()
+}
+
+func (h *Handler) recovered(ctx context.Context, p any) error {
+	h.panics.Add(1)
+	h.r.log.ErrorContext(ctx, "graphql panic", "request", requestID(ctx), "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+	return errPanic
+}
+
+// errPanic is presented as an internal error; the panic is in the log already.
+var errPanic = errors.New("panic")
+
+// socketKey and socketState are what belongs to a connection that stays open.
+type socketKey struct{}
+
+type socketState struct{ operations atomic.Int32 }
+
+// operation bounds what runs at once on one connection, and gives the operation a memory of its own.
+func (h *Handler) operation(ctx context.Context, next graphql.OperationHandler) graphql.ResponseHandler {
+	if s, ok := ctx.Value(socketKey{}).(*socketState); ok {
+		if s.operations.Add(1) > maxPerSocket {
+			s.operations.Add(-1)
+			err := refuse(codeLimit, "this connection has %d operations under way, which is the most", maxPerSocket)
+			// One error, and not one after the other: the transport asks until there is no more.
+			return graphql.OneShot(&graphql.Response{Errors: gqlerror.List{h.r.present(ctx, err)}})
 		}
-		if err != nil {
-			return err
-		}
+		context.AfterFunc(ctx, func() { s.operations.Add(-1) })
+		ctx = context.WithValue(ctx, requestKey{}, newRequestID()) // the connection has many
 	}
-	return nil
+	return next(withScope(ctx))
+}
+
+// response sets the deadline, which reaches Postgres: pgx cancels the statement.
+func (h *Handler) response(ctx context.Context, next graphql.ResponseHandler) *graphql.Response {
+	op := graphql.GetOperationContext(ctx)
+	if op != nil && op.Operation != nil && op.Operation.Operation != ast.Subscription {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, h.deadline)
+		defer cancel()
+	}
+	return next(ctx)
 }

@@ -27,7 +27,7 @@ func (r *Resolver) page(ctx context.Context, hub string, filter *model.Orchestra
 	}
 	backwards := a.last != nil || (a.before != nil && a.first == nil)
 	if a.first != nil && a.last != nil || a.after != nil && a.before != nil || backwards && a.after != nil || !backwards && a.before != nil {
-		return nil, refuse(codeBadRequest, "use first with after, or last with before")
+		return nil, refuse(codeInvalid, "use first with after, or last with before")
 	}
 	limit, name, from := defaultPage, "first", a.after
 	if a.first != nil {
@@ -44,7 +44,7 @@ func (r *Resolver) page(ctx context.Context, hub string, filter *model.Orchestra
 	}
 	page := engine.Page{Limit: limit + 1, Ascending: backwards} // one more tells whether there is more
 	if from != nil {
-		if page.After, err = r.cursors.decode(hub, f, *from); err != nil {
+		if page.After, err = r.cursors.position(hub, f, *from); err != nil {
 			return nil, err
 		}
 	}
@@ -63,7 +63,7 @@ func (r *Resolver) page(ctx context.Context, hub string, filter *model.Orchestra
 		Nodes: orchestrations(found), Edges: make([]*model.OrchestrationEdge, len(found)), PageInfo: &model.PageInfo{}, Hub: hub, Filter: f,
 	}
 	for i, node := range out.Nodes {
-		out.Edges[i] = &model.OrchestrationEdge{Cursor: r.cursors.encode(hub, f, node.Instance), Node: node}
+		out.Edges[i] = &model.OrchestrationEdge{Cursor: r.cursors.place(hub, f, node.Instance), Node: node}
 	}
 	if n := len(out.Edges); n > 0 {
 		out.PageInfo.StartCursor, out.PageInfo.EndCursor = &out.Edges[0].Cursor, &out.Edges[n-1].Cursor
@@ -107,17 +107,20 @@ func (r *Resolver) hubs(ctx context.Context, first int, after *string) (*model.T
 		return nil, err
 	}
 	if after != nil {
-		kind, _, name, err := model.DecodeID(*after)
-		if err != nil || kind != "TaskHub" {
-			return nil, refuse(codeBadCursor, "the cursor is not one of this list's")
+		var name string
+		if err := r.cursors.open(hubList, *after, &name); err != nil {
+			return nil, err
 		}
 		names = slices.DeleteFunc(names, func(n string) bool { return n <= name })
 	}
-	out := &model.TaskHubConnection{PageInfo: &model.PageInfo{HasNextPage: len(names) > first, HasPreviousPage: after != nil}}
+	out := &model.TaskHubConnection{
+		Nodes: []*model.TaskHub{}, Edges: []*model.TaskHubEdge{},
+		PageInfo: &model.PageInfo{HasNextPage: len(names) > first, HasPreviousPage: after != nil},
+	}
 	for _, name := range names[:min(first, len(names))] {
 		h := &model.TaskHub{Name: name}
 		out.Nodes = append(out.Nodes, h)
-		out.Edges = append(out.Edges, &model.TaskHubEdge{Cursor: h.ID(), Node: h})
+		out.Edges = append(out.Edges, &model.TaskHubEdge{Cursor: r.cursors.seal(hubList, name), Node: h})
 	}
 	if n := len(out.Edges); n > 0 {
 		out.PageInfo.StartCursor, out.PageInfo.EndCursor = &out.Edges[0].Cursor, &out.Edges[n-1].Cursor
@@ -157,7 +160,7 @@ func (r *Resolver) node(ctx context.Context, id string) (model.Node, error) {
 		if err != nil {
 			return nil, nil //nolint:nilerr // as above
 		}
-		workers, err := r.engine.Workers(ctx, hub, workerMemory)
+		workers, err := r.workers(ctx, hub, workerMemory)
 		if err != nil {
 			_, err = absent[int](nil, err)
 			return nil, err
@@ -172,7 +175,7 @@ func (r *Resolver) node(ctx context.Context, id string) (model.Node, error) {
 }
 
 // payloads reads a value of each of a list of instances at once.
-func payloads(ctx context.Context, objs []*model.Orchestration, read func(context.Context, []*engine.Instance) ([]history.Payload, error)) ([]*model.Payload, error) {
+func (r *Resolver) payloads(ctx context.Context, objs []*model.Orchestration, read func(context.Context, []*engine.Instance) ([]history.Payload, error)) ([]*model.Payload, error) {
 	all := make([]*engine.Instance, len(objs))
 	for n, o := range objs {
 		all[n] = o.Instance
@@ -183,7 +186,7 @@ func payloads(ctx context.Context, objs []*model.Orchestration, read func(contex
 	}
 	out := make([]*model.Payload, len(values))
 	for n, v := range values {
-		out[n] = model.NewPayload(v, nil)
+		out[n] = model.NewPayload(v, r.engine.ReadValue)
 	}
 	return out, nil
 }

@@ -36,12 +36,12 @@ func (r *orchestrationResolver) DoingNow(ctx context.Context, obj *model.Orchest
 
 // Input is the batch resolver for the input field.
 func (r *orchestrationResolver) Input(ctx context.Context, objs []*model.Orchestration) ([]*model.Payload, error) {
-	return payloads(ctx, objs, r.engine.Inputs)
+	return r.payloads(ctx, objs, r.engine.Inputs)
 }
 
 // Output is the batch resolver for the output field.
 func (r *orchestrationResolver) Output(ctx context.Context, objs []*model.Orchestration) ([]*model.Payload, error) {
-	return payloads(ctx, objs, r.engine.Outputs)
+	return r.payloads(ctx, objs, r.engine.Outputs)
 }
 
 // History is the resolver for the history field.
@@ -49,11 +49,15 @@ func (r *orchestrationResolver) History(ctx context.Context, obj *model.Orchestr
 	if err := check("first", int(first), 0, maxEvents); err != nil {
 		return nil, err
 	}
+	reset := stale(obj.Instance, after)
+	if reset {
+		after = 0
+	}
 	events, more, err := r.engine.History(ctx, obj.Instance, after, int(first), false)
 	if err != nil {
 		return nil, err
 	}
-	page := &model.HistoryPage{Events: r.events(obj.Instance, events), LastSeq: after, HasMore: more}
+	page := &model.HistoryPage{Events: r.events(events), LastSeq: after, HasMore: more, Reset: reset}
 	if n := len(events); n > 0 {
 		page.LastSeq = events[n-1].Seq
 	}
@@ -97,11 +101,17 @@ func (r *payloadResolver) Text(ctx context.Context, obj *model.Payload, maxBytes
 	if err := check("maxBytes", int(maxBytes), 0, maxText); err != nil {
 		return "", err
 	}
+	if err := scopeOf(ctx).spend(min(int(obj.Size()), int(maxBytes))); err != nil {
+		return "", err
+	}
 	return obj.Text(ctx, int(maxBytes))
 }
 
 // Truncated is the resolver for the truncated field.
 func (r *payloadResolver) Truncated(ctx context.Context, obj *model.Payload, maxBytes int32) (bool, error) {
+	if err := check("maxBytes", int(maxBytes), 0, maxText); err != nil {
+		return false, err
+	}
 	return obj.Truncated(int(maxBytes)), nil
 }
 

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/99designs/gqlgen/graphql"
@@ -25,7 +24,7 @@ type Resolver struct {
 	cursors cursors
 	log     *slog.Logger
 	info    Info
-	streams *streams
+	streams *gate
 }
 
 // Info is what a server says of itself.
@@ -42,18 +41,28 @@ const (
 	maxEvents   = 5000
 	maxNodes    = 100
 	maxCount    = 100_000
-	maxText     = 1 << 20
 )
 
 // refuse is a request error: the query itself cannot be answered as asked.
-func refuse(code, format string, args ...any) error {
+func refuse(code, format string, args ...any) error { return refusal(code, format, args...) }
+
+func refusal(code, format string, args ...any) *gqlerror.Error {
 	return &gqlerror.Error{Message: fmt.Sprintf(format, args...), Extensions: map[string]any{"code": code}}
 }
 
-// Codes of request errors, besides those of the engine.
+// Codes of request errors.
 const (
-	codeBadCursor  = "BAD_CURSOR"
-	codeBadRequest = "BAD_USER_INPUT"
+	codeInvalid     = string(engine.CodeInvalid)
+	codeTooLarge    = string(engine.CodeTooLarge)
+	codeUnavailable = string(engine.CodeUnavailable)
+	codeInternal    = string(engine.CodeInternal)
+	codeBadCursor   = "BAD_CURSOR"
+	codeBadRequest  = "BAD_REQUEST"
+	codeForbidden   = "FORBIDDEN"
+	codeLimit       = "SUBSCRIPTION_LIMIT"
+	codeTooMuch     = "RESPONSE_TOO_LARGE"
+	codeTimeout     = "TIMEOUT"
+	codeCancelled   = "CANCELLED"
 )
 
 // absent turns "not found" into null, which is what a look-up answers.
@@ -64,7 +73,8 @@ func absent[T any](v *T, err error) (*T, error) {
 	return v, err
 }
 
-// filterOf reads the API's filter. Errors: a bad instance id, name or status.
+// filterOf reads the API's filter, and writes it in one way, whatever order and offsets the client uses: cursors
+// are bound to it. Errors: a bad instance id, name or status.
 func filterOf(in *model.OrchestrationFilter) (engine.Filter, error) {
 	var f engine.Filter
 	if in == nil {
@@ -73,36 +83,46 @@ func filterOf(in *model.OrchestrationFilter) (engine.Filter, error) {
 	for _, s := range in.Statuses.Value() {
 		var status history.Status
 		if err := status.UnmarshalText([]byte(s)); err != nil || status == history.ContinuedAsNew {
-			return f, refuse(codeBadRequest, "filter.statuses: an instance is never %s", s)
+			return f, refuse(codeInvalid, "filter.statuses: an instance is never %s, only its generations are", s)
 		}
 		f.Statuses = append(f.Statuses, status)
 	}
-	if name := in.Name.Value(); name != nil {
-		if err := engine.CheckName("filter.name", *name); err != nil {
-			return f, refuse(codeBadRequest, "%v", err)
+	slices.Sort(f.Statuses)
+	f.Statuses = slices.Compact(f.Statuses)
+	for _, text := range []struct {
+		field string
+		value *string
+		check func(field, value string) error
+		into  *string
+	}{
+		{"filter.name", in.Name.Value(), engine.CheckName, &f.Name},
+		{"filter.instanceIdPrefix", in.InstanceIDPrefix.Value(), checkPrefix, &f.IDPrefix},
+		{"filter.parentInstanceId", in.ParentInstanceID.Value(), engine.CheckID, &f.Parent},
+	} {
+		if text.value == nil {
+			continue
 		}
-		f.Name = *name
-	}
-	if prefix := in.InstanceIDPrefix.Value(); prefix != nil && *prefix != "" {
-		if err := engine.CheckID("filter.instanceIdPrefix", *prefix); err != nil {
-			return f, refuse(codeBadRequest, "%v", err)
+		if err := text.check(text.field, *text.value); err != nil {
+			return f, refuse(codeInvalid, "%v", err)
 		}
-		f.IDPrefix = *prefix
+		*text.into = *text.value
 	}
 	if t := in.CreatedFrom.Value(); t != nil {
-		f.CreatedFrom = *t
+		f.CreatedFrom = t.UTC().Truncate(time.Microsecond)
 	}
 	if t := in.CreatedTo.Value(); t != nil {
-		f.CreatedTo = *t
-	}
-	if parent := in.ParentInstanceID.Value(); parent != nil {
-		if err := engine.CheckID("filter.parentInstanceId", *parent); err != nil {
-			return f, refuse(codeBadRequest, "%v", err)
-		}
-		f.Parent = *parent
+		f.CreatedTo = t.UTC().Truncate(time.Microsecond)
 	}
 	f.RootsOnly = in.RootsOnly
 	return f, nil
+}
+
+// checkPrefix tests the beginning of an instance id; all have the empty one.
+func checkPrefix(field, prefix string) error {
+	if prefix == "" {
+		return nil
+	}
+	return engine.CheckID(field, prefix)
 }
 
 func orchestrations(in []*engine.Instance) []*model.Orchestration {
@@ -113,17 +133,8 @@ func orchestrations(in []*engine.Instance) []*model.Orchestration {
 	return out
 }
 
-// payload binds a value of an instance.
-func (r *Resolver) payload(i *engine.Instance, v history.Payload) *model.Payload {
-	return model.NewPayload(v, func(ctx context.Context, v history.Payload) (history.Payload, error) {
-		e := &history.EventRaised{Input: v}
-		err := r.engine.FetchValues(ctx, i, []history.Event{e})
-		return e.Input, err
-	})
-}
-
 // userErrors is what a mutation answers an expected error with; an unexpected one goes on as a request error.
-func (r *Resolver) userErrors(ctx context.Context, err error) ([]*model.UserError, error) {
+func userErrors(err error) ([]*model.UserError, error) {
 	if err == nil {
 		return []*model.UserError{}, nil
 	}
@@ -135,13 +146,13 @@ func (r *Resolver) userErrors(ctx context.Context, err error) ([]*model.UserErro
 		Code: model.ErrorCode(coded.Code), Message: coded.Message, Path: []string{}, Retryable: coded.Code == engine.CodeUnavailable,
 	}
 	if coded.Field != "" {
-		out.Path = append(out.Path, "input", inputField(ctx, coded.Field))
+		out.Path = append(out.Path, "input", inputField(coded.Field))
 	}
 	return []*model.UserError{out}, nil
 }
 
 // inputField is the API's name of an engine argument.
-func inputField(ctx context.Context, field string) string {
+func inputField(field string) string {
 	switch field {
 	case "id", "instance":
 		return "instanceId"
@@ -150,13 +161,12 @@ func inputField(ctx context.Context, field string) string {
 	case "key":
 		return "idempotencyKey"
 	}
-	_ = ctx
 	return field
 }
 
 // changed is the payload of a mutation: the instance as it is afterwards.
 func (r *Resolver) changed(ctx context.Context, hub, id string, err error) (*model.OrchestrationPayload, error) {
-	errs, err := r.userErrors(ctx, err)
+	errs, err := userErrors(err)
 	if err != nil {
 		return nil, err
 	}
@@ -169,39 +179,6 @@ func (r *Resolver) changed(ctx context.Context, hub, id string, err error) (*mod
 		out.Orchestration = &model.Orchestration{Instance: i}
 	}
 	return out, nil
-}
-
-// scope is what one operation has read already, so that a list of instances asks for its hub's workers once.
-type scope struct {
-	mu      sync.Mutex
-	workers map[string][]engine.WorkerInfo
-}
-
-type scopeKey struct{}
-
-func withScope(ctx context.Context) context.Context {
-	return context.WithValue(ctx, scopeKey{}, &scope{workers: map[string][]engine.WorkerInfo{}})
-}
-
-// served tells, for a hub, which definitions a worker that lives accepts.
-func (r *Resolver) served(ctx context.Context, hub string) (func(engine.Definition) bool, error) {
-	s, ok := ctx.Value(scopeKey{}).(*scope)
-	if !ok {
-		s = &scope{workers: map[string][]engine.WorkerInfo{}}
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	workers, ok := s.workers[hub]
-	if !ok {
-		var err error
-		if workers, err = r.engine.Workers(ctx, hub, 0); err != nil {
-			return nil, err
-		}
-		s.workers[hub] = workers
-	}
-	return func(d engine.Definition) bool {
-		return slices.ContainsFunc(workers, func(w engine.WorkerInfo) bool { return slices.Contains(w.Orchestrations, d) })
-	}, nil
 }
 
 // reason writes the engine's reason for the API.
@@ -226,10 +203,10 @@ func reason(r *engine.Reason) *model.WaitReason {
 	return out
 }
 
-// check bounds an argument.
+// check bounds an argument. Errors: INVALID_ARGUMENT, which names it and what is allowed.
 func check(name string, n, least, most int) error {
 	if n < least || n > most {
-		return refuse(codeBadRequest, "%s is %d, allowed are %d to %d", name, n, least, most)
+		return refuse(codeInvalid, "%s is %d, allowed are %d to %d", name, n, least, most)
 	}
 	return nil
 }
@@ -245,24 +222,29 @@ func (r *Resolver) present(ctx context.Context, err error) *gqlerror.Error {
 	var coded *engine.Error
 	switch {
 	case out.Extensions["code"] != nil:
-	case errors.As(err, &coded):
+	case errors.As(err, &coded) && coded.Code != engine.CodeInternal:
 		out.Message, out.Extensions["code"] = coded.Error(), string(coded.Code)
 	case errors.Is(err, context.DeadlineExceeded):
-		out.Message, out.Extensions["code"] = "the answer took longer than allowed", "TIMEOUT"
+		out.Message, out.Extensions["code"] = "the answer took longer than allowed", codeTimeout
 	case errors.Is(err, context.Canceled):
-		out.Message, out.Extensions["code"] = "the request was cancelled", "CANCELLED"
+		out.Message, out.Extensions["code"] = "the request was cancelled", codeCancelled
 	case isRequestError(err):
-		out.Extensions["code"] = codeBadRequest
+		out.Extensions["code"] = codeInvalid
 	default:
-		r.log.ErrorContext(ctx, "graphql", "request", requestID(ctx), "path", out.Path.String(), "error", err)
-		out.Message, out.Extensions["code"] = "an internal error; the server's log has it under the request's id", string(engine.CodeInternal)
+		if !errors.Is(err, errPanic) { // that one is in the log already
+			r.log.ErrorContext(ctx, "graphql", "request", requestID(ctx), "path", out.Path.String(), "error", err)
+		}
+		out.Message, out.Extensions["code"] = "an internal error; the server's log has it under the request's id", codeInternal
 	}
 	return out
 }
 
 // isRequestError tells errors that gqlgen itself makes of a bad request: they have a place in the document and no
-// cause.
+// cause, or are about a number that does not fit.
 func isRequestError(err error) bool {
-	var g *gqlerror.Error
-	return errors.As(err, &g) && g.Err == nil
+	var (
+		g      *gqlerror.Error
+		number *graphql.IntegerError
+	)
+	return errors.As(err, &number) || errors.As(err, &g) && g.Err == nil
 }

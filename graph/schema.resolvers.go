@@ -7,6 +7,7 @@ package graph
 
 import (
 	"context"
+	"strings"
 
 	"github.com/weir-dev/weir/engine"
 	"github.com/weir-dev/weir/engine/history"
@@ -42,6 +43,9 @@ func (r *mutationResolver) RaiseEvent(ctx context.Context, input model.RaiseEven
 
 // TerminateOrchestration is the resolver for the terminateOrchestration field.
 func (r *mutationResolver) TerminateOrchestration(ctx context.Context, input model.TerminateOrchestrationInput) (*model.OrchestrationPayload, error) {
+	if strings.TrimSpace(input.Reason) == "" {
+		return r.changed(ctx, input.Hub, input.InstanceID, &engine.Error{Code: engine.CodeInvalid, Field: "reason", Message: "must not be empty"})
+	}
 	err := r.engine.Terminate(ctx, engine.TerminateRequest{Hub: input.Hub, Instance: input.InstanceID, Reason: input.Reason})
 	return r.changed(ctx, input.Hub, input.InstanceID, err)
 }
@@ -89,7 +93,7 @@ func (r *queryResolver) Hub(ctx context.Context, name string) (*model.TaskHub, e
 }
 
 // Orchestration is the resolver for the orchestration field.
-func (r *queryResolver) Orchestration(ctx context.Context, hub, instanceID string) (*model.Orchestration, error) {
+func (r *queryResolver) Orchestration(ctx context.Context, hub string, instanceID string) (*model.Orchestration, error) {
 	i, err := absent(r.engine.Get(ctx, hub, instanceID))
 	if i == nil || err != nil {
 		return nil, err
@@ -115,18 +119,18 @@ func (r *subscriptionResolver) OrchestrationChanges(ctx context.Context, hub str
 }
 
 // Orchestration is the resolver for the orchestration field.
-func (r *subscriptionResolver) Orchestration(ctx context.Context, hub, instanceID string) (<-chan *model.Orchestration, error) {
+func (r *subscriptionResolver) Orchestration(ctx context.Context, hub string, instanceID string) (<-chan *model.Orchestration, error) {
 	return r.watchOne(ctx, hub, instanceID)
 }
 
 // History is the resolver for the history field.
-func (r *subscriptionResolver) History(ctx context.Context, hub, instanceID string, after int64) (<-chan *model.HistoryPage, error) {
+func (r *subscriptionResolver) History(ctx context.Context, hub string, instanceID string, after int64) (<-chan *model.HistoryPage, error) {
 	return r.watchHistory(ctx, hub, instanceID, after)
 }
 
 // Workers is the resolver for the workers field.
 func (r *taskHubResolver) Workers(ctx context.Context, obj *model.TaskHub) ([]*model.Worker, error) {
-	found, err := r.engine.Workers(ctx, obj.Name, workerRecent)
+	found, err := r.workers(ctx, obj.Name, workerRecent)
 	if err != nil {
 		return nil, err
 	}

@@ -3,41 +3,36 @@ package graph
 import (
 	"context"
 	"errors"
-	"sync/atomic"
 	"time"
 
 	"github.com/weir-dev/weir/engine"
 	"github.com/weir-dev/weir/graph/model"
 )
 
-// streams counts the subscriptions of this server and bounds them.
-type streams struct {
-	open  atomic.Int64
-	limit int64
-}
-
 const (
 	// frameEvery is the shortest time between two frames of one subscription.
 	frameEvery = 250 * time.Millisecond
-	// maxStreams is how many subscriptions a server serves at once.
-	maxStreams = 2000
+	// retryEvery is how soon a frame is tried again that the database did not answer.
+	retryEvery = time.Second
 	// eventsPerFrame bounds a frame of history.
 	eventsPerFrame = 500
-	// maxTracked is how many instances a list subscription remembers having sent.
+	// maxTracked is how many instances a list subscription remembers having sent, and maxDelta how many may have
+	// changed since the last frame. Beyond either it starts anew, with a snapshot.
 	maxTracked = 5000
+	maxDelta   = 500
 )
 
 // live runs a subscription: frame is called at once, and then whenever something has changed, at most four times
-// a second. It returns what to send, if anything. The engine's subscription holds only which instances have
-// changed, never what happened, so a slow client costs nothing but its own delay.
+// a second. The engine's subscription holds only which instances have changed, never what happened, so a slow
+// client costs nothing but its own delay. While the database does not answer, the stream waits; then it begins
+// anew, as it does when notifications were missed.
 func live[T any](ctx context.Context, r *Resolver, frame func(changed map[int64]engine.Change, resync bool, send func(T) bool) error) (<-chan T, error) {
-	if r.streams.open.Add(1) > r.streams.limit {
-		r.streams.open.Add(-1)
-		return nil, refuse("SUBSCRIPTION_LIMIT", "this server serves %d subscriptions at most", r.streams.limit)
+	if err := r.streams.enter(); err != nil {
+		return nil, err
 	}
 	sub, err := r.engine.Subscribe(ctx)
 	if err != nil {
-		r.streams.open.Add(-1)
+		r.streams.leave()
 		return nil, err
 	}
 	out := make(chan T, 1)
@@ -50,24 +45,29 @@ func live[T any](ctx context.Context, r *Resolver, frame func(changed map[int64]
 		}
 	}
 	go func() {
+		defer r.streams.leave()
 		defer close(out)
-		defer r.streams.open.Add(-1)
 		defer sub.Close()
+		again := false
 		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-sub.C:
-			}
-			began := time.Now()
-			changed, resync := sub.Take()
-			if err := frame(changed, resync, send); err != nil {
-				if ctx.Err() == nil && !errors.Is(err, errStreamEnds) {
-					r.log.WarnContext(ctx, "subscription", "request", requestID(ctx), "error", err)
+			if !again {
+				select {
+				case <-ctx.Done():
+					return
+				case <-sub.C:
 				}
-				return
 			}
-			rest := time.NewTimer(frameEvery - time.Since(began))
+			rest := time.NewTimer(frameEvery)
+			changed, resync := sub.Take()
+			scopeOf(ctx).reset()
+			err := frame(changed, resync || again, send)
+			if again = err != nil; again {
+				if ctx.Err() != nil || errors.Is(err, engine.ErrNotFound) { // nobody is there any more, or nothing
+					return
+				}
+				r.log.WarnContext(ctx, "subscription waits for the database", "request", requestID(ctx), "error", err)
+				rest.Reset(retryEvery)
+			}
 			select {
 			case <-ctx.Done():
 				rest.Stop()
@@ -79,17 +79,17 @@ func live[T any](ctx context.Context, r *Resolver, frame func(changed map[int64]
 	return out, nil
 }
 
-// errStreamEnds ends a subscription in order.
-var errStreamEnds = errors.New("the stream ends")
-
 // watchList is the subscription to a filtered list.
 func (r *Resolver) watchList(ctx context.Context, hub string, f engine.Filter, first int) (<-chan *model.OrchestrationDelta, error) {
+	if _, err := r.engine.Hub(ctx, hub); err != nil {
+		return nil, err
+	}
 	var (
 		seq  int32
 		sent = map[int64]string{} // global ids by number
 	)
 	return live(ctx, r, func(changed map[int64]engine.Change, resync bool, send func(*model.OrchestrationDelta) bool) error {
-		delta := &model.OrchestrationDelta{Leaves: []string{}, Reset: resync || len(sent)+len(changed) > maxTracked}
+		delta := &model.OrchestrationDelta{Leaves: []string{}, Reset: resync || len(changed) > maxDelta || len(sent)+len(changed) > maxTracked}
 		ask, page := f, engine.Page{Limit: first}
 		if !delta.Reset {
 			ask.Nos = make([]int64, 0, len(changed))
@@ -130,7 +130,7 @@ func (r *Resolver) watchList(ctx context.Context, hub string, f engine.Filter, f
 	})
 }
 
-// watchOne is the subscription to one instance.
+// watchOne is the subscription to one instance. It ends when the instance is purged.
 func (r *Resolver) watchOne(ctx context.Context, hub, id string) (<-chan *model.Orchestration, error) {
 	first, err := r.engine.Get(ctx, hub, id)
 	if err != nil {
@@ -142,9 +142,6 @@ func (r *Resolver) watchOne(ctx context.Context, hub, id string) (<-chan *model.
 			return nil
 		}
 		i, err := r.engine.Get(ctx, hub, id)
-		if errors.Is(err, engine.ErrNotFound) {
-			return errStreamEnds
-		}
 		if err != nil {
 			return err
 		}
@@ -154,27 +151,34 @@ func (r *Resolver) watchOne(ctx context.Context, hub, id string) (<-chan *model.
 	})
 }
 
-// watchHistory is the subscription to the history of one instance.
+// stale tells that a client which has a history up to a number has that of an older generation, or of an instance
+// that is gone and had the same id.
+func stale(i *engine.Instance, after int64) bool {
+	return after > 0 && after < i.FirstSeq-1 || after > i.Seq
+}
+
+// watchHistory is the subscription to the history of one instance. What there is already comes in frames that
+// follow each other at once; what is added, at the pace of frames.
 func (r *Resolver) watchHistory(ctx context.Context, hub, id string, after int64) (<-chan *model.HistoryPage, error) {
 	first, err := r.engine.Get(ctx, hub, id)
 	if err != nil {
 		return nil, err
 	}
-	no, base, started := first.No(), first.FirstSeq, false
+	var (
+		no, base = first.No(), first.FirstSeq
+		started  bool
+		reset    bool // until it is sent
+	)
 	return live(ctx, r, func(changed map[int64]engine.Change, resync bool, send func(*model.HistoryPage) bool) error {
 		if _, mine := changed[no]; !mine && !resync {
 			return nil
 		}
 		i, err := r.engine.Get(ctx, hub, id)
-		if errors.Is(err, engine.ErrNotFound) {
-			return errStreamEnds
-		}
 		if err != nil {
 			return err
 		}
-		reset := i.FirstSeq != base || i.No() != no
-		if reset {
-			no, base, after = i.No(), i.FirstSeq, 0
+		if stale(i, after) || i.No() != no || i.FirstSeq != base {
+			no, base, after, reset = i.No(), i.FirstSeq, 0, true
 		}
 		for {
 			events, more, err := r.engine.History(ctx, i, after, eventsPerFrame, false)
@@ -188,7 +192,7 @@ func (r *Resolver) watchHistory(ctx context.Context, hub, id string, after int64
 				after = events[len(events)-1].Seq
 			}
 			started = true
-			if !send(&model.HistoryPage{Events: r.events(i, events), LastSeq: after, HasMore: more, Reset: reset}) || !more {
+			if !send(&model.HistoryPage{Events: r.events(events), LastSeq: after, HasMore: more, Reset: reset}) || !more {
 				return nil
 			}
 			reset = false

@@ -2030,11 +2030,16 @@ func newExecutionContext(
 var sources = []*ast.Source{
 	{Name: "../schema/history.graphqls", Input: `"History events, in order."
 type HistoryPage {
+  "The events, oldest first."
   events: [HistoryEvent!]!
   "The number of the last event of this page; read on after it."
   lastSeq: Long!
+  "Whether there are more after lastSeq."
   hasMore: Boolean!
-  "Set when what the client has is of an older generation: it drops it."
+  """
+  Set when what the client has, up to the number it gave, is of an older generation: it drops it, and this page begins
+  anew.
+  """
   reset: Boolean!
 }
 
@@ -2042,10 +2047,13 @@ type HistoryPage {
 interface HistoryEvent {
   "Its number, over all generations."
   seq: Long!
+  "When it happened; in one turn, when the turn began."
   at: DateTime!
+  "The name of its type."
   type: HistoryEventType!
 }
 
+"The types of history events, each described where it is defined."
 enum HistoryEventType {
   OrchestratorStarted
   ExecutionStarted
@@ -2075,10 +2083,15 @@ type ExecutionStarted implements HistoryEvent {
   seq: Long!
   at: DateTime!
   type: HistoryEventType!
+  "The orchestration's name."
   name: String!
+  "The version of the code asked for; null for none."
   version: String
+  "Names the generation: 32 hexadecimal digits."
   executionId: String!
+  "Counts from 0; continue-as-new adds one."
   generation: Int!
+  "What the generation was started with."
   input: Payload
 }
 
@@ -2087,8 +2100,11 @@ type ExecutionCompleted implements HistoryEvent {
   seq: Long!
   at: DateTime!
   type: HistoryEventType!
+  "How it ended."
   status: OrchestrationStatus!
+  "What it returned, or the input of the next generation."
   result: Payload
+  "Why it failed, if it did."
   failure: Failure
 }
 
@@ -2097,6 +2113,7 @@ type ExecutionTerminated implements HistoryEvent {
   seq: Long!
   at: DateTime!
   type: HistoryEventType!
+  "Why, as somebody put it."
   reason: String
 }
 
@@ -2105,14 +2122,19 @@ type TaskScheduled implements HistoryEvent {
   seq: Long!
   at: DateTime!
   type: HistoryEventType!
+  "The number of the decision, from 0 in each generation: an event and its answer have the same."
   taskId: Int!
+  "The name of the activity or step."
   name: String!
+  "The version of the code asked for; null for none."
   version: String
   "A function of the orchestration's own code."
   step: Boolean!
   "A plain River job."
   native: Boolean!
+  "The group of workers that may run it; null for any worker."
   queue: String
+  "What it is called with."
   input: Payload
 }
 
@@ -2121,11 +2143,17 @@ type TaskCompleted implements HistoryEvent {
   seq: Long!
   at: DateTime!
   type: HistoryEventType!
+  "The number of the decision, from 0 in each generation: an event and its answer have the same."
   taskId: Int!
+  "What it returned."
   result: Payload
+  "When the attempt that counts began."
   startedAt: DateTime
+  "The worker that made that attempt."
   worker: String
+  "How many attempts there were, that one included."
   attempts: Int!
+  "Attempts that failed before, the oldest first."
   earlier: [FailedAttempt!]!
 }
 
@@ -2134,36 +2162,53 @@ type TaskFailed implements HistoryEvent {
   seq: Long!
   at: DateTime!
   type: HistoryEventType!
+  "The number of the decision, from 0 in each generation: an event and its answer have the same."
   taskId: Int!
+  "Why it failed."
   failure: Failure!
+  "When the attempt that counts began."
   startedAt: DateTime
+  "The worker that made that attempt."
   worker: String
+  "How many attempts there were, that one included."
   attempts: Int!
+  "Attempts that failed before, the oldest first."
   earlier: [FailedAttempt!]!
 }
 
 "An attempt that was followed by another."
 type FailedAttempt {
+  "Counts attempts from 1."
   n: Int!
+  "When it began."
   startedAt: DateTime!
+  "When it failed."
   endedAt: DateTime!
+  "The class of the error."
   type: String
+  "The text of the error."
   message: String!
 }
 
+"The orchestration waits for a time."
 type TimerCreated implements HistoryEvent {
   seq: Long!
   at: DateTime!
   type: HistoryEventType!
+  "The number of the decision, from 0 in each generation: an event and its answer have the same."
   taskId: Int!
+  "When it is due."
   fireAt: DateTime!
 }
 
+"The time has come."
 type TimerFired implements HistoryEvent {
   seq: Long!
   at: DateTime!
   type: HistoryEventType!
+  "The number of the decision, from 0 in each generation: an event and its answer have the same."
   taskId: Int!
+  "When it is due."
   fireAt: DateTime!
 }
 
@@ -2172,26 +2217,37 @@ type SubOrchestrationInstanceCreated implements HistoryEvent {
   seq: Long!
   at: DateTime!
   type: HistoryEventType!
+  "The number of the decision, from 0 in each generation: an event and its answer have the same."
   taskId: Int!
+  "The id of the child."
   instanceId: String!
+  "The name of the orchestration."
   name: String!
+  "The version of the code asked for; null for none."
   version: String
+  "What it is started with."
   input: Payload
 }
 
+"The result of a child."
 type SubOrchestrationInstanceCompleted implements HistoryEvent {
   seq: Long!
   at: DateTime!
   type: HistoryEventType!
+  "The number of the decision, from 0 in each generation: an event and its answer have the same."
   taskId: Int!
+  "What it returned."
   result: Payload
 }
 
+"The failure of a child."
 type SubOrchestrationInstanceFailed implements HistoryEvent {
   seq: Long!
   at: DateTime!
   type: HistoryEventType!
+  "The number of the decision, from 0 in each generation: an event and its answer have the same."
   taskId: Int!
+  "Why it failed."
   failure: Failure!
 }
 
@@ -2200,9 +2256,13 @@ type EventSent implements HistoryEvent {
   seq: Long!
   at: DateTime!
   type: HistoryEventType!
+  "The number of the decision, from 0 in each generation: an event and its answer have the same."
   taskId: Int!
+  "The instance it is sent to."
   instanceId: String!
+  "The name of the event."
   name: String!
+  "What it carries."
   payload: Payload
 }
 
@@ -2211,27 +2271,37 @@ type EventRaised implements HistoryEvent {
   seq: Long!
   at: DateTime!
   type: HistoryEventType!
+  "The name of the event, as it was raised; names are compared without regard to case."
   name: String!
+  "What it carries."
   payload: Payload
 }
 `, BuiltIn: false},
 	{Name: "../schema/orchestration.graphqls", Input: `"One execution of an orchestration."
 type Orchestration implements Node {
+  "The global id: opaque, for use with node(id)."
   id: ID!
+  "The hub it lives in."
   hub: TaskHub!
   "The id that people know it by, unique in its hub."
   instanceId: String!
   "Names this generation: 32 hexadecimal digits."
   executionId: String!
+  "The orchestration's name: which code it runs."
   name: String!
+  "The version of the code it was started with; null for none."
   version: String
+  "How it stands."
   status: OrchestrationStatus!
   "Counts from 0; continue-as-new adds one."
   generation: Int!
+  "When its start was recorded."
   createdAt: DateTime!
+  "When a worker first took it up."
   startedAt: DateTime
   "When it last changed."
   lastEventAt: DateTime!
+  "When it ended."
   finishedAt: DateTime
   "Not to be started before; null when it was to start at once."
   scheduledAt: DateTime
@@ -2241,10 +2311,15 @@ type Orchestration implements Node {
   doingNow: String
   "Why its turn is held, if it is: its code does not match its history, or panics."
   held: Hold
+  "What its code last set with SetStatus."
   customStatus: Payload
+  "What this generation was started with."
   input: Payload
+  "What it returned, once it has."
   output: Payload
+  "Why it failed or was terminated."
   failure: Failure
+  "The instance that waits for it; null if none does."
   parent: OrchestrationRef
   "The number of the last history event; counts over all generations."
   lastSeq: Long!
@@ -2260,29 +2335,43 @@ type Orchestration implements Node {
 
 "Another instance, by its names."
 type OrchestrationRef {
+  "Its instance id, in the same hub."
   instanceId: String!
+  "Its orchestration's name."
   name: String!
 }
 
+"How an instance stands."
 enum OrchestrationStatus {
+  "Not taken up by a worker yet, or to start later."
   PENDING
+  "Begun, and not ended: it computes or waits."
   RUNNING
+  "Stopped from outside, until it is resumed."
   SUSPENDED
+  "Ended with a result."
   COMPLETED
+  "Ended with a failure."
   FAILED
+  "Ended by itself after it was asked to."
   CANCELED
+  "Ended at once from outside."
   TERMINATED
   "Of a generation only: the instance itself goes on."
   CONTINUED_AS_NEW
 }
 
+"What may be done with an instance."
 enum OrchestrationAction {
+  "The mutation raiseEvent."
   RAISE_EVENT
+  "The mutation terminateOrchestration."
   TERMINATE
 }
 
 "Why an instance is not further than it is."
 type WaitReason {
+  "The class of the reason."
   kind: WaitKind!
   "The reason as one or two sentences; times are UTC."
   text: String!
@@ -2296,6 +2385,7 @@ type WaitReason {
   subject: String
 }
 
+"The kinds of reasons."
 enum WaitKind {
   "It has ended."
   ENDED
@@ -2307,11 +2397,15 @@ enum WaitKind {
   NO_WORKER
   "It is due, and no worker has taken it up yet."
   QUEUED
+  "It waits for an event."
   EVENT
+  "It sleeps."
   TIMER
+  "An activity or a step runs."
   ACTIVITY
   "An activity has failed and is to be tried again."
   RETRY
+  "It waits for another orchestration, its child."
   ORCHESTRATION
   "A worker is at it."
   RUNNING
@@ -2319,6 +2413,7 @@ enum WaitKind {
 
 "A part of a sentence. Exactly one of text and at is set."
 type ReasonPart {
+  "The text; null if at is set."
   text: String
   "The thing that matters."
   strong: Boolean!
@@ -2328,9 +2423,13 @@ type ReasonPart {
   style: ReasonStyle!
 }
 
+"How to show a part of a reason."
 enum ReasonStyle {
+  "As the text it is."
   PLAIN
+  "As a time."
   TIME
+  "As the duration from then until now."
   DURATION_SINCE
 }
 
@@ -2338,6 +2437,7 @@ enum ReasonStyle {
 type Hold {
   "nondeterminism, panic, history, limit, protocol or commit"
   kind: String!
+  "The fault in a sentence."
   message: String!
   "The decision at which code and history part."
   step: Int
@@ -2345,6 +2445,7 @@ type Hold {
   expected: String
   "What the code does there."
   actual: String
+  "Where the code panicked."
   stack: String
   "Build of the worker that held it."
   build: String
@@ -2354,8 +2455,11 @@ type Hold {
 type Failure {
   "The declared failure, or the class of the error."
   type: String!
+  "The text of the error."
   message: String!
+  "Where it happened, if that is known."
   stack: String
+  "Whether another attempt was ruled out."
   nonRetriable: Boolean!
   "What it was caused by."
   inner: Failure
@@ -2365,25 +2469,35 @@ type Failure {
 type Payload {
   "In bytes."
   size: Int!
+  "What text returns."
   encoding: PayloadEncoding!
-  "The value, cut after so many bytes; base64 if it is binary."
-  text("At most 1 MiB." maxBytes: Int! = 262144): String!
+  "The value, cut after so many bytes, never in the middle of a character; base64 if it is binary."
+  text("Where to cut it, at most 1 MiB (1048576). All values of one answer together may have 10 MiB." maxBytes: Int! = 262144): String!
   "Whether text with the same maxBytes is cut."
-  truncated(maxBytes: Int! = 262144): Boolean!
+  truncated("As for text." maxBytes: Int! = 262144): Boolean!
 }
 
+"What the text of a value is."
 enum PayloadEncoding {
+  "JSON, as user code wrote it."
   JSON
+  "Text that is not JSON."
   TEXT
+  "Bytes that are not text, in base64."
   BASE64
 }
 
 "An activity or step that has no result yet."
 type PendingTask {
+  "The number of its decision, as in the history."
   taskId: Int!
+  "The name of the activity or step."
   name: String!
+  "Where it stands."
   state: PendingTaskState!
+  "Counts attempts from 1."
   attempt: Int!
+  "When the present attempt began, or the last one."
   startedAt: DateTime
   "When the next attempt is due."
   nextAttemptAt: DateTime
@@ -2393,9 +2507,11 @@ type PendingTask {
   worker: String
 }
 
+"Where a pending task stands."
 enum PendingTaskState {
   "In River's queue, for any worker that accepts it."
   QUEUED
+  "A worker runs it."
   RUNNING
   "Failed, and to be tried again."
   RETRYING
@@ -2405,13 +2521,15 @@ enum PendingTaskState {
 
 "Which instances. Conditions that are not given select everything."
 input OrchestrationFilter {
+  "Any of these; an empty list is any status."
   statuses: [OrchestrationStatus!]
   "The exact name."
   name: String
+  "The beginning of the instance id, in its case."
   instanceIdPrefix: String
-  "Inclusive."
+  "Created at this time or later."
   createdFrom: DateTime
-  "Exclusive."
+  "Created before this time."
   createdTo: DateTime
   "Only instances that no other waits for."
   rootsOnly: Boolean! = false
@@ -2419,29 +2537,45 @@ input OrchestrationFilter {
   parentInstanceId: String
 }
 
+"A page of instances."
 type OrchestrationConnection {
+  "The instances with their cursors."
   edges: [OrchestrationEdge!]!
+  "The instances, newest first."
   nodes: [Orchestration!]!
+  "Where the page lies."
   pageInfo: PageInfo!
   "How many match, looking at the newest so many."
-  totalCount(limit: Int! = 10000): Count!
+  totalCount("Where to stop counting, 1 to 100000." limit: Int! = 10000): Count!
   "How many match, by status, looking at the newest so many. The filter's statuses do not count here."
-  statusCounts(limit: Int! = 10000): StatusCounts!
+  statusCounts("Where to stop counting, 1 to 100000." limit: Int! = 10000): StatusCounts!
 }
 
+"An instance and its place in the list."
 type OrchestrationEdge {
+  "Its place in this list: to read on after it or before it, with the same hub and filter."
   cursor: String!
+  "The instance."
   node: Orchestration!
 }
 
+"Instances by status."
 type StatusCounts {
+  "All of them together."
   all: Int!
+  "With the status PENDING."
   pending: Int!
+  "With the status RUNNING."
   running: Int!
+  "With the status SUSPENDED."
   suspended: Int!
+  "With the status COMPLETED."
   completed: Int!
+  "With the status FAILED."
   failed: Int!
+  "With the status CANCELED."
   canceled: Int!
+  "With the status TERMINATED."
   terminated: Int!
   "False when there are more than were looked at."
   exact: Boolean!
@@ -2459,39 +2593,51 @@ type OrchestrationDelta {
   leaves: [ID!]!
 }
 
+"What to start."
 input StartOrchestrationInput {
+  "The name of the task hub."
   hub: String!
+  "The orchestration's name, 1 to 80 characters."
   name: String!
   "1 to 200 printable ASCII characters; without it one is made up."
   instanceId: String
+  "The version of the code to run, at most 40 characters."
   version: String
   "Any JSON value."
   input: JSON
-  "Not to be started before."
+  "Not to be started before; null or past means at once."
   startAt: DateTime
 }
 
+"What to raise, and to which instance."
 input RaiseEventInput {
+  "The name of the task hub."
   hub: String!
+  "The instance to raise it to."
   instanceId: String!
-  "The event's name."
+  "The event's name, 1 to 200 characters; upper and lower case are the same."
   name: String!
   "Any JSON value."
   payload: JSON
-  "Of several raises to one instance with the same key only the first counts."
+  "At most 200 characters. Of several raises to one instance with the same key only the first counts."
   idempotencyKey: String
 }
 
+"Which instance to end, and why."
 input TerminateOrchestrationInput {
+  "The name of the task hub."
   hub: String!
+  "The instance to end."
   instanceId: String!
-  "Why, for the record."
+  "Why, for the record: 1 to 2000 characters, not only blanks."
   reason: String!
 }
 
+"The answer to a change of one instance."
 type OrchestrationPayload {
   "The instance as it is afterwards; null if there is none, or the input was refused."
   orchestration: Orchestration
+  "What was wrong; empty if the change was made."
   errors: [UserError!]!
   "Names this call in the server's log."
   requestId: String!
@@ -2499,7 +2645,9 @@ type OrchestrationPayload {
 
 "What a caller can do something about."
 type UserError {
+  "What kind of error it is."
   code: ErrorCode!
+  "The error in a sentence."
   message: String!
   "The input field it is about."
   path: [String!]!
@@ -2507,13 +2655,21 @@ type UserError {
   retryable: Boolean!
 }
 
+"The classes of errors. More may come: clients need a default."
 enum ErrorCode {
+  "There is no such hub or instance."
   NOT_FOUND
+  "The instance id is taken."
   ALREADY_EXISTS
+  "An input field is not as it must be."
   INVALID_ARGUMENT
+  "A value is larger than the server takes."
   TOO_LARGE
+  "The instance is not in a state that allows it."
   FAILED_PRECONDITION
+  "The database did not answer, or what happened is not known. The same call may succeed later."
   UNAVAILABLE
+  "A fault of the server's."
   INTERNAL
 }
 `, BuiltIn: false},
@@ -2529,22 +2685,25 @@ keys of an object that a client sends is not kept.
 """
 scalar JSON
 `, BuiltIn: false},
-	{Name: "../schema/schema.graphqls", Input: `type Query {
+	{Name: "../schema/schema.graphqls", Input: `"What can be asked."
+type Query {
   "Any object by its global id; null if there is none."
-  node(id: ID!): Node
+  node("A global id." id: ID!): Node
   "Objects by their global ids, at most 100, in the order asked for; null where there is none."
-  nodes(ids: [ID!]!): [Node]!
+  nodes("Global ids." ids: [ID!]!): [Node]!
   "What this server is."
   server: ServerInfo!
   "The task hubs, by name."
   hubs("How many, at most 200." first: Int! = 50, "Read on after this cursor." after: String): TaskHubConnection!
   "A task hub by name; null if there is none."
-  hub(name: String!): TaskHub
+  hub("The hub's name." name: String!): TaskHub
   "An instance by its id; null if there is none."
-  orchestration(hub: String!, instanceId: String!): Orchestration
+  orchestration("The name of its hub." hub: String!, "Its instance id." instanceId: String!): Orchestration
   "Instances of a hub, newest first."
   orchestrations(
+    "The name of the hub."
     hub: String!
+    "Which instances; null for all."
     filter: OrchestrationFilter
     "How many from the front, at most 200; 50 if neither first nor last is given."
     first: Int
@@ -2557,30 +2716,44 @@ scalar JSON
   ): OrchestrationConnection!
 }
 
+"What can be changed. Each field has one input, and answers with what has changed and with errors."
 type Mutation {
   "Starts an instance. When it returns without errors, the instance is safely recorded."
-  startOrchestration(input: StartOrchestrationInput!): OrchestrationPayload!
+  startOrchestration("What to start." input: StartOrchestrationInput!): OrchestrationPayload!
   "Delivers an event to an instance. When it returns without errors, the event is safely recorded."
-  raiseEvent(input: RaiseEventInput!): OrchestrationPayload!
+  raiseEvent("What to raise, and to which instance." input: RaiseEventInput!): OrchestrationPayload!
   "Ends an instance at once. It needs no worker; children run on."
-  terminateOrchestration(input: TerminateOrchestrationInput!): OrchestrationPayload!
+  terminateOrchestration("Which instance, and why." input: TerminateOrchestrationInput!): OrchestrationPayload!
 }
 
+"What can be followed, over a websocket (graphql-transport-ws) or by server-sent events."
 type Subscription {
   """
   The instances of a hub that match a filter, as they change: first a snapshot of the newest, then deltas. A frame
   with reset = true starts anew: the client drops what it has. At most four frames a second.
   """
   orchestrationChanges(
+    "The name of the hub."
     hub: String!
+    "Which instances; null for all."
     filter: OrchestrationFilter
     "How many instances a snapshot holds, at most 200."
     first: Int! = 50
   ): OrchestrationDelta!
   "An instance whenever it has changed, at most four times a second: first as it is now."
-  orchestration(hub: String!, instanceId: String!): Orchestration!
-  "The history of an instance: first what there is after a number, then what is added, up to 500 events a frame."
-  history(hub: String!, instanceId: String!, after: Long! = "0"): HistoryPage!
+  orchestration("The name of its hub." hub: String!, "Its instance id." instanceId: String!): Orchestration!
+  """
+  The history of an instance: first what there is after a number, then what is added, at most four times a second. A
+  frame has up to 500 events; if it says hasMore, the next one follows at once.
+  """
+  history(
+    "The name of its hub."
+    hub: String!
+    "Its instance id."
+    instanceId: String!
+    "The number of the last event that the client has."
+    after: Long! = "0"
+  ): HistoryPage!
 }
 
 "An object with a global id."
@@ -2591,14 +2764,19 @@ interface Node {
 
 "Where a page of a list lies."
 type PageInfo {
+  "Whether there is more after this page."
   hasNextPage: Boolean!
+  "Whether there is more before this page."
   hasPreviousPage: Boolean!
+  "The cursor of the first row; null if there is none."
   startCursor: String
+  "The cursor of the last row; null if there is none."
   endCursor: String
 }
 
 "A count that was made only up to a limit."
 type Count {
+  "How many were counted."
   value: Int!
   "False when there are more."
   exact: Boolean!
@@ -2606,6 +2784,7 @@ type Count {
 
 "What this server is."
 type ServerInfo {
+  "The version of the program."
   version: String!
   "The name of the deployment, from the configuration; null if it has none."
   deployment: String
@@ -2620,19 +2799,27 @@ type ServerInfo {
 "An isolated set of instances with workers of their own."
 type TaskHub implements Node {
   id: ID!
+  "The hub's name."
   name: String!
   "Workers that are online, and those that ended within the last hour."
   workers: [Worker!]!
 }
 
+"A page of hubs."
 type TaskHubConnection {
+  "The hubs with their cursors."
   edges: [TaskHubEdge!]!
+  "The hubs, by name."
   nodes: [TaskHub!]!
+  "Where the page lies."
   pageInfo: PageInfo!
 }
 
+"A hub and its place in the list."
 type TaskHubEdge {
+  "Its place in the list, to read on after it."
   cursor: String!
+  "The hub."
   node: TaskHub!
 }
 
@@ -2641,21 +2828,29 @@ type Worker implements Node {
   id: ID!
   "Its number, unique for good."
   no: Int!
+  "What it calls itself; by default host and process id."
   name: String!
   "Build of the program, as it says of itself."
   build: String!
+  "What is known of its life."
   state: WorkerState!
+  "When it joined."
   startedAt: DateTime!
   "When it was last heard of."
   heartbeatAt: DateTime!
+  "When it left, or was declared dead."
   endedAt: DateTime
+  "The orchestrations it accepts."
   orchestrations: [Definition!]!
+  "The activities it accepts."
   activities: [Definition!]!
   "How many activities run at once."
   slots: Int!
 }
 
+"What is known of a worker's life."
 enum WorkerState {
+  "At work, as far as its heartbeat tells."
   ONLINE
   "Declared dead by the others; its work was given away."
   LOST
@@ -2665,7 +2860,9 @@ enum WorkerState {
 
 "Something a worker can run."
 type Definition {
+  "Its name."
   name: String!
+  "Its version; null for none."
   version: String
 }
 `, BuiltIn: false},

@@ -25,6 +25,7 @@ type Node interface {
 
 // A count that was made only up to a limit.
 type Count struct {
+	// How many were counted.
 	Value int32 `json:"value"`
 	// False when there are more.
 	Exact bool `json:"exact"`
@@ -32,83 +33,107 @@ type Count struct {
 
 // An event reached this instance.
 type EventRaised struct {
-	Seq     int64            `json:"seq"`
-	At      time.Time        `json:"at"`
-	Type    HistoryEventType `json:"type"`
-	Name    string           `json:"name"`
-	Payload *Payload         `json:"payload,omitempty"`
+	Seq  int64            `json:"seq"`
+	At   time.Time        `json:"at"`
+	Type HistoryEventType `json:"type"`
+	// The name of the event, as it was raised; names are compared without regard to case.
+	Name string `json:"name"`
+	// What it carries.
+	Payload *Payload `json:"payload,omitempty"`
 }
 
 func (EventRaised) IsHistoryEvent() {}
 
 // An event was raised to another instance.
 type EventSent struct {
-	Seq        int64            `json:"seq"`
-	At         time.Time        `json:"at"`
-	Type       HistoryEventType `json:"type"`
-	TaskID     int32            `json:"taskId"`
-	InstanceID string           `json:"instanceId"`
-	Name       string           `json:"name"`
-	Payload    *Payload         `json:"payload,omitempty"`
+	Seq  int64            `json:"seq"`
+	At   time.Time        `json:"at"`
+	Type HistoryEventType `json:"type"`
+	// The number of the decision, from 0 in each generation: an event and its answer have the same.
+	TaskID int32 `json:"taskId"`
+	// The instance it is sent to.
+	InstanceID string `json:"instanceId"`
+	// The name of the event.
+	Name string `json:"name"`
+	// What it carries.
+	Payload *Payload `json:"payload,omitempty"`
 }
 
 func (EventSent) IsHistoryEvent() {}
 
 // A generation has ended.
 type ExecutionCompleted struct {
-	Seq     int64               `json:"seq"`
-	At      time.Time           `json:"at"`
-	Type    HistoryEventType    `json:"type"`
-	Status  OrchestrationStatus `json:"status"`
-	Result  *Payload            `json:"result,omitempty"`
-	Failure *Failure            `json:"failure,omitempty"`
+	Seq  int64            `json:"seq"`
+	At   time.Time        `json:"at"`
+	Type HistoryEventType `json:"type"`
+	// How it ended.
+	Status OrchestrationStatus `json:"status"`
+	// What it returned, or the input of the next generation.
+	Result *Payload `json:"result,omitempty"`
+	// Why it failed, if it did.
+	Failure *Failure `json:"failure,omitempty"`
 }
 
 func (ExecutionCompleted) IsHistoryEvent() {}
 
 // A generation begins.
 type ExecutionStarted struct {
-	Seq         int64            `json:"seq"`
-	At          time.Time        `json:"at"`
-	Type        HistoryEventType `json:"type"`
-	Name        string           `json:"name"`
-	Version     *string          `json:"version,omitempty"`
-	ExecutionID string           `json:"executionId"`
-	Generation  int32            `json:"generation"`
-	Input       *Payload         `json:"input,omitempty"`
+	Seq  int64            `json:"seq"`
+	At   time.Time        `json:"at"`
+	Type HistoryEventType `json:"type"`
+	// The orchestration's name.
+	Name string `json:"name"`
+	// The version of the code asked for; null for none.
+	Version *string `json:"version,omitempty"`
+	// Names the generation: 32 hexadecimal digits.
+	ExecutionID string `json:"executionId"`
+	// Counts from 0; continue-as-new adds one.
+	Generation int32 `json:"generation"`
+	// What the generation was started with.
+	Input *Payload `json:"input,omitempty"`
 }
 
 func (ExecutionStarted) IsHistoryEvent() {}
 
 // Somebody ended the instance from outside.
 type ExecutionTerminated struct {
-	Seq    int64            `json:"seq"`
-	At     time.Time        `json:"at"`
-	Type   HistoryEventType `json:"type"`
-	Reason *string          `json:"reason,omitempty"`
+	Seq  int64            `json:"seq"`
+	At   time.Time        `json:"at"`
+	Type HistoryEventType `json:"type"`
+	// Why, as somebody put it.
+	Reason *string `json:"reason,omitempty"`
 }
 
 func (ExecutionTerminated) IsHistoryEvent() {}
 
 // An attempt that was followed by another.
 type FailedAttempt struct {
-	N         int32     `json:"n"`
+	// Counts attempts from 1.
+	N int32 `json:"n"`
+	// When it began.
 	StartedAt time.Time `json:"startedAt"`
-	EndedAt   time.Time `json:"endedAt"`
-	Type      *string   `json:"type,omitempty"`
-	Message   string    `json:"message"`
+	// When it failed.
+	EndedAt time.Time `json:"endedAt"`
+	// The class of the error.
+	Type *string `json:"type,omitempty"`
+	// The text of the error.
+	Message string `json:"message"`
 }
 
 // History events, in order.
 type HistoryPage struct {
+	// The events, oldest first.
 	Events []HistoryEvent `json:"events"`
 	// The number of the last event of this page; read on after it.
 	LastSeq int64 `json:"lastSeq"`
-	HasMore bool  `json:"hasMore"`
-	// Set when what the client has is of an older generation: it drops it.
+	// Whether there are more after lastSeq.
+	HasMore bool `json:"hasMore"`
+	// Set when what the client has, up to the number it gave, is of an older generation: it drops it, and this page begins
+	// anew.
 	Reset bool `json:"reset"`
 }
 
+// What can be changed. Each field has one input, and answers with what has changed and with errors.
 type Mutation struct {
 }
 
@@ -124,20 +149,25 @@ type OrchestrationDelta struct {
 	Leaves []string `json:"leaves"`
 }
 
+// An instance and its place in the list.
 type OrchestrationEdge struct {
-	Cursor string         `json:"cursor"`
-	Node   *Orchestration `json:"node"`
+	// Its place in this list: to read on after it or before it, with the same hub and filter.
+	Cursor string `json:"cursor"`
+	// The instance.
+	Node *Orchestration `json:"node"`
 }
 
 // Which instances. Conditions that are not given select everything.
 type OrchestrationFilter struct {
+	// Any of these; an empty list is any status.
 	Statuses graphql.Omittable[[]OrchestrationStatus] `json:"statuses,omitempty"`
 	// The exact name.
-	Name             graphql.Omittable[*string] `json:"name,omitempty"`
+	Name graphql.Omittable[*string] `json:"name,omitempty"`
+	// The beginning of the instance id, in its case.
 	InstanceIDPrefix graphql.Omittable[*string] `json:"instanceIdPrefix,omitempty"`
-	// Inclusive.
+	// Created at this time or later.
 	CreatedFrom graphql.Omittable[*time.Time] `json:"createdFrom,omitempty"`
-	// Exclusive.
+	// Created before this time.
 	CreatedTo graphql.Omittable[*time.Time] `json:"createdTo,omitempty"`
 	// Only instances that no other waits for.
 	RootsOnly bool `json:"rootsOnly"`
@@ -145,18 +175,22 @@ type OrchestrationFilter struct {
 	ParentInstanceID graphql.Omittable[*string] `json:"parentInstanceId,omitempty"`
 }
 
+// The answer to a change of one instance.
 type OrchestrationPayload struct {
 	// The instance as it is afterwards; null if there is none, or the input was refused.
 	Orchestration *Orchestration `json:"orchestration,omitempty"`
-	Errors        []*UserError   `json:"errors"`
+	// What was wrong; empty if the change was made.
+	Errors []*UserError `json:"errors"`
 	// Names this call in the server's log.
 	RequestID string `json:"requestId"`
 }
 
 // Another instance, by its names.
 type OrchestrationRef struct {
+	// Its instance id, in the same hub.
 	InstanceID string `json:"instanceId"`
-	Name       string `json:"name"`
+	// Its orchestration's name.
+	Name string `json:"name"`
 }
 
 // A turn begins.
@@ -170,19 +204,28 @@ func (OrchestratorStarted) IsHistoryEvent() {}
 
 // Where a page of a list lies.
 type PageInfo struct {
-	HasNextPage     bool    `json:"hasNextPage"`
-	HasPreviousPage bool    `json:"hasPreviousPage"`
-	StartCursor     *string `json:"startCursor,omitempty"`
-	EndCursor       *string `json:"endCursor,omitempty"`
+	// Whether there is more after this page.
+	HasNextPage bool `json:"hasNextPage"`
+	// Whether there is more before this page.
+	HasPreviousPage bool `json:"hasPreviousPage"`
+	// The cursor of the first row; null if there is none.
+	StartCursor *string `json:"startCursor,omitempty"`
+	// The cursor of the last row; null if there is none.
+	EndCursor *string `json:"endCursor,omitempty"`
 }
 
 // An activity or step that has no result yet.
 type PendingTask struct {
-	TaskID    int32            `json:"taskId"`
-	Name      string           `json:"name"`
-	State     PendingTaskState `json:"state"`
-	Attempt   int32            `json:"attempt"`
-	StartedAt *time.Time       `json:"startedAt,omitempty"`
+	// The number of its decision, as in the history.
+	TaskID int32 `json:"taskId"`
+	// The name of the activity or step.
+	Name string `json:"name"`
+	// Where it stands.
+	State PendingTaskState `json:"state"`
+	// Counts attempts from 1.
+	Attempt int32 `json:"attempt"`
+	// When the present attempt began, or the last one.
+	StartedAt *time.Time `json:"startedAt,omitempty"`
 	// When the next attempt is due.
 	NextAttemptAt *time.Time `json:"nextAttemptAt,omitempty"`
 	// The text of the last failed attempt.
@@ -191,22 +234,27 @@ type PendingTask struct {
 	Worker *string `json:"worker,omitempty"`
 }
 
+// What can be asked.
 type Query struct {
 }
 
+// What to raise, and to which instance.
 type RaiseEventInput struct {
-	Hub        string `json:"hub"`
+	// The name of the task hub.
+	Hub string `json:"hub"`
+	// The instance to raise it to.
 	InstanceID string `json:"instanceId"`
-	// The event's name.
+	// The event's name, 1 to 200 characters; upper and lower case are the same.
 	Name string `json:"name"`
 	// Any JSON value.
 	Payload graphql.Omittable[json.RawMessage] `json:"payload,omitempty"`
-	// Of several raises to one instance with the same key only the first counts.
+	// At most 200 characters. Of several raises to one instance with the same key only the first counts.
 	IdempotencyKey graphql.Omittable[*string] `json:"idempotencyKey,omitempty"`
 }
 
 // A part of a sentence. Exactly one of text and at is set.
 type ReasonPart struct {
+	// The text; null if at is set.
 	Text *string `json:"text,omitempty"`
 	// The thing that matters.
 	Strong bool `json:"strong"`
@@ -218,6 +266,7 @@ type ReasonPart struct {
 
 // What this server is.
 type ServerInfo struct {
+	// The version of the program.
 	Version string `json:"version"`
 	// The name of the deployment, from the configuration; null if it has none.
 	Deployment *string `json:"deployment,omitempty"`
@@ -229,158 +278,218 @@ type ServerInfo struct {
 	PayloadLimit int32 `json:"payloadLimit"`
 }
 
+// What to start.
 type StartOrchestrationInput struct {
-	Hub  string `json:"hub"`
+	// The name of the task hub.
+	Hub string `json:"hub"`
+	// The orchestration's name, 1 to 80 characters.
 	Name string `json:"name"`
 	// 1 to 200 printable ASCII characters; without it one is made up.
 	InstanceID graphql.Omittable[*string] `json:"instanceId,omitempty"`
-	Version    graphql.Omittable[*string] `json:"version,omitempty"`
+	// The version of the code to run, at most 40 characters.
+	Version graphql.Omittable[*string] `json:"version,omitempty"`
 	// Any JSON value.
 	Input graphql.Omittable[json.RawMessage] `json:"input,omitempty"`
-	// Not to be started before.
+	// Not to be started before; null or past means at once.
 	StartAt graphql.Omittable[*time.Time] `json:"startAt,omitempty"`
 }
 
+// Instances by status.
 type StatusCounts struct {
-	All        int32 `json:"all"`
-	Pending    int32 `json:"pending"`
-	Running    int32 `json:"running"`
-	Suspended  int32 `json:"suspended"`
-	Completed  int32 `json:"completed"`
-	Failed     int32 `json:"failed"`
-	Canceled   int32 `json:"canceled"`
+	// All of them together.
+	All int32 `json:"all"`
+	// With the status PENDING.
+	Pending int32 `json:"pending"`
+	// With the status RUNNING.
+	Running int32 `json:"running"`
+	// With the status SUSPENDED.
+	Suspended int32 `json:"suspended"`
+	// With the status COMPLETED.
+	Completed int32 `json:"completed"`
+	// With the status FAILED.
+	Failed int32 `json:"failed"`
+	// With the status CANCELED.
+	Canceled int32 `json:"canceled"`
+	// With the status TERMINATED.
 	Terminated int32 `json:"terminated"`
 	// False when there are more than were looked at.
 	Exact bool `json:"exact"`
 }
 
+// The result of a child.
 type SubOrchestrationInstanceCompleted struct {
-	Seq    int64            `json:"seq"`
-	At     time.Time        `json:"at"`
-	Type   HistoryEventType `json:"type"`
-	TaskID int32            `json:"taskId"`
-	Result *Payload         `json:"result,omitempty"`
+	Seq  int64            `json:"seq"`
+	At   time.Time        `json:"at"`
+	Type HistoryEventType `json:"type"`
+	// The number of the decision, from 0 in each generation: an event and its answer have the same.
+	TaskID int32 `json:"taskId"`
+	// What it returned.
+	Result *Payload `json:"result,omitempty"`
 }
 
 func (SubOrchestrationInstanceCompleted) IsHistoryEvent() {}
 
 // Another orchestration is to run, and its outcome is waited for.
 type SubOrchestrationInstanceCreated struct {
-	Seq        int64            `json:"seq"`
-	At         time.Time        `json:"at"`
-	Type       HistoryEventType `json:"type"`
-	TaskID     int32            `json:"taskId"`
-	InstanceID string           `json:"instanceId"`
-	Name       string           `json:"name"`
-	Version    *string          `json:"version,omitempty"`
-	Input      *Payload         `json:"input,omitempty"`
+	Seq  int64            `json:"seq"`
+	At   time.Time        `json:"at"`
+	Type HistoryEventType `json:"type"`
+	// The number of the decision, from 0 in each generation: an event and its answer have the same.
+	TaskID int32 `json:"taskId"`
+	// The id of the child.
+	InstanceID string `json:"instanceId"`
+	// The name of the orchestration.
+	Name string `json:"name"`
+	// The version of the code asked for; null for none.
+	Version *string `json:"version,omitempty"`
+	// What it is started with.
+	Input *Payload `json:"input,omitempty"`
 }
 
 func (SubOrchestrationInstanceCreated) IsHistoryEvent() {}
 
+// The failure of a child.
 type SubOrchestrationInstanceFailed struct {
-	Seq     int64            `json:"seq"`
-	At      time.Time        `json:"at"`
-	Type    HistoryEventType `json:"type"`
-	TaskID  int32            `json:"taskId"`
-	Failure *Failure         `json:"failure"`
+	Seq  int64            `json:"seq"`
+	At   time.Time        `json:"at"`
+	Type HistoryEventType `json:"type"`
+	// The number of the decision, from 0 in each generation: an event and its answer have the same.
+	TaskID int32 `json:"taskId"`
+	// Why it failed.
+	Failure *Failure `json:"failure"`
 }
 
 func (SubOrchestrationInstanceFailed) IsHistoryEvent() {}
 
+// What can be followed, over a websocket (graphql-transport-ws) or by server-sent events.
 type Subscription struct {
 }
 
 // The result of a task.
 type TaskCompleted struct {
-	Seq       int64            `json:"seq"`
-	At        time.Time        `json:"at"`
-	Type      HistoryEventType `json:"type"`
-	TaskID    int32            `json:"taskId"`
-	Result    *Payload         `json:"result,omitempty"`
-	StartedAt *time.Time       `json:"startedAt,omitempty"`
-	Worker    *string          `json:"worker,omitempty"`
-	Attempts  int32            `json:"attempts"`
-	Earlier   []*FailedAttempt `json:"earlier"`
+	Seq  int64            `json:"seq"`
+	At   time.Time        `json:"at"`
+	Type HistoryEventType `json:"type"`
+	// The number of the decision, from 0 in each generation: an event and its answer have the same.
+	TaskID int32 `json:"taskId"`
+	// What it returned.
+	Result *Payload `json:"result,omitempty"`
+	// When the attempt that counts began.
+	StartedAt *time.Time `json:"startedAt,omitempty"`
+	// The worker that made that attempt.
+	Worker *string `json:"worker,omitempty"`
+	// How many attempts there were, that one included.
+	Attempts int32 `json:"attempts"`
+	// Attempts that failed before, the oldest first.
+	Earlier []*FailedAttempt `json:"earlier"`
 }
 
 func (TaskCompleted) IsHistoryEvent() {}
 
 // The final failure of a task.
 type TaskFailed struct {
-	Seq       int64            `json:"seq"`
-	At        time.Time        `json:"at"`
-	Type      HistoryEventType `json:"type"`
-	TaskID    int32            `json:"taskId"`
-	Failure   *Failure         `json:"failure"`
-	StartedAt *time.Time       `json:"startedAt,omitempty"`
-	Worker    *string          `json:"worker,omitempty"`
-	Attempts  int32            `json:"attempts"`
-	Earlier   []*FailedAttempt `json:"earlier"`
+	Seq  int64            `json:"seq"`
+	At   time.Time        `json:"at"`
+	Type HistoryEventType `json:"type"`
+	// The number of the decision, from 0 in each generation: an event and its answer have the same.
+	TaskID int32 `json:"taskId"`
+	// Why it failed.
+	Failure *Failure `json:"failure"`
+	// When the attempt that counts began.
+	StartedAt *time.Time `json:"startedAt,omitempty"`
+	// The worker that made that attempt.
+	Worker *string `json:"worker,omitempty"`
+	// How many attempts there were, that one included.
+	Attempts int32 `json:"attempts"`
+	// Attempts that failed before, the oldest first.
+	Earlier []*FailedAttempt `json:"earlier"`
 }
 
 func (TaskFailed) IsHistoryEvent() {}
 
+// A page of hubs.
 type TaskHubConnection struct {
-	Edges    []*TaskHubEdge `json:"edges"`
-	Nodes    []*TaskHub     `json:"nodes"`
-	PageInfo *PageInfo      `json:"pageInfo"`
+	// The hubs with their cursors.
+	Edges []*TaskHubEdge `json:"edges"`
+	// The hubs, by name.
+	Nodes []*TaskHub `json:"nodes"`
+	// Where the page lies.
+	PageInfo *PageInfo `json:"pageInfo"`
 }
 
+// A hub and its place in the list.
 type TaskHubEdge struct {
-	Cursor string   `json:"cursor"`
-	Node   *TaskHub `json:"node"`
+	// Its place in the list, to read on after it.
+	Cursor string `json:"cursor"`
+	// The hub.
+	Node *TaskHub `json:"node"`
 }
 
 // An activity or a step is to run.
 type TaskScheduled struct {
-	Seq     int64            `json:"seq"`
-	At      time.Time        `json:"at"`
-	Type    HistoryEventType `json:"type"`
-	TaskID  int32            `json:"taskId"`
-	Name    string           `json:"name"`
-	Version *string          `json:"version,omitempty"`
+	Seq  int64            `json:"seq"`
+	At   time.Time        `json:"at"`
+	Type HistoryEventType `json:"type"`
+	// The number of the decision, from 0 in each generation: an event and its answer have the same.
+	TaskID int32 `json:"taskId"`
+	// The name of the activity or step.
+	Name string `json:"name"`
+	// The version of the code asked for; null for none.
+	Version *string `json:"version,omitempty"`
 	// A function of the orchestration's own code.
 	Step bool `json:"step"`
 	// A plain River job.
-	Native bool     `json:"native"`
-	Queue  *string  `json:"queue,omitempty"`
-	Input  *Payload `json:"input,omitempty"`
+	Native bool `json:"native"`
+	// The group of workers that may run it; null for any worker.
+	Queue *string `json:"queue,omitempty"`
+	// What it is called with.
+	Input *Payload `json:"input,omitempty"`
 }
 
 func (TaskScheduled) IsHistoryEvent() {}
 
+// Which instance to end, and why.
 type TerminateOrchestrationInput struct {
-	Hub        string `json:"hub"`
+	// The name of the task hub.
+	Hub string `json:"hub"`
+	// The instance to end.
 	InstanceID string `json:"instanceId"`
-	// Why, for the record.
+	// Why, for the record: 1 to 2000 characters, not only blanks.
 	Reason string `json:"reason"`
 }
 
+// The orchestration waits for a time.
 type TimerCreated struct {
-	Seq    int64            `json:"seq"`
-	At     time.Time        `json:"at"`
-	Type   HistoryEventType `json:"type"`
-	TaskID int32            `json:"taskId"`
-	FireAt time.Time        `json:"fireAt"`
+	Seq  int64            `json:"seq"`
+	At   time.Time        `json:"at"`
+	Type HistoryEventType `json:"type"`
+	// The number of the decision, from 0 in each generation: an event and its answer have the same.
+	TaskID int32 `json:"taskId"`
+	// When it is due.
+	FireAt time.Time `json:"fireAt"`
 }
 
 func (TimerCreated) IsHistoryEvent() {}
 
+// The time has come.
 type TimerFired struct {
-	Seq    int64            `json:"seq"`
-	At     time.Time        `json:"at"`
-	Type   HistoryEventType `json:"type"`
-	TaskID int32            `json:"taskId"`
-	FireAt time.Time        `json:"fireAt"`
+	Seq  int64            `json:"seq"`
+	At   time.Time        `json:"at"`
+	Type HistoryEventType `json:"type"`
+	// The number of the decision, from 0 in each generation: an event and its answer have the same.
+	TaskID int32 `json:"taskId"`
+	// When it is due.
+	FireAt time.Time `json:"fireAt"`
 }
 
 func (TimerFired) IsHistoryEvent() {}
 
 // What a caller can do something about.
 type UserError struct {
-	Code    ErrorCode `json:"code"`
-	Message string    `json:"message"`
+	// What kind of error it is.
+	Code ErrorCode `json:"code"`
+	// The error in a sentence.
+	Message string `json:"message"`
 	// The input field it is about.
 	Path []string `json:"path"`
 	// Whether the same call may succeed later.
@@ -389,6 +498,7 @@ type UserError struct {
 
 // Why an instance is not further than it is.
 type WaitReason struct {
+	// The class of the reason.
 	Kind WaitKind `json:"kind"`
 	// The reason as one or two sentences; times are UTC.
 	Text string `json:"text"`
@@ -402,16 +512,24 @@ type WaitReason struct {
 	Subject *string `json:"subject,omitempty"`
 }
 
+// The classes of errors. More may come: clients need a default.
 type ErrorCode string
 
 const (
-	ErrorCodeNotFound           ErrorCode = "NOT_FOUND"
-	ErrorCodeAlreadyExists      ErrorCode = "ALREADY_EXISTS"
-	ErrorCodeInvalidArgument    ErrorCode = "INVALID_ARGUMENT"
-	ErrorCodeTooLarge           ErrorCode = "TOO_LARGE"
+	// There is no such hub or instance.
+	ErrorCodeNotFound ErrorCode = "NOT_FOUND"
+	// The instance id is taken.
+	ErrorCodeAlreadyExists ErrorCode = "ALREADY_EXISTS"
+	// An input field is not as it must be.
+	ErrorCodeInvalidArgument ErrorCode = "INVALID_ARGUMENT"
+	// A value is larger than the server takes.
+	ErrorCodeTooLarge ErrorCode = "TOO_LARGE"
+	// The instance is not in a state that allows it.
 	ErrorCodeFailedPrecondition ErrorCode = "FAILED_PRECONDITION"
-	ErrorCodeUnavailable        ErrorCode = "UNAVAILABLE"
-	ErrorCodeInternal           ErrorCode = "INTERNAL"
+	// The database did not answer, or what happened is not known. The same call may succeed later.
+	ErrorCodeUnavailable ErrorCode = "UNAVAILABLE"
+	// A fault of the server's.
+	ErrorCodeInternal ErrorCode = "INTERNAL"
 )
 
 var AllErrorCode = []ErrorCode{
@@ -467,6 +585,7 @@ func (e ErrorCode) MarshalJSON() ([]byte, error) {
 	return buf.Bytes(), nil
 }
 
+// The types of history events, each described where it is defined.
 type HistoryEventType string
 
 const (
@@ -546,11 +665,14 @@ func (e HistoryEventType) MarshalJSON() ([]byte, error) {
 	return buf.Bytes(), nil
 }
 
+// What may be done with an instance.
 type OrchestrationAction string
 
 const (
+	// The mutation raiseEvent.
 	OrchestrationActionRaiseEvent OrchestrationAction = "RAISE_EVENT"
-	OrchestrationActionTerminate  OrchestrationAction = "TERMINATE"
+	// The mutation terminateOrchestration.
+	OrchestrationActionTerminate OrchestrationAction = "TERMINATE"
 )
 
 var AllOrchestrationAction = []OrchestrationAction{
@@ -601,15 +723,23 @@ func (e OrchestrationAction) MarshalJSON() ([]byte, error) {
 	return buf.Bytes(), nil
 }
 
+// How an instance stands.
 type OrchestrationStatus string
 
 const (
-	OrchestrationStatusPending    OrchestrationStatus = "PENDING"
-	OrchestrationStatusRunning    OrchestrationStatus = "RUNNING"
-	OrchestrationStatusSuspended  OrchestrationStatus = "SUSPENDED"
-	OrchestrationStatusCompleted  OrchestrationStatus = "COMPLETED"
-	OrchestrationStatusFailed     OrchestrationStatus = "FAILED"
-	OrchestrationStatusCanceled   OrchestrationStatus = "CANCELED"
+	// Not taken up by a worker yet, or to start later.
+	OrchestrationStatusPending OrchestrationStatus = "PENDING"
+	// Begun, and not ended: it computes or waits.
+	OrchestrationStatusRunning OrchestrationStatus = "RUNNING"
+	// Stopped from outside, until it is resumed.
+	OrchestrationStatusSuspended OrchestrationStatus = "SUSPENDED"
+	// Ended with a result.
+	OrchestrationStatusCompleted OrchestrationStatus = "COMPLETED"
+	// Ended with a failure.
+	OrchestrationStatusFailed OrchestrationStatus = "FAILED"
+	// Ended by itself after it was asked to.
+	OrchestrationStatusCanceled OrchestrationStatus = "CANCELED"
+	// Ended at once from outside.
 	OrchestrationStatusTerminated OrchestrationStatus = "TERMINATED"
 	// Of a generation only: the instance itself goes on.
 	OrchestrationStatusContinuedAsNew OrchestrationStatus = "CONTINUED_AS_NEW"
@@ -669,11 +799,15 @@ func (e OrchestrationStatus) MarshalJSON() ([]byte, error) {
 	return buf.Bytes(), nil
 }
 
+// What the text of a value is.
 type PayloadEncoding string
 
 const (
-	PayloadEncodingJSON   PayloadEncoding = "JSON"
-	PayloadEncodingText   PayloadEncoding = "TEXT"
+	// JSON, as user code wrote it.
+	PayloadEncodingJSON PayloadEncoding = "JSON"
+	// Text that is not JSON.
+	PayloadEncodingText PayloadEncoding = "TEXT"
+	// Bytes that are not text, in base64.
 	PayloadEncodingBase64 PayloadEncoding = "BASE64"
 )
 
@@ -726,11 +860,13 @@ func (e PayloadEncoding) MarshalJSON() ([]byte, error) {
 	return buf.Bytes(), nil
 }
 
+// Where a pending task stands.
 type PendingTaskState string
 
 const (
 	// In River's queue, for any worker that accepts it.
-	PendingTaskStateQueued  PendingTaskState = "QUEUED"
+	PendingTaskStateQueued PendingTaskState = "QUEUED"
+	// A worker runs it.
 	PendingTaskStateRunning PendingTaskState = "RUNNING"
 	// Failed, and to be tried again.
 	PendingTaskStateRetrying PendingTaskState = "RETRYING"
@@ -788,11 +924,15 @@ func (e PendingTaskState) MarshalJSON() ([]byte, error) {
 	return buf.Bytes(), nil
 }
 
+// How to show a part of a reason.
 type ReasonStyle string
 
 const (
-	ReasonStylePlain         ReasonStyle = "PLAIN"
-	ReasonStyleTime          ReasonStyle = "TIME"
+	// As the text it is.
+	ReasonStylePlain ReasonStyle = "PLAIN"
+	// As a time.
+	ReasonStyleTime ReasonStyle = "TIME"
+	// As the duration from then until now.
 	ReasonStyleDurationSince ReasonStyle = "DURATION_SINCE"
 )
 
@@ -845,6 +985,7 @@ func (e ReasonStyle) MarshalJSON() ([]byte, error) {
 	return buf.Bytes(), nil
 }
 
+// The kinds of reasons.
 type WaitKind string
 
 const (
@@ -857,12 +998,16 @@ const (
 	// No worker accepts its orchestration, or the activity it waits for.
 	WaitKindNoWorker WaitKind = "NO_WORKER"
 	// It is due, and no worker has taken it up yet.
-	WaitKindQueued   WaitKind = "QUEUED"
-	WaitKindEvent    WaitKind = "EVENT"
-	WaitKindTimer    WaitKind = "TIMER"
+	WaitKindQueued WaitKind = "QUEUED"
+	// It waits for an event.
+	WaitKindEvent WaitKind = "EVENT"
+	// It sleeps.
+	WaitKindTimer WaitKind = "TIMER"
+	// An activity or a step runs.
 	WaitKindActivity WaitKind = "ACTIVITY"
 	// An activity has failed and is to be tried again.
-	WaitKindRetry         WaitKind = "RETRY"
+	WaitKindRetry WaitKind = "RETRY"
+	// It waits for another orchestration, its child.
 	WaitKindOrchestration WaitKind = "ORCHESTRATION"
 	// A worker is at it.
 	WaitKindRunning WaitKind = "RUNNING"
@@ -925,9 +1070,11 @@ func (e WaitKind) MarshalJSON() ([]byte, error) {
 	return buf.Bytes(), nil
 }
 
+// What is known of a worker's life.
 type WorkerState string
 
 const (
+	// At work, as far as its heartbeat tells.
 	WorkerStateOnline WorkerState = "ONLINE"
 	// Declared dead by the others; its work was given away.
 	WorkerStateLost WorkerState = "LOST"

@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"strconv"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -58,7 +59,12 @@ func (o *Orchestration) CustomStatus() *Payload {
 	if o.Instance.CustomStatus == nil {
 		return nil
 	}
-	return NewPayload(history.Bytes(o.Instance.CustomStatus), nil)
+	return NewPayload(history.Bytes(o.Instance.CustomStatus), inHand)
+}
+
+// inHand reads values that are there already.
+func inHand(_ context.Context, v history.Payload, limit int) ([]byte, error) {
+	return v.Data()[:min(limit, v.Size())], nil
 }
 
 // Failure is why it failed.
@@ -182,57 +188,70 @@ func (f *Failure) Stack() *string { return optional(f.Failure.Stack) }
 // Inner is what it was caused by.
 func (f *Failure) Inner() *Failure { return NewFailure(f.Failure.Inner) }
 
+// Reader returns the first limit bytes of a value, wherever it is stored.
+type Reader func(ctx context.Context, v history.Payload, limit int) ([]byte, error)
+
 // Payload is a value, which may have to be fetched.
 type Payload struct {
 	value history.Payload
-	fetch func(context.Context, history.Payload) (history.Payload, error)
+	read  Reader
 }
 
-// NewPayload binds a value; an absent one is nil. fetch reads what is stored elsewhere.
-func NewPayload(v history.Payload, fetch func(context.Context, history.Payload) (history.Payload, error)) *Payload {
+// NewPayload binds a value; an absent one is nil.
+func NewPayload(v history.Payload, read Reader) *Payload {
 	if !v.Present() {
 		return nil
 	}
-	return &Payload{v, fetch}
+	return &Payload{v, read}
 }
 
 // Size is in bytes.
 func (p *Payload) Size() int32 { return int32(p.value.Size()) }
 
-// Encoding says what Text returns. Only what is at hand is looked at; large values are taken for JSON, which is
-// what SDKs write.
+// Encoding says what Text returns. A large value that is stored by itself is not fetched to be looked at: it is
+// taken for JSON, which is what SDKs write.
 func (p *Payload) Encoding() PayloadEncoding {
 	data := p.value.Data()
-	switch {
-	case data == nil && p.value.Size() > 0, len(data) > 1<<20, json.Valid(data):
+	switch _, elsewhere := p.value.Stored(); {
+	case elsewhere && data == nil:
 		return PayloadEncodingJSON
-	case utf8.Valid(data):
-		return PayloadEncodingText
+	case !utf8.Valid(data):
+		return PayloadEncodingBase64
+	case len(data) > maxLook || json.Valid(data):
+		return PayloadEncodingJSON
 	}
-	return PayloadEncodingBase64
+	return PayloadEncodingText
 }
 
-// Text returns the value, cut after about so many bytes, never in the middle of a character.
+// maxLook is the largest value that is parsed to tell whether it is JSON.
+const maxLook = 1 << 20
+
+// Text returns the value, cut after so many bytes, never in the middle of a character.
 func (p *Payload) Text(ctx context.Context, maxBytes int) (string, error) {
-	v := p.value
-	if _, elsewhere := v.Stored(); elsewhere && v.Data() == nil && p.fetch != nil {
-		var err error
-		if v, err = p.fetch(ctx, v); err != nil {
-			return "", err
-		}
+	data, err := p.read(ctx, p.value, maxBytes)
+	if err != nil {
+		return "", err
 	}
-	data := v.Data()
-	cut := len(data) > maxBytes
-	if cut {
-		data = data[:maxBytes]
-		for len(data) > 0 && len(data) > maxBytes-utf8.UTFMax && !utf8.Valid(data[max(0, len(data)-utf8.UTFMax):]) && !utf8.Valid(data) {
-			data = data[:len(data)-1]
-		}
-	}
-	if !utf8.Valid(data) {
+	if p.Encoding() == PayloadEncodingBase64 {
 		return base64.StdEncoding.EncodeToString(data), nil
 	}
-	return string(data), nil
+	if len(data) < p.value.Size() {
+		data = whole(data)
+	}
+	return strings.ToValidUTF8(string(data), "\uFFFD"), nil
+}
+
+// whole drops what is left of a character that was cut in its middle.
+func whole(data []byte) []byte {
+	for n := 1; n <= min(utf8.UTFMax-1, len(data)); n++ {
+		if c := data[len(data)-n]; utf8.RuneStart(c) {
+			if !utf8.FullRune(data[len(data)-n:]) {
+				return data[:len(data)-n]
+			}
+			break
+		}
+	}
+	return data
 }
 
 // Truncated tells whether Text with the same limit is cut.

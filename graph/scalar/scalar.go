@@ -2,6 +2,7 @@
 package scalar
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"github.com/99designs/gqlgen/graphql"
+	"github.com/vektah/gqlparser/v2/gqlerror"
 )
 
 // dateTimeFormat is RFC 3339 with microseconds, which is what Postgres and histories keep.
@@ -25,11 +27,11 @@ func MarshalDateTime(t time.Time) graphql.Marshaler {
 func UnmarshalDateTime(v any) (time.Time, error) {
 	s, ok := v.(string)
 	if !ok {
-		return time.Time{}, fmt.Errorf("want a time as text, such as \"2026-01-31T09:00:00Z\", got %T", v)
+		return time.Time{}, invalid("want a time as text, such as \"2026-01-31T09:00:00Z\", got %T", v)
 	}
 	t, err := time.Parse(time.RFC3339Nano, s)
 	if err != nil {
-		return time.Time{}, fmt.Errorf("want a time such as \"2026-01-31T09:00:00Z\", got %.40q", s)
+		return time.Time{}, invalid("want a time such as \"2026-01-31T09:00:00Z\", got %.40q", s)
 	}
 	return t, nil
 }
@@ -47,7 +49,7 @@ func UnmarshalLong(v any) (int64, error) {
 	case string:
 		n, err := strconv.ParseInt(v, 10, 64)
 		if err != nil {
-			return 0, fmt.Errorf("want a 64-bit integer, got %.40q", v)
+			return 0, invalid("want a 64-bit integer, got %.40q", v)
 		}
 		return n, nil
 	case json.Number:
@@ -57,7 +59,7 @@ func UnmarshalLong(v any) (int64, error) {
 	case int64:
 		return v, nil
 	}
-	return 0, fmt.Errorf("want a 64-bit integer as text, got %T", v)
+	return 0, invalid("want a 64-bit integer as text, got %T", v)
 }
 
 // MarshalJSON writes a value as it is.
@@ -68,9 +70,16 @@ func MarshalJSON(v json.RawMessage) graphql.Marshaler {
 // UnmarshalJSON takes a value as the client sent it. Variables keep their numbers exactly; the server reads them
 // with UseNumber.
 func UnmarshalJSON(v any) (json.RawMessage, error) {
-	out, err := json.Marshal(v)
-	if err != nil {
-		return nil, fmt.Errorf("not a JSON value: %w", err)
+	var out bytes.Buffer
+	w := json.NewEncoder(&out)
+	w.SetEscapeHTML(false) // nobody shows it as HTML, and it would not be what was sent
+	if err := w.Encode(v); err != nil {
+		return nil, invalid("not a JSON value: %v", err)
 	}
-	return out, nil
+	return bytes.TrimSuffix(out.Bytes(), []byte("\n")), nil
+}
+
+// invalid is an error about what the client sent, which it is told as it is.
+func invalid(format string, args ...any) error {
+	return &gqlerror.Error{Message: fmt.Sprintf(format, args...), Extensions: map[string]any{"code": "INVALID_ARGUMENT"}}
 }

@@ -1,0 +1,86 @@
+package graph
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/weir-dev/weir/engine"
+)
+
+// maxText is the most of one value that is shown at once, maxTexts of all values in one answer.
+const (
+	maxText  = 1 << 20
+	maxTexts = 10 << 20
+)
+
+// scope is what one operation has read and used so far, so that a list of instances asks for its hub's workers
+// once, and an answer stays within bounds. A subscription begins anew with each frame.
+type scope struct {
+	mu      sync.Mutex
+	workers map[workersOf][]engine.WorkerInfo
+	texts   int
+}
+
+type workersOf struct {
+	hub         string
+	endedWithin time.Duration
+}
+
+type scopeKey struct{}
+
+func withScope(ctx context.Context) context.Context {
+	return context.WithValue(ctx, scopeKey{}, &scope{workers: map[workersOf][]engine.WorkerInfo{}})
+}
+
+func scopeOf(ctx context.Context) *scope {
+	if s, ok := ctx.Value(scopeKey{}).(*scope); ok {
+		return s
+	}
+	return &scope{workers: map[workersOf][]engine.WorkerInfo{}}
+}
+
+func (s *scope) reset() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	clear(s.workers)
+	s.texts = 0
+}
+
+// spend counts the bytes of a value. Errors: RESPONSE_TOO_LARGE.
+func (s *scope) spend(n int) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.texts += n; s.texts > maxTexts {
+		return refuse(codeTooMuch, "the values asked for have more than %d bytes together: ask for fewer, or for less of each with maxBytes", maxTexts)
+	}
+	return nil
+}
+
+// workers lists a hub's workers, those included that ended within a time.
+func (r *Resolver) workers(ctx context.Context, hub string, endedWithin time.Duration) ([]engine.WorkerInfo, error) {
+	s, key := scopeOf(ctx), workersOf{hub, endedWithin}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	found, ok := s.workers[key]
+	if !ok {
+		var err error
+		if found, err = r.engine.Workers(ctx, hub, endedWithin); err != nil {
+			return nil, err
+		}
+		s.workers[key] = found
+	}
+	return found, nil
+}
+
+// served tells, for a hub, which definitions a worker that lives accepts.
+func (r *Resolver) served(ctx context.Context, hub string) (func(engine.Definition) bool, error) {
+	workers, err := r.workers(ctx, hub, 0)
+	if err != nil {
+		return nil, err
+	}
+	return func(d engine.Definition) bool {
+		return slices.ContainsFunc(workers, func(w engine.WorkerInfo) bool { return slices.Contains(w.Orchestrations, d) })
+	}, nil
+}
