@@ -93,6 +93,15 @@ func (h *Harness) Number(sql string, args ...any) (n int64) {
 	return n
 }
 
+// Text runs a query that yields one text.
+func (h *Harness) Text(sql string, args ...any) (s string) {
+	h.t.Helper()
+	if err := h.Pool.QueryRow(h.Ctx, sql, args...).Scan(&s); err != nil {
+		h.t.Fatal(err)
+	}
+	return s
+}
+
 // Raise raises an event or fails the test.
 func Raise[T any](h *Harness, e durable.Event[T], instance string, payload T) {
 	h.t.Helper()
