@@ -1,0 +1,21 @@
+import type { CodegenConfig } from "@graphql-codegen/cli";
+
+const config: CodegenConfig = {
+  schema: "../graph/schema/*.graphqls",
+  documents: "src/api/operations.graphql",
+  generates: {
+    "src/api/gql/": {
+      preset: "client",
+      presetConfig: { fragmentMasking: false },
+      config: {
+        documentMode: "string",
+        useTypeImports: true,
+        enumsAsTypes: true,
+        strictScalars: true,
+        scalars: { DateTime: "string", Long: "string", JSON: "unknown" },
+      },
+    },
+  },
+};
+
+export default config;

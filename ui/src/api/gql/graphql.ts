@@ -1,0 +1,1122 @@
+/* eslint-disable */
+/** Internal type. DO NOT USE DIRECTLY. */
+type Exact<T extends { [key: string]: unknown }> = { [K in keyof T]: T[K] };
+/** Internal type. DO NOT USE DIRECTLY. */
+export type Incremental<T> = T | { [P in keyof T]?: P extends ' $fragmentName' | '__typename' ? T[P] : never };
+import type { DocumentTypeDecoration } from '@graphql-typed-document-node/core';
+export type ErrorCode =
+  | 'ALREADY_EXISTS'
+  | 'FAILED_PRECONDITION'
+  | 'INTERNAL'
+  | 'INVALID_ARGUMENT'
+  | 'NOT_FOUND'
+  | 'TOO_LARGE'
+  | 'UNAVAILABLE';
+
+export type HistoryEventType =
+  | 'EventRaised'
+  | 'EventSent'
+  | 'ExecutionCompleted'
+  | 'ExecutionStarted'
+  | 'ExecutionTerminated'
+  | 'OrchestratorStarted'
+  | 'SubOrchestrationInstanceCompleted'
+  | 'SubOrchestrationInstanceCreated'
+  | 'SubOrchestrationInstanceFailed'
+  | 'TaskCompleted'
+  | 'TaskFailed'
+  | 'TaskScheduled'
+  | 'TimerCreated'
+  | 'TimerFired';
+
+export type OrchestrationAction =
+  | 'RAISE_EVENT'
+  | 'TERMINATE';
+
+/** Which instances. Conditions that are not given select everything. */
+export type OrchestrationFilter = {
+  /** Inclusive. */
+  createdFrom?: string | null | undefined;
+  /** Exclusive. */
+  createdTo?: string | null | undefined;
+  instanceIdPrefix?: string | null | undefined;
+  /** The exact name. */
+  name?: string | null | undefined;
+  /** Only children of this instance. */
+  parentInstanceId?: string | null | undefined;
+  /** Only instances that no other waits for. */
+  rootsOnly?: boolean;
+  statuses?: Array<OrchestrationStatus> | null | undefined;
+};
+
+export type OrchestrationStatus =
+  | 'CANCELED'
+  | 'COMPLETED'
+  /** Of a generation only: the instance itself goes on. */
+  | 'CONTINUED_AS_NEW'
+  | 'FAILED'
+  | 'PENDING'
+  | 'RUNNING'
+  | 'SUSPENDED'
+  | 'TERMINATED';
+
+export type PayloadEncoding =
+  | 'BASE64'
+  | 'JSON'
+  | 'TEXT';
+
+export type PendingTaskState =
+  /** No worker accepts it. */
+  | 'NO_WORKER'
+  /** In River's queue, for any worker that accepts it. */
+  | 'QUEUED'
+  /** Failed, and to be tried again. */
+  | 'RETRYING'
+  | 'RUNNING';
+
+export type RaiseEventInput = {
+  hub: string;
+  /** Of several raises to one instance with the same key only the first counts. */
+  idempotencyKey?: string | null | undefined;
+  instanceId: string;
+  /** The event's name. */
+  name: string;
+  /** Any JSON value. */
+  payload?: unknown;
+};
+
+export type ReasonStyle =
+  | 'DURATION_SINCE'
+  | 'PLAIN'
+  | 'TIME';
+
+export type StartOrchestrationInput = {
+  hub: string;
+  /** Any JSON value. */
+  input?: unknown;
+  /** 1 to 200 printable ASCII characters; without it one is made up. */
+  instanceId?: string | null | undefined;
+  name: string;
+  /** Not to be started before. */
+  startAt?: string | null | undefined;
+  version?: string | null | undefined;
+};
+
+export type TerminateOrchestrationInput = {
+  hub: string;
+  instanceId: string;
+  /** Why, for the record. */
+  reason: string;
+};
+
+export type WaitKind =
+  | 'ACTIVITY'
+  /** It has ended. */
+  | 'ENDED'
+  | 'EVENT'
+  /** Its turn is held. */
+  | 'HELD'
+  /** No worker accepts its orchestration, or the activity it waits for. */
+  | 'NO_WORKER'
+  | 'ORCHESTRATION'
+  /** It is due, and no worker has taken it up yet. */
+  | 'QUEUED'
+  /** An activity has failed and is to be tried again. */
+  | 'RETRY'
+  /** A worker is at it. */
+  | 'RUNNING'
+  /** It is to start later. */
+  | 'SCHEDULED'
+  | 'TIMER';
+
+export type WorkerState =
+  /** Ended by itself, and handed over what was left. */
+  | 'LEFT'
+  /** Declared dead by the others; its work was given away. */
+  | 'LOST'
+  | 'ONLINE';
+
+export type ServerQueryVariables = Exact<{ [key: string]: never; }>;
+
+
+export type ServerQuery = { server: { version: string, deployment: string | null, identity: boolean, now: string }, hubs: { nodes: Array<{ id: string, name: string }> } };
+
+export type RowFragment = { id: string, instanceId: string, name: string, version: string | null, status: OrchestrationStatus, generation: number, createdAt: string, startedAt: string | null, finishedAt: string | null, lastEventAt: string, lastSeq: string, doingNow: string | null, held: { kind: string } | null };
+
+export type ListQueryVariables = Exact<{
+  hub: string;
+  filter?: OrchestrationFilter | null | undefined;
+  first: number;
+  after?: string | null | undefined;
+}>;
+
+
+export type ListQuery = { orchestrations: { nodes: Array<{ id: string, instanceId: string, name: string, version: string | null, status: OrchestrationStatus, generation: number, createdAt: string, startedAt: string | null, finishedAt: string | null, lastEventAt: string, lastSeq: string, doingNow: string | null, held: { kind: string } | null }>, pageInfo: { hasNextPage: boolean, endCursor: string | null } } };
+
+export type CountsQueryVariables = Exact<{
+  hub: string;
+  filter?: OrchestrationFilter | null | undefined;
+}>;
+
+
+export type CountsQuery = { orchestrations: { statusCounts: { all: number, pending: number, running: number, suspended: number, completed: number, failed: number, canceled: number, terminated: number, exact: boolean } } };
+
+export type ChangesSubscriptionVariables = Exact<{
+  hub: string;
+  filter?: OrchestrationFilter | null | undefined;
+  first: number;
+}>;
+
+
+export type ChangesSubscription = { orchestrationChanges: { seq: number, reset: boolean, leaves: Array<string>, upserts: Array<{ id: string, instanceId: string, name: string, version: string | null, status: OrchestrationStatus, generation: number, createdAt: string, startedAt: string | null, finishedAt: string | null, lastEventAt: string, lastSeq: string, doingNow: string | null, held: { kind: string } | null }> } };
+
+export type FailurePartsFragment = { type: string, message: string, stack: string | null, nonRetriable: boolean, inner: { type: string, message: string, stack: string | null, inner: { type: string, message: string, stack: string | null } | null } | null };
+
+export type InstanceFragment = { id: string, instanceId: string, executionId: string, name: string, version: string | null, status: OrchestrationStatus, generation: number, createdAt: string, startedAt: string | null, finishedAt: string | null, scheduledAt: string | null, lastEventAt: string, firstSeq: string, lastSeq: string, allowedActions: Array<OrchestrationAction>, doingNow: string | null, waiting: { kind: WaitKind, text: string, since: string | null, until: string | null, subject: string | null, parts: Array<{ text: string | null, strong: boolean, at: string | null, style: ReasonStyle }> }, held: { kind: string, message: string, step: number | null, expected: string | null, actual: string | null, stack: string | null, build: string | null } | null, failure: { type: string, message: string, stack: string | null, nonRetriable: boolean, inner: { type: string, message: string, stack: string | null, inner: { type: string, message: string, stack: string | null } | null } | null } | null, parent: { instanceId: string, name: string } | null, pendingTasks: Array<{ taskId: number, name: string, state: PendingTaskState, attempt: number, startedAt: string | null, nextAttemptAt: string | null, lastError: string | null, worker: string | null }> };
+
+export type InstanceNowQueryVariables = Exact<{
+  hub: string;
+  id: string;
+}>;
+
+
+export type InstanceNowQuery = { orchestration: { id: string, instanceId: string, executionId: string, name: string, version: string | null, status: OrchestrationStatus, generation: number, createdAt: string, startedAt: string | null, finishedAt: string | null, scheduledAt: string | null, lastEventAt: string, firstSeq: string, lastSeq: string, allowedActions: Array<OrchestrationAction>, doingNow: string | null, waiting: { kind: WaitKind, text: string, since: string | null, until: string | null, subject: string | null, parts: Array<{ text: string | null, strong: boolean, at: string | null, style: ReasonStyle }> }, held: { kind: string, message: string, step: number | null, expected: string | null, actual: string | null, stack: string | null, build: string | null } | null, failure: { type: string, message: string, stack: string | null, nonRetriable: boolean, inner: { type: string, message: string, stack: string | null, inner: { type: string, message: string, stack: string | null } | null } | null } | null, parent: { instanceId: string, name: string } | null, pendingTasks: Array<{ taskId: number, name: string, state: PendingTaskState, attempt: number, startedAt: string | null, nextAttemptAt: string | null, lastError: string | null, worker: string | null }> } | null };
+
+export type InstanceChangesSubscriptionVariables = Exact<{
+  hub: string;
+  id: string;
+}>;
+
+
+export type InstanceChangesSubscription = { orchestration: { id: string, instanceId: string, executionId: string, name: string, version: string | null, status: OrchestrationStatus, generation: number, createdAt: string, startedAt: string | null, finishedAt: string | null, scheduledAt: string | null, lastEventAt: string, firstSeq: string, lastSeq: string, allowedActions: Array<OrchestrationAction>, doingNow: string | null, waiting: { kind: WaitKind, text: string, since: string | null, until: string | null, subject: string | null, parts: Array<{ text: string | null, strong: boolean, at: string | null, style: ReasonStyle }> }, held: { kind: string, message: string, step: number | null, expected: string | null, actual: string | null, stack: string | null, build: string | null } | null, failure: { type: string, message: string, stack: string | null, nonRetriable: boolean, inner: { type: string, message: string, stack: string | null, inner: { type: string, message: string, stack: string | null } | null } | null } | null, parent: { instanceId: string, name: string } | null, pendingTasks: Array<{ taskId: number, name: string, state: PendingTaskState, attempt: number, startedAt: string | null, nextAttemptAt: string | null, lastError: string | null, worker: string | null }> } };
+
+type Event_EventRaised_Fragment = { __typename: 'EventRaised', name: string, seq: string, at: string, type: HistoryEventType, payload: { size: number } | null };
+
+type Event_EventSent_Fragment = { __typename: 'EventSent', taskId: number, instanceId: string, name: string, seq: string, at: string, type: HistoryEventType, payload: { size: number } | null };
+
+type Event_ExecutionCompleted_Fragment = { __typename: 'ExecutionCompleted', status: OrchestrationStatus, seq: string, at: string, type: HistoryEventType, result: { size: number } | null, cause: { type: string, message: string, stack: string | null, nonRetriable: boolean, inner: { type: string, message: string, stack: string | null, inner: { type: string, message: string, stack: string | null } | null } | null } | null };
+
+type Event_ExecutionStarted_Fragment = { __typename: 'ExecutionStarted', name: string, version: string | null, executionId: string, generation: number, seq: string, at: string, type: HistoryEventType, input: { size: number } | null };
+
+type Event_ExecutionTerminated_Fragment = { __typename: 'ExecutionTerminated', reason: string | null, seq: string, at: string, type: HistoryEventType };
+
+type Event_OrchestratorStarted_Fragment = { __typename: 'OrchestratorStarted', seq: string, at: string, type: HistoryEventType };
+
+type Event_SubOrchestrationInstanceCompleted_Fragment = { __typename: 'SubOrchestrationInstanceCompleted', taskId: number, seq: string, at: string, type: HistoryEventType, result: { size: number } | null };
+
+type Event_SubOrchestrationInstanceCreated_Fragment = { __typename: 'SubOrchestrationInstanceCreated', taskId: number, instanceId: string, name: string, version: string | null, seq: string, at: string, type: HistoryEventType, input: { size: number } | null };
+
+type Event_SubOrchestrationInstanceFailed_Fragment = { __typename: 'SubOrchestrationInstanceFailed', taskId: number, seq: string, at: string, type: HistoryEventType, failure: { type: string, message: string, stack: string | null, nonRetriable: boolean, inner: { type: string, message: string, stack: string | null, inner: { type: string, message: string, stack: string | null } | null } | null } };
+
+type Event_TaskCompleted_Fragment = { __typename: 'TaskCompleted', taskId: number, startedAt: string | null, worker: string | null, attempts: number, seq: string, at: string, type: HistoryEventType, earlier: Array<{ n: number, startedAt: string, endedAt: string, type: string | null, message: string }>, result: { size: number } | null };
+
+type Event_TaskFailed_Fragment = { __typename: 'TaskFailed', taskId: number, startedAt: string | null, worker: string | null, attempts: number, seq: string, at: string, type: HistoryEventType, earlier: Array<{ n: number, startedAt: string, endedAt: string, type: string | null, message: string }>, failure: { type: string, message: string, stack: string | null, nonRetriable: boolean, inner: { type: string, message: string, stack: string | null, inner: { type: string, message: string, stack: string | null } | null } | null } };
+
+type Event_TaskScheduled_Fragment = { __typename: 'TaskScheduled', taskId: number, name: string, version: string | null, step: boolean, native: boolean, queue: string | null, seq: string, at: string, type: HistoryEventType, input: { size: number } | null };
+
+type Event_TimerCreated_Fragment = { __typename: 'TimerCreated', taskId: number, fireAt: string, seq: string, at: string, type: HistoryEventType };
+
+type Event_TimerFired_Fragment = { __typename: 'TimerFired', taskId: number, fireAt: string, seq: string, at: string, type: HistoryEventType };
+
+export type EventFragment =
+  | Event_EventRaised_Fragment
+  | Event_EventSent_Fragment
+  | Event_ExecutionCompleted_Fragment
+  | Event_ExecutionStarted_Fragment
+  | Event_ExecutionTerminated_Fragment
+  | Event_OrchestratorStarted_Fragment
+  | Event_SubOrchestrationInstanceCompleted_Fragment
+  | Event_SubOrchestrationInstanceCreated_Fragment
+  | Event_SubOrchestrationInstanceFailed_Fragment
+  | Event_TaskCompleted_Fragment
+  | Event_TaskFailed_Fragment
+  | Event_TaskScheduled_Fragment
+  | Event_TimerCreated_Fragment
+  | Event_TimerFired_Fragment
+;
+
+export type HistorySubscriptionVariables = Exact<{
+  hub: string;
+  id: string;
+  after: string;
+}>;
+
+
+export type HistorySubscription = { history: { lastSeq: string, hasMore: boolean, reset: boolean, events: Array<
+      | { __typename: 'EventRaised', name: string, seq: string, at: string, type: HistoryEventType, payload: { size: number } | null }
+      | { __typename: 'EventSent', taskId: number, instanceId: string, name: string, seq: string, at: string, type: HistoryEventType, payload: { size: number } | null }
+      | { __typename: 'ExecutionCompleted', status: OrchestrationStatus, seq: string, at: string, type: HistoryEventType, result: { size: number } | null, cause: { type: string, message: string, stack: string | null, nonRetriable: boolean, inner: { type: string, message: string, stack: string | null, inner: { type: string, message: string, stack: string | null } | null } | null } | null }
+      | { __typename: 'ExecutionStarted', name: string, version: string | null, executionId: string, generation: number, seq: string, at: string, type: HistoryEventType, input: { size: number } | null }
+      | { __typename: 'ExecutionTerminated', reason: string | null, seq: string, at: string, type: HistoryEventType }
+      | { __typename: 'OrchestratorStarted', seq: string, at: string, type: HistoryEventType }
+      | { __typename: 'SubOrchestrationInstanceCompleted', taskId: number, seq: string, at: string, type: HistoryEventType, result: { size: number } | null }
+      | { __typename: 'SubOrchestrationInstanceCreated', taskId: number, instanceId: string, name: string, version: string | null, seq: string, at: string, type: HistoryEventType, input: { size: number } | null }
+      | { __typename: 'SubOrchestrationInstanceFailed', taskId: number, seq: string, at: string, type: HistoryEventType, failure: { type: string, message: string, stack: string | null, nonRetriable: boolean, inner: { type: string, message: string, stack: string | null, inner: { type: string, message: string, stack: string | null } | null } | null } }
+      | { __typename: 'TaskCompleted', taskId: number, startedAt: string | null, worker: string | null, attempts: number, seq: string, at: string, type: HistoryEventType, earlier: Array<{ n: number, startedAt: string, endedAt: string, type: string | null, message: string }>, result: { size: number } | null }
+      | { __typename: 'TaskFailed', taskId: number, startedAt: string | null, worker: string | null, attempts: number, seq: string, at: string, type: HistoryEventType, earlier: Array<{ n: number, startedAt: string, endedAt: string, type: string | null, message: string }>, failure: { type: string, message: string, stack: string | null, nonRetriable: boolean, inner: { type: string, message: string, stack: string | null, inner: { type: string, message: string, stack: string | null } | null } | null } }
+      | { __typename: 'TaskScheduled', taskId: number, name: string, version: string | null, step: boolean, native: boolean, queue: string | null, seq: string, at: string, type: HistoryEventType, input: { size: number } | null }
+      | { __typename: 'TimerCreated', taskId: number, fireAt: string, seq: string, at: string, type: HistoryEventType }
+      | { __typename: 'TimerFired', taskId: number, fireAt: string, seq: string, at: string, type: HistoryEventType }
+    > } };
+
+export type PayloadTextFragment = { size: number, encoding: PayloadEncoding, text: string, truncated: boolean };
+
+export type EventPayloadQueryVariables = Exact<{
+  hub: string;
+  id: string;
+  after: string;
+}>;
+
+
+export type EventPayloadQuery = { orchestration: { history: { events: Array<
+        | { __typename: 'EventRaised', seq: string, payload: { size: number, encoding: PayloadEncoding, text: string, truncated: boolean } | null }
+        | { __typename: 'EventSent', seq: string, payload: { size: number, encoding: PayloadEncoding, text: string, truncated: boolean } | null }
+        | { __typename: 'ExecutionCompleted', seq: string, result: { size: number, encoding: PayloadEncoding, text: string, truncated: boolean } | null }
+        | { __typename: 'ExecutionStarted', seq: string, input: { size: number, encoding: PayloadEncoding, text: string, truncated: boolean } | null }
+        | { __typename: 'ExecutionTerminated', seq: string }
+        | { __typename: 'OrchestratorStarted', seq: string }
+        | { __typename: 'SubOrchestrationInstanceCompleted', seq: string, result: { size: number, encoding: PayloadEncoding, text: string, truncated: boolean } | null }
+        | { __typename: 'SubOrchestrationInstanceCreated', seq: string, input: { size: number, encoding: PayloadEncoding, text: string, truncated: boolean } | null }
+        | { __typename: 'SubOrchestrationInstanceFailed', seq: string }
+        | { __typename: 'TaskCompleted', seq: string, result: { size: number, encoding: PayloadEncoding, text: string, truncated: boolean } | null }
+        | { __typename: 'TaskFailed', seq: string }
+        | { __typename: 'TaskScheduled', seq: string, input: { size: number, encoding: PayloadEncoding, text: string, truncated: boolean } | null }
+        | { __typename: 'TimerCreated', seq: string }
+        | { __typename: 'TimerFired', seq: string }
+      > } } | null };
+
+export type InputOutputQueryVariables = Exact<{
+  hub: string;
+  id: string;
+}>;
+
+
+export type InputOutputQuery = { orchestration: { id: string, input: { size: number, encoding: PayloadEncoding, text: string, truncated: boolean } | null, output: { size: number, encoding: PayloadEncoding, text: string, truncated: boolean } | null, customStatus: { size: number, encoding: PayloadEncoding, text: string, truncated: boolean } | null } | null };
+
+export type WorkersQueryVariables = Exact<{
+  hub: string;
+}>;
+
+
+export type WorkersQuery = { hub: { id: string, workers: Array<{ id: string, name: string, state: WorkerState, startedAt: string, orchestrations: Array<{ name: string, version: string | null }> }> } | null };
+
+export type StartMutationVariables = Exact<{
+  input: StartOrchestrationInput;
+}>;
+
+
+export type StartMutation = { startOrchestration: { requestId: string, orchestration: { id: string, instanceId: string } | null, errors: Array<{ code: ErrorCode, message: string, path: Array<string>, retryable: boolean }> } };
+
+export type RaiseMutationVariables = Exact<{
+  input: RaiseEventInput;
+}>;
+
+
+export type RaiseMutation = { raiseEvent: { requestId: string, orchestration: { id: string } | null, errors: Array<{ code: ErrorCode, message: string, path: Array<string>, retryable: boolean }> } };
+
+export type TerminateMutationVariables = Exact<{
+  input: TerminateOrchestrationInput;
+}>;
+
+
+export type TerminateMutation = { terminateOrchestration: { requestId: string, orchestration: { id: string } | null, errors: Array<{ code: ErrorCode, message: string, path: Array<string>, retryable: boolean }> } };
+
+export class TypedDocumentString<TResult, TVariables>
+  extends String
+  implements DocumentTypeDecoration<TResult, TVariables>
+{
+  __apiType?: NonNullable<DocumentTypeDecoration<TResult, TVariables>['__apiType']>;
+  private value: string;
+  public __meta__?: Record<string, any> | undefined;
+
+  constructor(value: string, __meta__?: Record<string, any> | undefined) {
+    super(value);
+    this.value = value;
+    this.__meta__ = __meta__;
+  }
+
+  override toString(): string & DocumentTypeDecoration<TResult, TVariables> {
+    return this.value;
+  }
+}
+export const RowFragmentDoc = new TypedDocumentString(`
+    fragment Row on Orchestration {
+  id
+  instanceId
+  name
+  version
+  status
+  generation
+  createdAt
+  startedAt
+  finishedAt
+  lastEventAt
+  lastSeq
+  doingNow
+  held {
+    kind
+  }
+}
+    `, {"fragmentName":"Row"}) as unknown as TypedDocumentString<RowFragment, unknown>;
+export const FailurePartsFragmentDoc = new TypedDocumentString(`
+    fragment FailureParts on Failure {
+  type
+  message
+  stack
+  nonRetriable
+  inner {
+    type
+    message
+    stack
+    inner {
+      type
+      message
+      stack
+    }
+  }
+}
+    `, {"fragmentName":"FailureParts"}) as unknown as TypedDocumentString<FailurePartsFragment, unknown>;
+export const InstanceFragmentDoc = new TypedDocumentString(`
+    fragment Instance on Orchestration {
+  id
+  instanceId
+  executionId
+  name
+  version
+  status
+  generation
+  createdAt
+  startedAt
+  finishedAt
+  scheduledAt
+  lastEventAt
+  firstSeq
+  lastSeq
+  allowedActions
+  doingNow
+  waiting {
+    kind
+    text
+    parts {
+      text
+      strong
+      at
+      style
+    }
+    since
+    until
+    subject
+  }
+  held {
+    kind
+    message
+    step
+    expected
+    actual
+    stack
+    build
+  }
+  failure {
+    ...FailureParts
+  }
+  parent {
+    instanceId
+    name
+  }
+  pendingTasks {
+    taskId
+    name
+    state
+    attempt
+    startedAt
+    nextAttemptAt
+    lastError
+    worker
+  }
+}
+    fragment FailureParts on Failure {
+  type
+  message
+  stack
+  nonRetriable
+  inner {
+    type
+    message
+    stack
+    inner {
+      type
+      message
+      stack
+    }
+  }
+}`, {"fragmentName":"Instance"}) as unknown as TypedDocumentString<InstanceFragment, unknown>;
+export const EventFragmentDoc = new TypedDocumentString(`
+    fragment Event on HistoryEvent {
+  __typename
+  seq
+  at
+  type
+  ... on ExecutionStarted {
+    name
+    version
+    executionId
+    generation
+    input {
+      size
+    }
+  }
+  ... on ExecutionCompleted {
+    status
+    result {
+      size
+    }
+    cause: failure {
+      ...FailureParts
+    }
+  }
+  ... on ExecutionTerminated {
+    reason
+  }
+  ... on TaskScheduled {
+    taskId
+    name
+    version
+    step
+    native
+    queue
+    input {
+      size
+    }
+  }
+  ... on TaskCompleted {
+    taskId
+    startedAt
+    worker
+    attempts
+    earlier {
+      n
+      startedAt
+      endedAt
+      type
+      message
+    }
+    result {
+      size
+    }
+  }
+  ... on TaskFailed {
+    taskId
+    startedAt
+    worker
+    attempts
+    earlier {
+      n
+      startedAt
+      endedAt
+      type
+      message
+    }
+    failure {
+      ...FailureParts
+    }
+  }
+  ... on TimerCreated {
+    taskId
+    fireAt
+  }
+  ... on TimerFired {
+    taskId
+    fireAt
+  }
+  ... on SubOrchestrationInstanceCreated {
+    taskId
+    instanceId
+    name
+    version
+    input {
+      size
+    }
+  }
+  ... on SubOrchestrationInstanceCompleted {
+    taskId
+    result {
+      size
+    }
+  }
+  ... on SubOrchestrationInstanceFailed {
+    taskId
+    failure {
+      ...FailureParts
+    }
+  }
+  ... on EventSent {
+    taskId
+    instanceId
+    name
+    payload {
+      size
+    }
+  }
+  ... on EventRaised {
+    name
+    payload {
+      size
+    }
+  }
+}
+    fragment FailureParts on Failure {
+  type
+  message
+  stack
+  nonRetriable
+  inner {
+    type
+    message
+    stack
+    inner {
+      type
+      message
+      stack
+    }
+  }
+}`, {"fragmentName":"Event"}) as unknown as TypedDocumentString<EventFragment, unknown>;
+export const PayloadTextFragmentDoc = new TypedDocumentString(`
+    fragment PayloadText on Payload {
+  size
+  encoding
+  text
+  truncated
+}
+    `, {"fragmentName":"PayloadText"}) as unknown as TypedDocumentString<PayloadTextFragment, unknown>;
+export const ServerDocument = new TypedDocumentString(`
+    query Server {
+  server {
+    version
+    deployment
+    identity
+    now
+  }
+  hubs(first: 200) {
+    nodes {
+      id
+      name
+    }
+  }
+}
+    `) as unknown as TypedDocumentString<ServerQuery, ServerQueryVariables>;
+export const ListDocument = new TypedDocumentString(`
+    query List($hub: String!, $filter: OrchestrationFilter, $first: Int!, $after: String) {
+  orchestrations(hub: $hub, filter: $filter, first: $first, after: $after) {
+    nodes {
+      ...Row
+    }
+    pageInfo {
+      hasNextPage
+      endCursor
+    }
+  }
+}
+    fragment Row on Orchestration {
+  id
+  instanceId
+  name
+  version
+  status
+  generation
+  createdAt
+  startedAt
+  finishedAt
+  lastEventAt
+  lastSeq
+  doingNow
+  held {
+    kind
+  }
+}`) as unknown as TypedDocumentString<ListQuery, ListQueryVariables>;
+export const CountsDocument = new TypedDocumentString(`
+    query Counts($hub: String!, $filter: OrchestrationFilter) {
+  orchestrations(hub: $hub, filter: $filter, first: 0) {
+    statusCounts {
+      all
+      pending
+      running
+      suspended
+      completed
+      failed
+      canceled
+      terminated
+      exact
+    }
+  }
+}
+    `) as unknown as TypedDocumentString<CountsQuery, CountsQueryVariables>;
+export const ChangesDocument = new TypedDocumentString(`
+    subscription Changes($hub: String!, $filter: OrchestrationFilter, $first: Int!) {
+  orchestrationChanges(hub: $hub, filter: $filter, first: $first) {
+    seq
+    reset
+    upserts {
+      ...Row
+    }
+    leaves
+  }
+}
+    fragment Row on Orchestration {
+  id
+  instanceId
+  name
+  version
+  status
+  generation
+  createdAt
+  startedAt
+  finishedAt
+  lastEventAt
+  lastSeq
+  doingNow
+  held {
+    kind
+  }
+}`) as unknown as TypedDocumentString<ChangesSubscription, ChangesSubscriptionVariables>;
+export const InstanceNowDocument = new TypedDocumentString(`
+    query InstanceNow($hub: String!, $id: String!) {
+  orchestration(hub: $hub, instanceId: $id) {
+    ...Instance
+  }
+}
+    fragment FailureParts on Failure {
+  type
+  message
+  stack
+  nonRetriable
+  inner {
+    type
+    message
+    stack
+    inner {
+      type
+      message
+      stack
+    }
+  }
+}
+fragment Instance on Orchestration {
+  id
+  instanceId
+  executionId
+  name
+  version
+  status
+  generation
+  createdAt
+  startedAt
+  finishedAt
+  scheduledAt
+  lastEventAt
+  firstSeq
+  lastSeq
+  allowedActions
+  doingNow
+  waiting {
+    kind
+    text
+    parts {
+      text
+      strong
+      at
+      style
+    }
+    since
+    until
+    subject
+  }
+  held {
+    kind
+    message
+    step
+    expected
+    actual
+    stack
+    build
+  }
+  failure {
+    ...FailureParts
+  }
+  parent {
+    instanceId
+    name
+  }
+  pendingTasks {
+    taskId
+    name
+    state
+    attempt
+    startedAt
+    nextAttemptAt
+    lastError
+    worker
+  }
+}`) as unknown as TypedDocumentString<InstanceNowQuery, InstanceNowQueryVariables>;
+export const InstanceChangesDocument = new TypedDocumentString(`
+    subscription InstanceChanges($hub: String!, $id: String!) {
+  orchestration(hub: $hub, instanceId: $id) {
+    ...Instance
+  }
+}
+    fragment FailureParts on Failure {
+  type
+  message
+  stack
+  nonRetriable
+  inner {
+    type
+    message
+    stack
+    inner {
+      type
+      message
+      stack
+    }
+  }
+}
+fragment Instance on Orchestration {
+  id
+  instanceId
+  executionId
+  name
+  version
+  status
+  generation
+  createdAt
+  startedAt
+  finishedAt
+  scheduledAt
+  lastEventAt
+  firstSeq
+  lastSeq
+  allowedActions
+  doingNow
+  waiting {
+    kind
+    text
+    parts {
+      text
+      strong
+      at
+      style
+    }
+    since
+    until
+    subject
+  }
+  held {
+    kind
+    message
+    step
+    expected
+    actual
+    stack
+    build
+  }
+  failure {
+    ...FailureParts
+  }
+  parent {
+    instanceId
+    name
+  }
+  pendingTasks {
+    taskId
+    name
+    state
+    attempt
+    startedAt
+    nextAttemptAt
+    lastError
+    worker
+  }
+}`) as unknown as TypedDocumentString<InstanceChangesSubscription, InstanceChangesSubscriptionVariables>;
+export const HistoryDocument = new TypedDocumentString(`
+    subscription History($hub: String!, $id: String!, $after: Long!) {
+  history(hub: $hub, instanceId: $id, after: $after) {
+    events {
+      ...Event
+    }
+    lastSeq
+    hasMore
+    reset
+  }
+}
+    fragment FailureParts on Failure {
+  type
+  message
+  stack
+  nonRetriable
+  inner {
+    type
+    message
+    stack
+    inner {
+      type
+      message
+      stack
+    }
+  }
+}
+fragment Event on HistoryEvent {
+  __typename
+  seq
+  at
+  type
+  ... on ExecutionStarted {
+    name
+    version
+    executionId
+    generation
+    input {
+      size
+    }
+  }
+  ... on ExecutionCompleted {
+    status
+    result {
+      size
+    }
+    cause: failure {
+      ...FailureParts
+    }
+  }
+  ... on ExecutionTerminated {
+    reason
+  }
+  ... on TaskScheduled {
+    taskId
+    name
+    version
+    step
+    native
+    queue
+    input {
+      size
+    }
+  }
+  ... on TaskCompleted {
+    taskId
+    startedAt
+    worker
+    attempts
+    earlier {
+      n
+      startedAt
+      endedAt
+      type
+      message
+    }
+    result {
+      size
+    }
+  }
+  ... on TaskFailed {
+    taskId
+    startedAt
+    worker
+    attempts
+    earlier {
+      n
+      startedAt
+      endedAt
+      type
+      message
+    }
+    failure {
+      ...FailureParts
+    }
+  }
+  ... on TimerCreated {
+    taskId
+    fireAt
+  }
+  ... on TimerFired {
+    taskId
+    fireAt
+  }
+  ... on SubOrchestrationInstanceCreated {
+    taskId
+    instanceId
+    name
+    version
+    input {
+      size
+    }
+  }
+  ... on SubOrchestrationInstanceCompleted {
+    taskId
+    result {
+      size
+    }
+  }
+  ... on SubOrchestrationInstanceFailed {
+    taskId
+    failure {
+      ...FailureParts
+    }
+  }
+  ... on EventSent {
+    taskId
+    instanceId
+    name
+    payload {
+      size
+    }
+  }
+  ... on EventRaised {
+    name
+    payload {
+      size
+    }
+  }
+}`) as unknown as TypedDocumentString<HistorySubscription, HistorySubscriptionVariables>;
+export const EventPayloadDocument = new TypedDocumentString(`
+    query EventPayload($hub: String!, $id: String!, $after: Long!) {
+  orchestration(hub: $hub, instanceId: $id) {
+    history(after: $after, first: 1) {
+      events {
+        __typename
+        seq
+        ... on ExecutionStarted {
+          input {
+            ...PayloadText
+          }
+        }
+        ... on ExecutionCompleted {
+          result {
+            ...PayloadText
+          }
+        }
+        ... on TaskScheduled {
+          input {
+            ...PayloadText
+          }
+        }
+        ... on TaskCompleted {
+          result {
+            ...PayloadText
+          }
+        }
+        ... on SubOrchestrationInstanceCreated {
+          input {
+            ...PayloadText
+          }
+        }
+        ... on SubOrchestrationInstanceCompleted {
+          result {
+            ...PayloadText
+          }
+        }
+        ... on EventSent {
+          payload {
+            ...PayloadText
+          }
+        }
+        ... on EventRaised {
+          payload {
+            ...PayloadText
+          }
+        }
+      }
+    }
+  }
+}
+    fragment PayloadText on Payload {
+  size
+  encoding
+  text
+  truncated
+}`) as unknown as TypedDocumentString<EventPayloadQuery, EventPayloadQueryVariables>;
+export const InputOutputDocument = new TypedDocumentString(`
+    query InputOutput($hub: String!, $id: String!) {
+  orchestration(hub: $hub, instanceId: $id) {
+    id
+    input {
+      ...PayloadText
+    }
+    output {
+      ...PayloadText
+    }
+    customStatus {
+      ...PayloadText
+    }
+  }
+}
+    fragment PayloadText on Payload {
+  size
+  encoding
+  text
+  truncated
+}`) as unknown as TypedDocumentString<InputOutputQuery, InputOutputQueryVariables>;
+export const WorkersDocument = new TypedDocumentString(`
+    query Workers($hub: String!) {
+  hub(name: $hub) {
+    id
+    workers {
+      id
+      name
+      state
+      startedAt
+      orchestrations {
+        name
+        version
+      }
+    }
+  }
+}
+    `) as unknown as TypedDocumentString<WorkersQuery, WorkersQueryVariables>;
+export const StartDocument = new TypedDocumentString(`
+    mutation Start($input: StartOrchestrationInput!) {
+  startOrchestration(input: $input) {
+    orchestration {
+      id
+      instanceId
+    }
+    errors {
+      code
+      message
+      path
+      retryable
+    }
+    requestId
+  }
+}
+    `) as unknown as TypedDocumentString<StartMutation, StartMutationVariables>;
+export const RaiseDocument = new TypedDocumentString(`
+    mutation Raise($input: RaiseEventInput!) {
+  raiseEvent(input: $input) {
+    orchestration {
+      id
+    }
+    errors {
+      code
+      message
+      path
+      retryable
+    }
+    requestId
+  }
+}
+    `) as unknown as TypedDocumentString<RaiseMutation, RaiseMutationVariables>;
+export const TerminateDocument = new TypedDocumentString(`
+    mutation Terminate($input: TerminateOrchestrationInput!) {
+  terminateOrchestration(input: $input) {
+    orchestration {
+      id
+    }
+    errors {
+      code
+      message
+      path
+      retryable
+    }
+    requestId
+  }
+}
+    `) as unknown as TypedDocumentString<TerminateMutation, TerminateMutationVariables>;

@@ -1,0 +1,29 @@
+import react from "@vitejs/plugin-react";
+import { defineConfig } from "vitest/config";
+
+// The server to talk to in development: `npm run dev` beside `weir dev`.
+const server = process.env.WEIR_URL ?? "http://127.0.0.1:8082";
+
+export default defineConfig({
+  // Relative, for the dashboard may be served below any path: the server writes <base> into the page.
+  base: "./",
+  plugins: [react()],
+  build: {
+    target: ["chrome123", "firefox120", "safari17.5"], // light-dark()
+    // Fonts and pictures stay files: the content security policy has no data: for them.
+    assetsInlineLimit: 0,
+    modulePreload: { polyfill: false },
+    // dist holds a committed placeholder, so scripts/clean.mjs empties it.
+    emptyOutDir: false,
+    manifest: "manifest.json",
+  },
+  server: {
+    proxy: { "/graphql": { target: server, ws: true, changeOrigin: true } },
+  },
+  test: {
+    environment: "jsdom",
+    include: ["src/**/*.test.{ts,tsx}"],
+    setupFiles: ["src/test/setup.ts"],
+    restoreMocks: true,
+  },
+});
