@@ -173,6 +173,9 @@ func (w *Worker) open(ctx context.Context) (*engine.Engine, error) {
 // work.
 func (w *Worker) Run(ctx context.Context) error {
 	e, err := w.open(ctx)
+	if ctx.Err() != nil && err != nil {
+		return nil // told to end before it had begun
+	}
 	if err != nil {
 		return fmt.Errorf("run worker: %w", err)
 	}
