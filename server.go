@@ -261,11 +261,13 @@ func (s *Server) joinOnce(ctx context.Context, e *engine.Engine, stats *collecto
 	}
 	pool, err := e.RiverPool(ctx)
 	if err != nil {
+		node.Close(ctx)
 		return err
 	}
 	defer pool.Close()
 	client, err := jobs.NewClient(jobs.Config{Node: node, Pool: pool, Schema: e.RiverSchema(), Logger: s.log, Maintain: e.RiverOwned(ctx)})
 	if err != nil {
+		node.Close(ctx)
 		return err
 	}
 	stats.watch(node)

@@ -2,6 +2,7 @@ package graph
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -123,6 +124,14 @@ func checkPrefix(field, prefix string) error {
 		return nil
 	}
 	return engine.CheckID(field, prefix)
+}
+
+// value is a JSON value that a client gave; null is one.
+func value(v json.RawMessage) history.Payload {
+	if v == nil {
+		return history.Text("null")
+	}
+	return history.Bytes(v)
 }
 
 func orchestrations(in []*engine.Instance) []*model.Orchestration {

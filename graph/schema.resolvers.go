@@ -10,7 +10,6 @@ import (
 	"strings"
 
 	"github.com/weir-dev/weir/engine"
-	"github.com/weir-dev/weir/engine/history"
 	"github.com/weir-dev/weir/graph/generated"
 	"github.com/weir-dev/weir/graph/model"
 )
@@ -20,7 +19,7 @@ func (r *mutationResolver) StartOrchestration(ctx context.Context, input model.S
 	id := deref(input.InstanceID.Value())
 	req := engine.StartRequest{Hub: input.Hub, Name: input.Name, ID: id, Version: deref(input.Version.Value())}
 	if input.Input.IsSet() {
-		req.Input = history.Bytes(input.Input.Value())
+		req.Input = value(input.Input.Value())
 	}
 	if at := input.StartAt.Value(); at != nil {
 		req.At = *at
@@ -36,7 +35,7 @@ func (r *mutationResolver) StartOrchestration(ctx context.Context, input model.S
 func (r *mutationResolver) RaiseEvent(ctx context.Context, input model.RaiseEventInput) (*model.OrchestrationPayload, error) {
 	req := engine.RaiseRequest{Hub: input.Hub, Instance: input.InstanceID, Name: input.Name, Key: deref(input.IdempotencyKey.Value())}
 	if input.Payload.IsSet() {
-		req.Input = history.Bytes(input.Payload.Value())
+		req.Input = value(input.Payload.Value())
 	}
 	return r.changed(ctx, input.Hub, input.InstanceID, r.engine.Raise(ctx, req))
 }

@@ -87,8 +87,6 @@ func TestEveryListHasACost(t *testing.T) {
 	}
 }
 
-
-
 // judge parses an operation as the server does, and applies the bounds.
 func judge(t *testing.T, query string, variables map[string]any) (code string) {
 	t.Helper()
@@ -175,23 +173,23 @@ func TestShape(t *testing.T) {
 		vars  map[string]any
 		want  string
 	}{
-		"list page":             {listPage, map[string]any{"first": 200}, ""},
-		"instance page":         {instancePage, nil, ""},
-		"a tool's query":        {introspection, nil, ""},
-		"deep enough":           {deepFailure(maxDepth - 2 - 1), nil, ""},
-		"too deep":              {deepFailure(maxDepth), nil, "DEPTH_LIMIT_EXCEEDED"},
-		"as many aliases":       {"{ server { " + aliases(maxAliases, "version") + "} }", nil, ""},
-		"too many aliases":      {"{ server { " + aliases(maxAliases+1, "version") + "} }", nil, "ALIAS_LIMIT_EXCEEDED"},
-		"aliases in fragments":  {spread(maxAliases + 1), nil, "ALIAS_LIMIT_EXCEEDED"},
-		"aliases in merged":     {merged(maxAliases + 1), nil, "ALIAS_LIMIT_EXCEEDED"},
-		"as many roots":         {"{ " + aliases(maxRoots, "server { version }") + "}", nil, ""},
-		"too many roots":        {"{ " + aliases(maxRoots+1, "server { version }") + "}", nil, "ALIAS_LIMIT_EXCEEDED"},
-		"fragment bomb":         {bomb(40), nil, "COMPLEXITY_LIMIT_EXCEEDED"},
-		"long query":            {"# " + strings.Repeat("x", maxQuery) + "\n{ server { version } }", nil, "QUERY_LIMIT_EXCEEDED"},
+		"list page":              {listPage, map[string]any{"first": 200}, ""},
+		"instance page":          {instancePage, nil, ""},
+		"a tool's query":         {introspection, nil, ""},
+		"deep enough":            {deepFailure(maxDepth - 2 - 1), nil, ""},
+		"too deep":               {deepFailure(maxDepth), nil, "DEPTH_LIMIT_EXCEEDED"},
+		"as many aliases":        {"{ server { " + aliases(maxAliases, "version") + "} }", nil, ""},
+		"too many aliases":       {"{ server { " + aliases(maxAliases+1, "version") + "} }", nil, "ALIAS_LIMIT_EXCEEDED"},
+		"aliases in fragments":   {spread(maxAliases + 1), nil, "ALIAS_LIMIT_EXCEEDED"},
+		"aliases in merged":      {merged(maxAliases + 1), nil, "ALIAS_LIMIT_EXCEEDED"},
+		"as many roots":          {"{ " + aliases(maxRoots, "server { version }") + "}", nil, ""},
+		"too many roots":         {"{ " + aliases(maxRoots+1, "server { version }") + "}", nil, "ALIAS_LIMIT_EXCEEDED"},
+		"fragment bomb":          {bomb(40), nil, "COMPLEXITY_LIMIT_EXCEEDED"},
+		"long query":             {"# " + strings.Repeat("x", maxQuery) + "\n{ server { version } }", nil, "QUERY_LIMIT_EXCEEDED"},
 		"history of a long list": {`{ orchestrations(hub: "default", first: 200) { nodes { history(first: 5000) { events { seq at } } } } }`, nil, "COMPLEXITY_LIMIT_EXCEEDED"},
-		"huge first":            {`query($n: Int) { orchestrations(hub: "default", first: $n) { nodes { waiting { text } history { lastSeq } } } }`, map[string]any{"n": int64(1 << 31 - 1)}, "COMPLEXITY_LIMIT_EXCEEDED"},
-		"nested description":    {"{ __schema { types { fields { type { fields { name } } } } } }", nil, "DEPTH_LIMIT_EXCEEDED"},
-		"deep description":      {`{ __type(name: "Query") { ` + strings.Repeat("ofType { ", 15) + "name" + strings.Repeat(" }", 16) + " }", nil, "DEPTH_LIMIT_EXCEEDED"},
+		"huge first":             {`query($n: Int) { orchestrations(hub: "default", first: $n) { nodes { waiting { text } history { lastSeq } } } }`, map[string]any{"n": int64(1<<31 - 1)}, "COMPLEXITY_LIMIT_EXCEEDED"},
+		"nested description":     {"{ __schema { types { fields { type { fields { name } } } } } }", nil, "DEPTH_LIMIT_EXCEEDED"},
+		"deep description":       {`{ __type(name: "Query") { ` + strings.Repeat("ofType { ", 15) + "name" + strings.Repeat(" }", 16) + " }", nil, "DEPTH_LIMIT_EXCEEDED"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -1,0 +1,248 @@
+package graph_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/weir-dev/weir/durable"
+)
+
+const (
+	Echo   durable.Orchestration[json.RawMessage, json.RawMessage] = "echo"
+	Add    durable.Orchestration[int, int]                         = "add"
+	Waiter durable.Orchestration[int, []string]                    = "waiter"
+	Go     durable.Event[string]                                   = "go"
+)
+
+func echo(_ *durable.Context, in json.RawMessage) (json.RawMessage, error) { return in, nil }
+
+// waiter waits for so many events.
+func waiter(ctx *durable.Context, n int) ([]string, error) {
+	var got []string
+	for range n {
+		s, err := Go.Wait(ctx)
+		if err != nil {
+			return nil, err
+		}
+		got = append(got, s)
+	}
+	return got, nil
+}
+
+// userError checks the one error of a payload.
+func (a *api) userError(p payload, code, field string, words ...string) {
+	a.t.Helper()
+	if len(p.Errors) != 1 {
+		a.t.Errorf("got %+v, want one error", p)
+		return
+	}
+	e := p.Errors[0]
+	want := []string{}
+	if field != "" {
+		want = []string{"input", field}
+	}
+	if e.Code != code || !slices.Equal(e.Path, want) || e.Retryable != (code == "UNAVAILABLE") {
+		a.t.Errorf("got %+v, want %s at %v", e, code, want)
+	}
+	for _, w := range words {
+		if !strings.Contains(e.Message, w) {
+			a.t.Errorf("the message %q does not say %q", e.Message, w)
+		}
+	}
+}
+
+func TestStart(t *testing.T) {
+	a := serve(t)
+	a.worker(nil, Echo.Handler(echo), Add.Handler(func(_ *durable.Context, n int) (int, error) { return n + 1, nil }))
+
+	t.Run("ValuesComeBackAsTheyWere", func(t *testing.T) {
+		for _, value := range []string{
+			`{"n":9007199254740993,"x":1.10,"s":"a\u0000b <&> é 😀","deep":[[[null,true]]]}`, `"text"`, `0`, `[]`, `{}`, `12345678901234567890123`, `"\ud800"`,
+		} {
+			got := a.ended(a.must(a.start(vars{"name": "echo", "input": json.RawMessage(value)})).InstanceID)
+			if got.Status != "COMPLETED" {
+				t.Errorf("%s: %+v", value, got)
+				continue
+			}
+			var want, have any
+			read := func(s string, into *any) {
+				d := json.NewDecoder(strings.NewReader(s))
+				d.UseNumber()
+				if err := d.Decode(into); err != nil {
+					t.Errorf("%s: %v", s, err)
+				}
+			}
+			read(value, &want)
+			read(got.Output.Text, &have)
+			if fmt.Sprintf("%#v", want) != fmt.Sprintf("%#v", have) {
+				t.Errorf("got %s, want %s", got.Output.Text, value)
+			}
+		}
+		// Written into the query itself.
+		got := ask[struct{ StartOrchestration payload }](a, `mutation { startOrchestration(input: {hub: "default", name: "echo", input: {b: [1, 2.5, "x"]}}) `+payloadFields+` }`, nil)
+		if out := a.ended(a.must(got.StartOrchestration).InstanceID).Output.Text; out != `{"b":[1,2.5,"x"]}` {
+			t.Errorf("got %s", out)
+		}
+	})
+
+	t.Run("NullAndNothing", func(t *testing.T) {
+		if got := a.ended(a.must(a.start(vars{"name": "echo", "input": nil})).InstanceID); got.Output == nil || got.Output.Text != "null" {
+			t.Errorf("null gives %+v", got)
+		}
+		// No value is not null: its type's zero value comes to the code, and no input is shown.
+		if got := a.ended(a.must(a.start(vars{"name": "add"})).InstanceID); got.Output == nil || got.Output.Text != "1" {
+			t.Errorf("nothing gives %+v", got)
+		}
+	})
+
+	t.Run("AnIDIsTaken", func(t *testing.T) {
+		a.must(a.start(vars{"name": "echo", "instanceId": "one", "input": 1}))
+		p := a.start(vars{"name": "other", "instanceId": "one", "input": 2})
+		a.userError(p, "ALREADY_EXISTS", "instanceId", "one")
+		if p.Orchestration == nil || p.Orchestration.Name != "echo" {
+			t.Errorf("it does not show the one that has the id: %+v", p.Orchestration)
+		}
+	})
+
+	t.Run("Refused", func(t *testing.T) {
+		const long = 201
+		for name, test := range map[string]struct {
+			in          vars
+			code, field string
+			words       []string
+		}{
+			"unknown hub":        {vars{"hub": "nowhere", "name": "echo"}, "NOT_FOUND", "hub", []string{"nowhere"}},
+			"impossible hub":     {vars{"hub": "a\x00b", "name": "echo"}, "NOT_FOUND", "hub", nil},
+			"empty id":           {vars{"name": "echo", "instanceId": ""}, "", "", nil}, // one is made up
+			"long id":            {vars{"name": "echo", "instanceId": strings.Repeat("x", long)}, "INVALID_ARGUMENT", "instanceId", []string{"201", "200"}},
+			"id of an entity":    {vars{"name": "echo", "instanceId": "@x"}, "INVALID_ARGUMENT", "instanceId", []string{"@"}},
+			"umlaut in the id":   {vars{"name": "echo", "instanceId": "grün"}, "INVALID_ARGUMENT", "instanceId", []string{"position 3", "ASCII"}},
+			"NUL in the id":      {vars{"name": "echo", "instanceId": "a\x00b"}, "INVALID_ARGUMENT", "instanceId", []string{"position 2"}},
+			"empty name":         {vars{"name": ""}, "INVALID_ARGUMENT", "name", []string{"empty"}},
+			"long name":          {vars{"name": strings.Repeat("é", 81)}, "INVALID_ARGUMENT", "name", []string{"81", "80"}},
+			"NUL in the name":    {vars{"name": "a\x00b"}, "INVALID_ARGUMENT", "name", []string{"U+0000"}},
+			"long version":       {vars{"name": "echo", "version": strings.Repeat("v", 41)}, "INVALID_ARGUMENT", "version", []string{"41", "40"}},
+			"newline in version": {vars{"name": "echo", "version": "1\n2"}, "INVALID_ARGUMENT", "version", []string{"U+000A"}},
+			"input too large":    {vars{"name": "echo", "input": strings.Repeat("x", payloadLimit)}, "TOO_LARGE", "input", []string{"1048578", "1048576"}},
+		} {
+			p := a.start(test.in)
+			if test.code == "" {
+				a.must(p)
+				continue
+			}
+			t.Run(name, func(*testing.T) { a.userError(p, test.code, test.field, test.words...) })
+			if p.Orchestration != nil {
+				t.Errorf("%s: there is an instance, %+v", name, p.Orchestration)
+			}
+		}
+	})
+
+	t.Run("TheLimitItself", func(t *testing.T) {
+		got := a.ended(a.must(a.start(vars{"name": "echo", "input": strings.Repeat("x", payloadLimit-2)})).InstanceID)
+		if got.Status != "COMPLETED" || len(got.Output.Text) != 262144 {
+			t.Errorf("%s, %d bytes shown", got.Status, len(got.Output.Text))
+		}
+	})
+
+	t.Run("InvalidUTF8", func(t *testing.T) {
+		got := a.send("{\"query\": \"mutation { startOrchestration(input: {hub: \\\"default\\\", name: \\\"a\xffb\\\"}) { requestId } }\"}", nil)
+		if got.Status != http.StatusBadRequest || len(got.Errors) != 1 || !strings.Contains(got.Errors[0].Message, "UTF-8") {
+			t.Errorf("got %+v", got)
+		}
+	})
+
+	t.Run("StartAt", func(t *testing.T) {
+		past := a.ended(a.must(a.start(vars{"name": "echo", "startAt": "0001-01-01T00:00:00Z", "input": 1})).InstanceID)
+		if past.Status != "COMPLETED" {
+			t.Errorf("far in the past: %+v", past)
+		}
+		future := a.must(a.start(vars{"name": "echo", "startAt": "9999-12-31T23:59:59.999999+00:00", "input": 1}))
+		if future.Status != "PENDING" || future.Waiting.Kind != "SCHEDULED" {
+			t.Errorf("far in the future: %+v", future)
+		}
+		soon := time.Now().Add(300 * time.Millisecond).UTC()
+		got := a.ended(a.must(a.start(vars{"name": "echo", "startAt": soon.Format(time.RFC3339Nano), "input": 1})).InstanceID)
+		if got.FinishedAt.Before(soon.Truncate(time.Microsecond)) {
+			t.Errorf("finished at %s, not to be started before %s", got.FinishedAt, soon)
+		}
+		e := a.refused(`mutation($at: DateTime) { startOrchestration(input: {hub: "default", name: "echo", startAt: $at}) { requestId } }`, vars{"at": "tomorrow"})
+		if e.Extensions.Code != "INVALID_ARGUMENT" || !strings.Contains(e.Message, `"tomorrow"`) || !strings.Contains(e.Message, "2026-01-31T09:00:00Z") {
+			t.Errorf("got %+v", e)
+		}
+	})
+}
+
+func TestRaise(t *testing.T) {
+	a := serve(t)
+	a.worker(nil, Waiter.Handler(waiter))
+	id := a.must(a.start(vars{"name": "waiter", "input": 3})).InstanceID
+
+	for name, test := range map[string]struct {
+		in          vars
+		code, field string
+		words       []string
+	}{
+		"unknown instance": {vars{"instanceId": "nobody", "name": "go"}, "NOT_FOUND", "instanceId", []string{"nobody"}},
+		"unknown hub":      {vars{"hub": "nowhere", "instanceId": id, "name": "go"}, "NOT_FOUND", "hub", nil},
+		"bad id":           {vars{"instanceId": "a\x00", "name": "go"}, "INVALID_ARGUMENT", "instanceId", nil},
+		"empty name":       {vars{"instanceId": id, "name": ""}, "INVALID_ARGUMENT", "name", []string{"empty"}},
+		"long name":        {vars{"instanceId": id, "name": strings.Repeat("x", 201)}, "INVALID_ARGUMENT", "name", []string{"200"}},
+		"long key":         {vars{"instanceId": id, "name": "go", "idempotencyKey": strings.Repeat("x", 201)}, "INVALID_ARGUMENT", "idempotencyKey", []string{"200"}},
+		"NUL in the key":   {vars{"instanceId": id, "name": "go", "idempotencyKey": "a\x00"}, "INVALID_ARGUMENT", "idempotencyKey", nil},
+		"too large":        {vars{"instanceId": id, "name": "go", "payload": strings.Repeat("x", payloadLimit)}, "TOO_LARGE", "payload", []string{"1048576"}},
+	} {
+		t.Run(name, func(*testing.T) { a.userError(a.raise(test.in), test.code, test.field, test.words...) })
+	}
+	// Three events are enough, so that one too many would be seen: the key counts once, and no case is told.
+	for _, in := range []vars{
+		{"name": "go", "payload": "one", "idempotencyKey": "k"},
+		{"name": "go", "payload": "again", "idempotencyKey": "k"},
+		{"name": "Go", "payload": "two"},
+		{"name": "GO", "payload": "three", "idempotencyKey": "l"},
+	} {
+		in["instanceId"] = id
+		a.must(a.raise(in))
+	}
+	if got := a.ended(id); got.Output == nil || got.Output.Text != `["one","two","three"]` {
+		t.Errorf("got %+v", got.Output)
+	}
+	p := a.raise(vars{"instanceId": id, "name": "go"})
+	a.userError(p, "FAILED_PRECONDITION", "instanceId", "COMPLETED")
+	if p.Orchestration == nil || p.Orchestration.Status != "COMPLETED" {
+		t.Errorf("it does not show the instance: %+v", p.Orchestration)
+	}
+}
+
+func TestTerminate(t *testing.T) {
+	a := serve(t)
+	a.worker(nil, Waiter.Handler(waiter))
+	id := a.must(a.start(vars{"name": "waiter", "input": 1})).InstanceID
+
+	a.userError(a.terminate(vars{"instanceId": "nobody", "reason": "x"}), "NOT_FOUND", "instanceId", "nobody")
+	a.userError(a.terminate(vars{"hub": "nowhere", "instanceId": id, "reason": "x"}), "NOT_FOUND", "hub", "nowhere")
+	a.userError(a.terminate(vars{"instanceId": id, "reason": ""}), "INVALID_ARGUMENT", "reason", "empty")
+	a.userError(a.terminate(vars{"instanceId": id, "reason": " \t"}), "INVALID_ARGUMENT", "reason", "empty")
+	a.userError(a.terminate(vars{"instanceId": id, "reason": strings.Repeat("x", 2001)}), "INVALID_ARGUMENT", "reason", "2000")
+	a.userError(a.terminate(vars{"instanceId": id, "reason": "a\x00"}), "INVALID_ARGUMENT", "reason", "U+0000")
+	if got := a.get(id); got.FinishedAt != nil {
+		t.Fatalf("it has ended: %+v", got)
+	}
+	got := a.must(a.terminate(vars{"instanceId": id, "reason": "enough of it"}))
+	if got.Status != "TERMINATED" || got.FinishedAt == nil || got.Waiting.Kind != "ENDED" || !strings.Contains(got.Waiting.Text, "enough of it") {
+		t.Errorf("got %+v", got)
+	}
+	a.userError(a.terminate(vars{"instanceId": id, "reason": "twice"}), "FAILED_PRECONDITION", "instanceId", "TERMINATED")
+
+	// One that nobody has taken up, and one that is to start in a year.
+	for _, in := range []vars{{"name": "unserved"}, {"name": "waiter", "startAt": time.Now().AddDate(1, 0, 0)}} {
+		id := a.must(a.start(in)).InstanceID
+		if got := a.must(a.terminate(vars{"instanceId": id, "reason": "no"})); got.Status != "TERMINATED" {
+			t.Errorf("%v: %+v", in, got)
+		}
+	}
+}
