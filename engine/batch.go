@@ -10,7 +10,9 @@ import (
 // assemble turns units into the statements of one batch. wakeIDs provides a River job id for each instance
 // that may have to be woken.
 func (l *lane) assemble(units []*unit, wakeIDs func(n int) ([]int64, error)) (*store.Batch, error) {
-	b := &store.Batch{WorkerNo: l.no, RiverChannel: l.db.RiverChannel()}
+	b := &l.next
+	b.Reset()
+	b.WorkerNo, b.RiverChannel = l.no, l.db.RiverChannel()
 	b.Lane = store.AdvanceLaneParams{WorkerNo: l.no, Lane: l.index, Inc: l.inc, Previous: l.batch}
 	b.Jobs.Client = l.client
 	b.Parks.Holder = l.no

@@ -47,11 +47,13 @@ type lane struct {
 	signal chan struct{}
 
 	// Owned by the goroutine of run.
-	conn  *pgx.Conn
-	inc   int32
-	batch int64
-	pid   int32
-	start time.Time
+	conn     *pgx.Conn
+	pipeline *store.Pipeline // on conn
+	next     store.Batch     // memory for the next batch
+	inc      int32
+	batch    int64
+	pid      int32
+	start    time.Time
 }
 
 const (
@@ -114,6 +116,7 @@ func (l *lane) connect(ctx context.Context) error {
 		return err
 	}
 	l.conn, l.pid, l.start = conn, pid, start
+	l.pipeline = store.NewPipeline(conn)
 	return nil
 }
 
@@ -295,7 +298,7 @@ func (l *lane) send(ctx context.Context, units []*unit) (*store.Result, error) {
 			b.Notifications = append(b.Notifications, store.NotifyChannelParams{Channel: l.db.Channel("feed"), Payload: payload})
 		}
 	}
-	return b.Run(ctx, l.conn)
+	return b.Run(ctx, l.pipeline)
 }
 
 // settle tells everybody that the batch has landed.

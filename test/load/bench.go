@@ -28,6 +28,10 @@ type bench struct {
 	profile string
 	dir     string
 	verbose bool
+	// worker holds more arguments for worker processes.
+	worker []string
+	// statements asks for the cost of each statement.
+	statements bool
 
 	pg      *cluster
 	client  *durable.Client
@@ -71,7 +75,7 @@ func (b *bench) run(ctx context.Context) error {
 	defer os.RemoveAll(dir)
 	slog.SetDefault(slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})))
 	progressf("starting Postgres in %s", dir)
-	if b.pg, err = startCluster(ctx, filepath.Join(dir, "data")); err != nil {
+	if b.pg, err = startCluster(ctx, filepath.Join(dir, "data"), b.statements); err != nil {
 		return err
 	}
 	defer func() {
@@ -101,6 +105,11 @@ func (b *bench) on(ctx context.Context, database string, fn func() error) error 
 	if err := b.pg.database(ctx, database); err != nil {
 		return err
 	}
+	if b.statements {
+		if _, err := b.pg.pool.Exec(ctx, "CREATE EXTENSION pg_stat_statements"); err != nil {
+			return err
+		}
+	}
 	if err := migrations.Apply(ctx, b.pg.pool, migrations.Schemas{}, slog.New(slog.DiscardHandler)); err != nil {
 		return err
 	}
@@ -116,6 +125,9 @@ func (b *bench) on(ctx context.Context, database string, fn func() error) error 
 	c.Close()
 	if err == nil && b.verbose {
 		err = b.tables(ctx)
+	}
+	if err == nil && b.statements {
+		err = b.costs(ctx)
 	}
 	if err != nil {
 		return err
@@ -137,6 +149,27 @@ func (b *bench) tables(ctx context.Context) error {
 	)
 	_, err = pgx.ForEachRow(rows, []any{&name, &inserted, &updated, &hot, &gone, &vacs}, func() error {
 		fmt.Fprintf(os.Stderr, "%-20s %10d %10d %10d %10d %8d\n", name, inserted, updated, hot, gone, vacs)
+		return nil
+	})
+	return err
+}
+
+// costs prints the statements that cost Postgres most since the last reading began.
+func (b *bench) costs(ctx context.Context) error {
+	rows, err := b.pg.pool.Query(ctx, `SELECT calls, rows, (total_exec_time + total_plan_time)::bigint, wal_bytes::bigint, shared_blks_hit,
+			regexp_replace(left(query, 90), '\s+', ' ', 'g')
+		FROM pg_stat_statements WHERE dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
+		ORDER BY total_exec_time + total_plan_time DESC LIMIT 30`)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(os.Stderr, "\n%9s %9s %8s %11s %10s  %s\n", "calls", "rows", "ms", "WAL B", "buffers", "statement")
+	var (
+		calls, n, ms, wal, hits int64
+		query                   string
+	)
+	_, err = pgx.ForEachRow(rows, []any{&calls, &n, &ms, &wal, &hits, &query}, func() error {
+		fmt.Fprintf(os.Stderr, "%9d %9d %8d %11d %10d  %s\n", calls, n, ms, wal, hits, query)
 		return nil
 	})
 	return err

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -27,10 +28,14 @@ type cluster struct {
 }
 
 // startCluster starts a fresh Postgres with fsync on and settings of a small production server.
-func startCluster(ctx context.Context, dir string) (*cluster, error) {
-	pg, err := devpg.Start(ctx, devpg.Options{Dir: dir, Settings: map[string]string{
+func startCluster(ctx context.Context, dir string, statements bool) (*cluster, error) {
+	settings := map[string]string{
 		"shared_buffers": "1GB", "max_connections": "200", "max_wal_size": "8GB", "checkpoint_timeout": "30min", "autovacuum_naptime": "10s",
-	}})
+	}
+	if statements {
+		settings["shared_preload_libraries"], settings["pg_stat_statements.track_planning"] = "pg_stat_statements", "on"
+	}
+	pg, err := devpg.Start(ctx, devpg.Options{Dir: dir, Settings: settings})
 	if err != nil {
 		return nil, err
 	}
@@ -179,7 +184,7 @@ func (b *bench) startWorker(ctx context.Context, args ...string) (*process, erro
 	if err != nil {
 		return nil, err
 	}
-	all := append([]string{"worker", "-dsn", b.pg.dsn}, args...)
+	all := append([]string{"worker", "-dsn", b.pg.dsn}, slices.Concat(b.worker, args)...)
 	if b.profile != "" {
 		all = append(all, "-profile", filepath.Join(b.profile, b.current+".prof"))
 	}

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"regexp"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -29,11 +30,13 @@ func main() {
 	timers := flag.Int("timers", 200_000, "pending timers for W7")
 	dir := flag.String("dir", "/var/tmp", "put the Postgres of the run below this folder, which must be on a disk")
 	verbose := flag.Bool("v", false, "print what each workload did to the tables, and the worker's log")
+	worker := flag.String("worker", "", "more arguments for the worker processes, such as '-sessions 500'")
+	statements := flag.Bool("statements", false, "print what each statement cost Postgres; needs pg_stat_statements")
 	profile := flag.String("profile", "", "write CPU profiles of the worker into this folder")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	b := &bench{scale: *scale, idle: *idle, timers: *timers, profile: *profile, dir: *dir, verbose: *verbose}
+	b := &bench{scale: *scale, idle: *idle, timers: *timers, profile: *profile, dir: *dir, verbose: *verbose, statements: *statements, worker: strings.Fields(*worker)}
 	if *only != "" {
 		re, err := regexp.Compile(*only)
 		if err != nil {

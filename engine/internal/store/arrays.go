@@ -2,6 +2,7 @@ package store
 
 import (
 	"encoding/binary"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgtype"
 )
@@ -27,7 +28,22 @@ func registerArrays(m *pgtype.Map) {
 			}
 			return append(sized(b, len(v)), v...)
 		})
+	registerArray(m, "_jsonb", pgtype.JSONBArrayOID, pgtype.JSONBOID, func(v [][]byte) int { return total(v)/len(v) + 2 },
+		func(b, v []byte) []byte {
+			if v == nil {
+				return binary.BigEndian.AppendUint32(b, null)
+			}
+			const version = 1
+			return append(append(sized(b, len(v)+1), version), v...)
+		})
+	registerArray(m, "_timestamptz", pgtype.TimestamptzArrayOID, pgtype.TimestamptzOID, func([]time.Time) int { return 8 },
+		func(b []byte, v time.Time) []byte {
+			return binary.BigEndian.AppendUint64(sized(b, 8), uint64(v.UnixMicro()-postgresEpoch))
+		})
 }
+
+// postgresEpoch is the beginning of the year 2000, from which Postgres counts, in microseconds since 1970.
+const postgresEpoch = 946_684_800_000_000
 
 const null = 0xffffffff
 

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -38,6 +39,11 @@ func TestArrays(t *testing.T) {
 		func(a, b [][]byte) bool {
 			return slices.EqualFunc(a, b, func(a, b []byte) bool { return bytes.Equal(a, b) && (a == nil) == (b == nil) })
 		})
+	roundTrip(t, conn, "jsonb", [][]byte{[]byte(`{"a": 1}`), nil, []byte(`"x"`)}, `{"{\"a\": 1}",NULL,"\"x\""}`,
+		func(a, b [][]byte) bool { return slices.EqualFunc(a, b, bytes.Equal) })
+	day := time.Date(1999, 12, 31, 23, 59, 59, 999_999_000, time.UTC)
+	roundTrip(t, conn, "timestamptz", []time.Time{day, day.Add(time.Hour)}, `{"1999-12-31 23:59:59.999999+00","2000-01-01 00:59:59.999999+00"}`,
+		func(a, b []time.Time) bool { return slices.EqualFunc(a, b, time.Time.Equal) })
 	large := []string{strings.Repeat("x", 100_000), "y"}
 	roundTrip(t, conn, "text", large, "{"+strings.Join(large, ",")+"}", slices.Equal)
 	roundTrip(t, conn, "bigint", []int64{}, "{}", slices.Equal)

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"reflect"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -69,41 +70,65 @@ type Result struct {
 // queuer lets the methods that sqlc wrote queue their statement instead of running it, so that it is sqlc
 // that puts the arguments in order. Rows go to read once the pipeline delivers them.
 type queuer struct {
-	batch *pgx.Batch
-	read  func(pgx.Rows) error
+	pipeline *Pipeline
+	failed   *error // the first that could not be queued
+	read     func(pgx.Rows) error
 }
 
 var errQueued = errors.New("queued")
 
-func (q queuer) Exec(_ context.Context, sql string, args ...any) (pgconn.CommandTag, error) {
-	q.batch.Queue(sql, args...)
-	return pgconn.CommandTag{}, errQueued
+func (q queuer) add(ctx context.Context, sql string, args []any) error {
+	if err := q.pipeline.add(ctx, sql, args, q.read); err != nil && *q.failed == nil {
+		*q.failed = err
+	}
+	return errQueued
 }
 
-func (q queuer) Query(_ context.Context, sql string, args ...any) (pgx.Rows, error) {
-	q.batch.Queue(sql, args...).Query(q.read)
-	return nil, errQueued
+func (q queuer) Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error) {
+	return pgconn.CommandTag{}, q.add(ctx, sql, args)
+}
+
+func (q queuer) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error) {
+	return nil, q.add(ctx, sql, args)
 }
 
 func (q queuer) QueryRow(context.Context, string, ...any) pgx.Row { return nil }
 
+// Reset empties the batch for the next one and keeps its memory.
+func (b *Batch) Reset() { empty(reflect.ValueOf(b).Elem()) }
+
+func empty(v reflect.Value) {
+	switch v.Kind() {
+	case reflect.Struct:
+		for _, field := range v.Fields() {
+			empty(field)
+		}
+	case reflect.Slice:
+		v.Clear() // what it refers to must not be kept
+		v.SetLen(0)
+	default:
+		v.SetZero()
+	}
+}
+
 // Run commits the batch. The error is the first statement's that failed; then nothing was applied, unless
 // ServerAnswered says that this cannot be known.
-func (b *Batch) Run(ctx context.Context, conn *pgx.Conn) (*Result, error) {
+func (b *Batch) Run(ctx context.Context, p *Pipeline) (*Result, error) {
 	var (
 		r = &Result{
 			TakenOver: map[int64]bool{}, Terminated: map[int64]TerminateInstancesRow{}, Statuses: map[int64]ReadStatusesRow{},
 			Parked: map[int64]bool{}, Released: map[int64]bool{}, Delivered: map[int64]int{},
 		}
-		p  pgx.Batch
-		q  = New()
-		db = queuer{batch: &p}
+		failed error
+		q      = New()
+		db     = queuer{pipeline: p, failed: &failed}
 		// What was queued fails when the batch is sent, not before.
 		do = func(error) {}
 		// rows queues a statement whose rows go to read.
-		rows = func(read func(pgx.Rows) error) queuer { return queuer{&p, read} }
+		rows = func(read func(pgx.Rows) error) queuer { return queuer{p, &failed, read} }
 		ask  = func(any, error) {}
 	)
+	defer p.reset()
 	if b.Lane.WorkerNo != 0 { // B0
 		do(q.AdvanceLane(ctx, db, b.Lane))
 	}
@@ -225,7 +250,14 @@ func (b *Batch) Run(ctx context.Context, conn *pgx.Conn) (*Result, error) {
 	if len(b.Inboxes.Nos) > 0 { // B10
 		ask(q.ReadInboxes(ctx, rows(each(func(row Inbox) { r.Inboxes = append(r.Inboxes, row) })), b.Inboxes))
 	}
-	if err := conn.SendBatch(ctx, &p).Close(); err != nil {
+	if failed != nil {
+		return nil, failed
+	}
+	err := p.run(ctx)
+	if code := Code(err); code == codePlanChanged || code == codeNoStatement {
+		p.forget()
+	}
+	if err != nil {
 		return nil, err
 	}
 	return r, nil

@@ -25,6 +25,9 @@ const (
 	codeLockWait = "55P03"
 	codeDeadlock = "40P01"
 	codeSerial   = "40001"
+	// What a prepared statement gets after the tables under it have changed.
+	codePlanChanged = "0A000"
+	codeNoStatement = "26000"
 )
 
 // DB knows how to reach one Weir database: whose tables are in Schema, and River's in RiverSchema.
@@ -121,7 +124,7 @@ func IsLockWait(err error) bool { return Code(err) == codeLockWait }
 // IsTransient tells that the same transaction may succeed if it is tried again.
 func IsTransient(err error) bool {
 	switch Code(err) {
-	case codeDeadlock, codeSerial:
+	case codeDeadlock, codeSerial, codePlanChanged, codeNoStatement:
 		return true
 	}
 	return false
