@@ -92,7 +92,7 @@ func NewHandler(ctx context.Context, cfg Config) (*Handler, error) {
 	srv.SetParserTokenLimit(maxTokens)
 	srv.SetErrorPresenter(h.r.present)
 	srv.SetRecoverFunc(h.recovered)
-	srv.Use(shape{}) // before the complexity, whose computation it bounds
+	srv.Use(shape{cfg.Introspection}) // before the complexity, whose computation it bounds
 	srv.Use(extension.FixedComplexityLimit(maxComplexity))
 	if cfg.Introspection {
 		srv.Use(extension.Introspection{})

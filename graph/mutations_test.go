@@ -171,7 +171,8 @@ func TestStart(t *testing.T) {
 			t.Errorf("finished at %s, not to be started before %s", got.FinishedAt, soon)
 		}
 		e := a.refused(`mutation($at: DateTime) { startOrchestration(input: {hub: "default", name: "echo", startAt: $at}) { requestId } }`, vars{"at": "tomorrow"})
-		if e.Extensions.Code != "INVALID_ARGUMENT" || !strings.Contains(e.Message, `"tomorrow"`) || !strings.Contains(e.Message, "2026-01-31T09:00:00Z") {
+		if e.Extensions.Code != "INVALID_ARGUMENT" || !strings.Contains(e.Message, `"tomorrow"`) || !strings.Contains(e.Message, "2026-01-31T09:00:00Z") ||
+			!slices.Contains(e.Path, any("startAt")) {
 			t.Errorf("got %+v", e)
 		}
 	})

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/99designs/gqlgen/graphql"
+	"github.com/vektah/gqlparser/v2/ast"
 	"github.com/vektah/gqlparser/v2/gqlerror"
 
 	"github.com/weir-dev/weir/engine"
@@ -228,6 +229,9 @@ func (r *Resolver) present(ctx context.Context, err error) *gqlerror.Error {
 		out.Extensions = map[string]any{}
 	}
 	out.Extensions["requestId"] = requestID(ctx)
+	if len(out.Path) > 1 && out.Path[0] == ast.PathName("variable") { // the message alone does not say which
+		out.Message, out.Path = fmt.Sprintf("$%s %s", out.Path[1:], out.Message), nil
+	}
 	var coded *engine.Error
 	switch {
 	case out.Extensions["code"] != nil:

@@ -23,7 +23,10 @@ const (
 
 // shape bounds the form of an operation: how long and how deep it is, how many fields it has when its fragments
 // are written out, and how many times one field is asked for beside itself.
-type shape struct{}
+type shape struct {
+	// introspection lets operations ask for the schema.
+	introspection bool
+}
 
 var (
 	_ graphql.OperationParameterMutator = shape{}
@@ -47,14 +50,20 @@ func (shape) MutateOperationParameters(_ context.Context, p *graphql.RawParams) 
 }
 
 // MutateOperationContext implements graphql.OperationContextMutator.
-func (shape) MutateOperationContext(_ context.Context, op *graphql.OperationContext) *gqlerror.Error {
+func (s shape) MutateOperationContext(_ context.Context, op *graphql.OperationContext) *gqlerror.Error {
 	set := op.Operation.SelectionSet
 	sizes := sizes{}
 	if sizes.of(set) > maxFields {
 		return beyond("COMPLEXITY_LIMIT_EXCEEDED", "the operation has more than %d fields when its fragments are written out", maxFields)
 	}
-	roots := 0
-	each(set, func(*ast.Field) { roots++ })
+	roots, meta := 0, false
+	each(set, func(f *ast.Field) {
+		roots++
+		meta = meta || f.Name == "__schema" || f.Name == "__type"
+	})
+	if meta && !s.introspection {
+		return beyond(codeForbidden, "introspection is off here: the schema is served as a file, below this address at /schema.graphql")
+	}
 	if roots > maxRoots {
 		return beyond("ALIAS_LIMIT_EXCEEDED", "the operation has %d fields at its root, at most %d are allowed", roots, maxRoots)
 	}

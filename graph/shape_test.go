@@ -91,7 +91,7 @@ func TestEveryListHasACost(t *testing.T) {
 func judge(t *testing.T, query string, variables map[string]any) (code string) {
 	t.Helper()
 	es := generated.NewExecutableSchema(generated.Config{Complexity: complexity()})
-	if err := (shape{}).MutateOperationParameters(t.Context(), &graphql.RawParams{Query: query}); err != nil {
+	if err := (shape{introspection: true}).MutateOperationParameters(t.Context(), &graphql.RawParams{Query: query}); err != nil {
 		return err.Extensions["code"].(string)
 	}
 	doc, errs := gqlparser.LoadQuery(es.Schema(), query)
@@ -99,7 +99,7 @@ func judge(t *testing.T, query string, variables map[string]any) (code string) {
 		t.Fatal(errs)
 	}
 	op := &graphql.OperationContext{Doc: doc, Operation: doc.Operations[0], Variables: variables}
-	if err := (shape{}).MutateOperationContext(t.Context(), op); err != nil {
+	if err := (shape{introspection: true}).MutateOperationContext(t.Context(), op); err != nil {
 		return err.Extensions["code"].(string)
 	}
 	if gqlcomplexity.Calculate(t.Context(), es, op.Operation, variables) > maxComplexity {
