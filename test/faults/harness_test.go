@@ -9,7 +9,8 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
-	"slices"
+	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -21,13 +22,15 @@ import (
 	"github.com/weir-dev/weir/durable"
 	"github.com/weir-dev/weir/internal/pgtest"
 	"github.com/weir-dev/weir/internal/weirtest"
+	"github.com/weir-dev/weir/internal/weirtest/check"
+	"github.com/weir-dev/weir/test/faults/workload"
 )
-
-// all runs every case; without it, tests that repeat a fault at many points take a few of them.
-var all = flag.Bool("all", false, "inject every fault at every point")
 
 // workerEnv marks a process of the test binary that is to be a worker.
 const workerEnv = "WEIR_FAULTS_WORKER_DSN"
+
+// activitiesEnv is how many activities run at once in that process. Few make the rest go through River.
+const activitiesEnv = "WEIR_FAULTS_WORKER_ACTIVITIES"
 
 func TestMain(m *testing.M) {
 	if dsn := os.Getenv(workerEnv); dsn != "" {
@@ -37,6 +40,11 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
+	// Most of the time goes by in waiting for others to notice: more cases than cores at once.
+	flag.Parse()
+	if f := flag.Lookup("test.parallel"); f.Value.String() == strconv.Itoa(runtime.GOMAXPROCS(0)) {
+		_ = f.Value.Set("8")
+	}
 	pgtest.Main(m)
 }
 
@@ -45,26 +53,9 @@ func work(dsn string) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
 	logger := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	pool, err := openPool(ctx, dsn)
-	if err != nil {
-		return err
-	}
-	defer pool.Close()
-	w, err := durable.NewWorker(pool, &durable.Config{Logger: logger, DrainTimeout: 5 * time.Second}, handlers(pool)...)
-	if err != nil {
-		return err
-	}
+	activities, _ := strconv.Atoi(os.Getenv(activitiesEnv))
 	fmt.Println("started")
-	return w.Run(ctx)
-}
-
-func openPool(ctx context.Context, dsn string) (*pgxpool.Pool, error) {
-	config, err := pgxpool.ParseConfig(dsn)
-	if err != nil {
-		return nil, err
-	}
-	config.ConnConfig.RuntimeParams["application_name"] = "app"
-	return pgxpool.NewWithConfig(ctx, config)
+	return workload.Run(ctx, dsn, durable.Config{Activities: activities}, logger)
 }
 
 // bench is what a test works with: a database of its own, behind a proxy for those that are to suffer.
@@ -75,6 +66,7 @@ type bench struct {
 	pool   *pgxpool.Pool
 	client *durable.Client
 	proxy  *proxy
+	logger *slog.Logger
 }
 
 func setup(t *testing.T) *bench {
@@ -88,7 +80,8 @@ func newBench(t *testing.T, dsn string, pool *pgxpool.Pool) *bench {
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	t.Cleanup(cancel)
 	b := &bench{t: t, ctx: ctx, dsn: dsn, pool: pool, proxy: newProxy(t, dsn)}
-	if _, err := pool.Exec(ctx, traces); err != nil {
+	b.logger = slog.New(slog.NewTextHandler(&testWriter{t: t}, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	if _, err := pool.Exec(ctx, workload.Tables); err != nil {
 		t.Fatal(err)
 	}
 	var err error
@@ -107,17 +100,30 @@ func (b *bench) no(err error) {
 	}
 }
 
-// worker runs a worker in this process, on the database or through the proxy, until stop or the test's end.
+// worker runs a worker for the workload in this process, on the database or through the proxy, until stop or the
+// test's end.
 func (b *bench) worker(dsn string, cfg *durable.Config) (stop func()) {
+	b.t.Helper()
+	pool, err := workload.OpenPool(b.ctx, dsn)
+	b.no(err)
+	client, err := durable.NewClient(pool)
+	b.no(err)
+	return b.serve(pool, cfg, func() { client.Close(); pool.Close() }, workload.Handlers(pool, client)...)
+}
+
+// run runs a worker with handlers of the test's own in this process.
+func (b *bench) run(cfg *durable.Config, handlers ...durable.Handler) (stop func()) {
+	b.t.Helper()
+	return b.serve(b.pool, cfg, func() {}, handlers...)
+}
+
+func (b *bench) serve(pool *pgxpool.Pool, cfg *durable.Config, after func(), handlers ...durable.Handler) (stop func()) {
 	b.t.Helper()
 	if cfg == nil {
 		cfg = &durable.Config{}
 	}
-	cfg.Logger = slog.New(slog.NewTextHandler(&testWriter{t: b.t}, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	cfg.DrainTimeout = 5 * time.Second
-	pool, err := openPool(b.ctx, dsn)
-	b.no(err)
-	w, err := durable.NewWorker(pool, cfg, handlers(pool)...)
+	cfg.Logger, cfg.DrainTimeout = b.logger, 5*time.Second
+	w, err := durable.NewWorker(pool, cfg, handlers...)
 	b.no(err)
 	ctx, cancel := context.WithCancel(context.WithoutCancel(b.ctx))
 	done := make(chan error, 1)
@@ -127,7 +133,7 @@ func (b *bench) worker(dsn string, cfg *durable.Config) (stop func()) {
 		if err := <-done; err != nil {
 			b.t.Errorf("worker: %v", err)
 		}
-		pool.Close()
+		after()
 	})
 	b.t.Cleanup(stop)
 	return stop
@@ -158,12 +164,12 @@ type process struct {
 }
 
 // process starts one, on the database or through the proxy.
-func (b *bench) process(dsn string) *process {
+func (b *bench) process(dsn string, env ...string) *process {
 	b.t.Helper()
 	self, err := os.Executable()
 	b.no(err)
 	cmd := exec.Command(self)
-	cmd.Env = append(os.Environ(), workerEnv+"="+dsn)
+	cmd.Env = append(append(os.Environ(), workerEnv+"="+dsn), env...)
 	log := &testWriter{t: b.t}
 	cmd.Stderr = log
 	out, err := cmd.StdoutPipe()
@@ -195,71 +201,62 @@ func (p *process) kill() {
 	p.wait()
 }
 
-// load is a set of started instances.
+// load is a set of started instances of the workload.
 type load struct {
-	b     *bench
-	mixed []*durable.Instance[string]
-	sink  *durable.Instance[[]string]
+	*workload.Load
+	b *bench
+	n int
 }
 
 // start starts n instances of the workload, and the one they tell.
 func (b *bench) start(n int, flaky bool) *load {
 	b.t.Helper()
-	l := &load{b: b}
-	var err error
-	l.sink, err = Sink.Start(b.ctx, b.client, n, durable.ID("sink"))
+	l, err := workload.Start(b.ctx, b.client, "", n, flaky)
 	b.no(err)
-	for i := range n {
-		inst, err := Mixed.Start(b.ctx, b.client, mixedInput{Sink: "sink", Flaky: flaky}, durable.ID(fmt.Sprintf("mixed-%d", i)))
-		b.no(err)
-		for range generations {
-			b.no(Go.Raise(b.ctx, b.client, inst.ID(), "go"))
-		}
-		l.mixed = append(l.mixed, inst)
-	}
-	return l
+	return &load{l, b, n}
 }
 
 // finish waits for all instances and checks what they have left behind.
 func (l *load) finish() {
 	b := l.b
 	b.t.Helper()
-	var told []string
-	for _, inst := range l.mixed {
-		out, err := inst.Wait(b.ctx)
-		if err != nil || out != "done" {
-			b.explain()
-			b.t.Fatalf("%s: %q, %v", inst.ID(), out, err)
-		}
-		told = append(told, inst.ID())
-	}
-	got, err := l.sink.Wait(b.ctx)
+	faults, err := l.Wait(b.ctx)
 	if err != nil {
 		b.explain()
-		b.t.Fatalf("sink: %v", err)
+		b.t.Fatal(err)
 	}
-	slices.Sort(got)
-	slices.Sort(told)
-	if !slices.Equal(got, told) {
-		b.t.Errorf("the sink was told by %v, want each once: %v", got, told)
-	}
+	b.faults(faults)
+	faults, err = workload.Account(b.ctx, b.pool, l.n)
+	b.no(err)
+	b.faults(faults)
 	b.check()
-	if n := b.count("SELECT count(*) FROM charges"); n != len(l.mixed)*generations {
-		b.t.Errorf("%d charges, want %d", n, len(l.mixed)*generations)
-	}
-	if n := b.count("SELECT count(*) FROM (SELECT DISTINCT instance, what FROM charges) AS d"); n != len(l.mixed)*generations {
-		b.t.Errorf("%d different charges, want %d", n, len(l.mixed)*generations)
+}
+
+func (b *bench) faults(all []string) {
+	b.t.Helper()
+	for _, f := range all {
+		b.t.Error(f)
 	}
 }
 
-// check looks at everything Weir has written, once nothing is under way any more.
+// check looks at everything Weir has written, once all instances have ended.
 func (b *bench) check() {
 	b.t.Helper()
-	weirtest.CheckHistories(b.ctx, b.t, b.pool)
 	b.until("nothing is left to do", func() bool {
-		return b.count(`SELECT (SELECT count(*) FROM river.river_job WHERE state IN ('available', 'running', 'scheduled', 'retryable'))
-			+ (SELECT count(*) FROM weir.inbox) + (SELECT count(*) FROM weir.timers) + (SELECT count(*) FROM weir.outbox)`) == 0
+		left, err := check.Left(b.ctx, b.pool)
+		b.no(err)
+		return len(left) == 0
 	})
+	b.checkNow()
+}
+
+// checkNow looks at what must be right at every moment.
+func (b *bench) checkNow() {
+	b.t.Helper()
+	faults, err := check.Always(b.ctx, b.pool)
+	b.no(err)
+	b.faults(faults)
+	weirtest.CheckHistories(b.ctx, b.t, b.pool)
 }
 
 // explain logs what is left, for a test that fails.

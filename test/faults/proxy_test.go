@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -235,7 +236,7 @@ func (l *link) startup() error {
 				l.app, l.at.app = string(parts[i+1]), string(parts[i+1])
 			}
 		}
-		_, err := l.server.Write(append(head, body...))
+		_, err := l.server.Write(slices.Concat(head, body))
 		return err
 	}
 }
