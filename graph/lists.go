@@ -106,6 +106,7 @@ func (r *Resolver) hubs(ctx context.Context, first int, after *string) (*model.T
 	if err != nil {
 		return nil, err
 	}
+	slices.Sort(names) // not as the database's language would: below they are compared by bytes
 	if after != nil {
 		var name string
 		if err := r.cursors.open(hubList, *after, &name); err != nil {
