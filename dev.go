@@ -61,6 +61,15 @@ func dev(ctx context.Context, cfg *Config, out io.Writer) error {
 			}
 		}()
 	}
+	err = serveWithDemo(ctx, cfg, out, began, calm)
+	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) && err == nil {
+		err = cause
+	}
+	return err
+}
+
+// serveWithDemo runs the server and, once that answers, the demo.
+func serveWithDemo(ctx context.Context, cfg *Config, out io.Writer, began time.Time, pace demoPace) error {
 	s := NewServer(cfg, cfg.logger())
 	address := make(chan string, 1)
 	s.Started = func(a string) { address <- a }
@@ -85,13 +94,9 @@ func dev(ctx context.Context, cfg *Config, out io.Writer) error {
 			return fmt.Errorf("demo worker: %w", err)
 		}
 		defer pool.Close()
-		return runDemo(ctx, cfg, pool, "http://"+reachable+cfg.Path+"healthz", calm)
+		return runDemo(ctx, cfg, pool, "http://"+reachable+cfg.Path+"healthz", pace)
 	})
-	err = g.Wait()
-	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) && err == nil {
-		err = cause
-	}
-	return err
+	return g.Wait()
 }
 
 // tellExamples writes down where the database is, so that the commands in examples/ find it without being told.
