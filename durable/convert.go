@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"sync"
 	"unicode/utf8"
 
 	"github.com/weir-dev/weir/engine/history"
@@ -22,13 +23,13 @@ func encode(v any) (history.Payload, error) {
 		}
 		return history.Bytes(v), nil
 	}
-	var buf bytes.Buffer
-	enc := json.NewEncoder(&buf)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(v); err != nil {
+	w := writers.Get().(*writer)
+	defer w.free()
+	if err := w.enc.Encode(v); err != nil {
+		w.enc = nil // it remembers the error
 		return history.Payload{}, fmt.Errorf("encode %T: %w", v, err)
 	}
-	data := bytes.TrimSuffix(buf.Bytes(), []byte("\n"))
+	data := bytes.TrimSuffix(w.buf.Bytes(), []byte("\n"))
 	// encoding/json writes the replacement character as an escape exactly where it replaced something, so the
 	// value need be searched only then.
 	if bytes.Contains(data, []byte(`\ufffd`)) {
@@ -36,7 +37,31 @@ func encode(v any) (history.Payload, error) {
 			return history.Payload{}, fmt.Errorf("encode %T: %s is not valid UTF-8: %w", v, where, ErrInvalid)
 		}
 	}
-	return history.Bytes(data), nil
+	return history.Bytes(bytes.Clone(data)), nil
+}
+
+// writer is a JSON encoder with its buffer, used again for the next value.
+type writer struct {
+	buf bytes.Buffer
+	enc *json.Encoder
+}
+
+var writers = sync.Pool{New: func() any { return newWriter() }}
+
+func newWriter() *writer {
+	w := new(writer)
+	w.enc = json.NewEncoder(&w.buf)
+	w.enc.SetEscapeHTML(false)
+	return w
+}
+
+func (w *writer) free() {
+	const keep = 64 << 10
+	if w.enc == nil || w.buf.Cap() > keep {
+		return
+	}
+	w.buf.Reset()
+	writers.Put(w)
 }
 
 // decode reads a value from JSON; no value gives the zero value.

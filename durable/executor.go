@@ -151,9 +151,9 @@ func (x *executor) Run(ctx context.Context, t *engine.Task) engine.Result {
 		ctx, cancel = context.WithTimeoutCause(ctx, timeout, fmt.Errorf("the attempt took longer than %s: %w", timeout, context.DeadlineExceeded))
 		defer cancel()
 	}
-	ctx = context.WithValue(ctx, taskKey{}, TaskInfo{
+	ctx = &taskContext{ctx, TaskInfo{
 		Hub: t.Hub, InstanceID: t.InstanceID, TaskID: int(t.ID), Name: t.Name, Attempt: t.Attempt,
-	})
+	}}
 	switch {
 	case t.Step != nil:
 		return t.Step(ctx)
@@ -228,7 +228,7 @@ func (x *executor) tryTx(ctx context.Context, h *Handler, t *engine.Task) (r eng
 		return engine.Result{}, errors.As(err, &connect), fmt.Errorf("begin: %w", err)
 	}
 	defer conn.Release()
-	tx, err := conn.Conn().Begin(ctx)
+	tx, err := t.BeginTx(ctx, conn.Conn())
 	if err != nil {
 		return engine.Result{}, conn.Conn().IsClosed(), fmt.Errorf("begin: %w", err)
 	}
@@ -272,8 +272,25 @@ type TaskInfo struct {
 	Attempt    int
 }
 
+// taskContext is the context of an activity or step.
+type taskContext struct {
+	context.Context
+	task TaskInfo
+}
+
+// Value implements context.Context.
+func (c *taskContext) Value(key any) any {
+	if _, ok := key.(taskKey); ok {
+		return &c.task
+	}
+	return c.Context.Value(key)
+}
+
 // Task returns the call that ctx serves, and whether there is one.
 func Task(ctx context.Context) (TaskInfo, bool) {
-	t, ok := ctx.Value(taskKey{}).(TaskInfo)
-	return t, ok
+	t, ok := ctx.Value(taskKey{}).(*TaskInfo)
+	if !ok {
+		return TaskInfo{}, false
+	}
+	return *t, true
 }

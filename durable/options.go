@@ -50,6 +50,9 @@ func (o *startOptions) request(hub, name string, input history.Payload) engine.S
 }
 
 func callOptionsOf(opts []CallOption) callOptions {
+	if len(opts) == 0 {
+		return callOptions{}
+	}
 	var o callOptions
 	for _, opt := range opts {
 		opt.applyCall(&o)

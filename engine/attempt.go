@@ -273,7 +273,7 @@ func (a *attempt) deliver(answer history.Event) {
 	a.answer = answer
 	a.mu.Unlock()
 	if s != nil && !a.tx {
-		s.post(func(m *mail) { m.answers = append(m.answers, a) })
+		s.postAnswer(a)
 		return
 	}
 	if a.row() != 0 {

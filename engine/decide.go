@@ -65,11 +65,11 @@ func (s *state) decide(arrived []history.Event, turn Turn, lim limits) (*plan, e
 		}
 		history.SetTime(d, now)
 		tooLarge := 0
-		for _, v := range history.Values(d) {
+		history.EachValue(d, func(v *history.Payload) {
 			if v.Size() > lim.payload {
 				tooLarge = v.Size()
 			}
-		}
+		})
 		if tooLarge > 0 {
 			switch d := d.(type) {
 			case *history.TaskScheduled:

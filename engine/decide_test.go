@@ -161,11 +161,11 @@ func checkPlan(t *rapid.T, s *state, p *plan) {
 		default:
 			_ = e
 		}
-		for _, v := range history.Values(e) {
+		history.EachValue(e, func(v *history.Payload) {
 			if _, decided := DecisionID(e); decided && v.Size() > testLimits.payload {
 				t.Fatalf("%s with %d bytes was recorded, the limit is %d", history.TypeName(e), v.Size(), testLimits.payload)
 			}
-		}
+		})
 	}
 	for _, r := range p.refused {
 		if s.pending[r.id] == nil && p.end == nil {

@@ -115,6 +115,12 @@ type Definition struct {
 	Version string `json:"version,omitempty"`
 }
 
+// BeginTx begins the transaction of a TxHandler. It can be told whose it is, so that it does not outlive this
+// worker's death.
+func (t *Task) BeginTx(ctx context.Context, conn *pgx.Conn) (pgx.Tx, error) {
+	return conn.BeginTx(ctx, pgx.TxOptions{BeginQuery: "BEGIN; " + t.e.db.HandlerLock(t.node.no)})
+}
+
 // FinishTx delivers a TxHandler's output and commits tx, in one pipeline on tx's connection: lock the
 // instance, test it, delete the token, deliver, wake, commit. Afterwards tx must not be used any more; it must
 // have been begun on a connection, not by a pool, whose bookkeeping would not see the commit. On ErrNoToken tx

@@ -71,7 +71,7 @@ func newLane(l *lane) *lane {
 	return l
 }
 
-// submit queues a unit. Its done is called exactly once.
+// submit queues a unit. It is answered exactly once.
 func (l *lane) submit(u *unit) {
 	l.mu.Lock()
 	closed := l.closed
@@ -80,7 +80,7 @@ func (l *lane) submit(u *unit) {
 	}
 	l.mu.Unlock()
 	if closed != nil {
-		u.done(u, outcome{err: closed})
+		u.answer(outcome{err: closed})
 		return
 	}
 	l.poke()
@@ -148,7 +148,7 @@ func (l *lane) run(ctx context.Context) {
 	l.queue = nil
 	l.mu.Unlock()
 	for _, u := range rest {
-		u.done(u, outcome{err: why})
+		u.answer(outcome{err: why})
 	}
 	if errors.Is(why, ErrFenced) {
 		l.fenced(why)
@@ -264,7 +264,7 @@ func (l *lane) commit(ctx context.Context, units []*unit) error {
 			return nil
 		}
 		l.log.ErrorContext(ctx, "commit refused", "instance_no", units[0].no, "error", err)
-		units[0].done(units[0], outcome{err: fmt.Errorf("commit: %w", err)})
+		units[0].answer(outcome{err: fmt.Errorf("commit: %w", err)})
 		return nil
 	}
 	return nil
@@ -303,7 +303,11 @@ func (l *lane) send(ctx context.Context, units []*unit) (*store.Result, error) {
 
 // settle tells everybody that the batch has landed.
 func (l *lane) settle(units []*unit, r *store.Result) {
-	late := map[int64][]store.Inbox{}
+	changed := changes(units)
+	var late map[int64][]store.Inbox
+	if len(r.Inboxes) > 0 {
+		late = map[int64][]store.Inbox{}
+	}
 	for _, row := range r.Inboxes {
 		late[row.InstanceNo] = append(late[row.InstanceNo], row)
 	}
@@ -329,25 +333,25 @@ func (l *lane) settle(units []*unit, r *store.Result) {
 		if len(u.parks) > 0 {
 			o.parked = r.Parked[u.parks[0].token]
 		}
-		u.done(u, o)
+		u.answer(o)
 	}
 	if len(r.Mine) > 0 {
 		l.woken(r.Mine)
 	}
-	l.committed(changes(units))
+	l.committed(changed)
 }
 
 // settleUnknown: the batch has landed, but its answers are lost with the connection.
 func (l *lane) settleUnknown(units []*unit) {
 	for _, u := range units {
-		u.done(u, outcome{landed: true})
+		u.answer(outcome{landed: true})
 	}
 }
 
 // fail answers units that will not be committed by this lane, and passes the reason on.
 func (l *lane) fail(units []*unit, why error) error {
 	for _, u := range units {
-		u.done(u, outcome{err: why})
+		u.answer(outcome{err: why})
 	}
 	return why
 }
@@ -420,7 +424,7 @@ func (l *lane) dropLosers(ctx context.Context, units []*unit) []*unit {
 		if row, ok := have[u.no]; l.matches(u, row, ok) {
 			rest = append(rest, u)
 		} else {
-			u.done(u, outcome{err: errLost})
+			u.answer(outcome{err: errLost})
 		}
 	}
 	return rest

@@ -375,15 +375,20 @@ func (n *Node) dropJob(ctx context.Context, s *session) error {
 	return nil
 }
 
-// watch runs user code that must not block, and says so if it does.
-func (n *Node) watch(ctx context.Context, s *session, fn func() (Turn, error)) (Turn, error) {
-	n.metrics.turns.Inc()
-	alarm := time.AfterFunc(time.Second, func() {
-		n.log.WarnContext(ctx, "a turn runs for more than a second: orchestration code must not block, do I/O in activities or steps",
-			"instance", s.info.InstanceID, "orchestration", s.info.Name)
-	})
-	defer alarm.Stop()
-	return fn()
+// slowTurn is how long a turn may take before it is told of.
+const slowTurn = time.Second
+
+// findSlowTurns tells of user code that blocks, once for each turn.
+func (n *Node) findSlowTurns(ctx context.Context) {
+	before := time.Now().Add(-slowTurn).UnixNano()
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, s := range n.sessions {
+		if began := s.turnBegan.Load(); began != 0 && began < before && s.turnBegan.CompareAndSwap(began, 0) {
+			n.log.WarnContext(ctx, "a turn runs for more than a second: orchestration code must not block, do I/O in activities or steps",
+				"instance", s.caption.Load().instance, "orchestration", s.caption.Load().orchestration)
+		}
+	}
 }
 
 // newAttempt makes the entry of a task that this process is to run.
@@ -581,6 +586,7 @@ func (n *Node) listen(ctx context.Context) error {
 			}
 			n.checkInboxes(ctx)
 		}
+		n.findSlowTurns(ctx)
 		if err := n.probe(ctx); err != nil {
 			if ctx.Err() != nil {
 				return ctx.Err()

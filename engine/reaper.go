@@ -183,6 +183,12 @@ func (n *Node) fenceDead(ctx context.Context, no int32) (bool, error) {
 // by a row with a new id, so that nothing the dead still do by id can touch it.
 func (n *Node) sweep(ctx context.Context) error {
 	q := n.e.q
+	switch ended, err := store.EndHandlers(ctx, n.e.pool); {
+	case err != nil:
+		return err
+	case ended > 0:
+		n.log.InfoContext(ctx, "ended transactions of dead workers", "transactions", ended)
+	}
 	for {
 		orphans, err := q.FindOrphans(ctx, n.e.pool)
 		if err != nil {

@@ -33,6 +33,8 @@ type session struct {
 
 	lastRead   int64        // inbox rows up to this id have been read
 	read       atomic.Int64 // the same, for the safety net
+	turnBegan  atomic.Int64 // when the turn that is being computed began, in Unix nanoseconds; 0 = none, or told of
+	caption    atomic.Pointer[caption]
 	letters    []letter
 	redispatch []int32         // pending tasks that nobody runs
 	tokens     map[int32]int64 // River rows of those among them that have one, in this worker's name
@@ -54,6 +56,7 @@ type session struct {
 	// failing is the flight whose turn could not be computed; a hold takes over what it had taken in.
 	failing *flight
 
+	empty  mail // memory for the next mail
 	mu     sync.Mutex
 	mail   mail
 	signal chan struct{}
@@ -72,20 +75,64 @@ type mail struct {
 	outcomes  []flightOutcome
 }
 
+// emptied returns m's memory without what is in it.
+func (m *mail) emptied() mail {
+	clear(m.answers)
+	clear(m.parks)
+	clear(m.settled)
+	clear(m.outcomes)
+	return mail{answers: m.answers[:0], parks: m.parks[:0], settled: m.settled[:0], outcomes: m.outcomes[:0]}
+}
+
 type flightOutcome struct {
 	flight  *flight
 	outcome outcome
 }
 
-// flight is a submitted unit with what has to happen once it has landed, or has not.
+// flight is a submitted unit with what has to happen once it has landed, or has not. Flights are used again: see
+// newFlight.
 type flight struct {
-	unit    *unit
+	session *session
+	unit    unit
 	letters []letter // to be taken up again if the unit is lost
 	start   []*attempt
 	timers  []newTimer
 	detach  []*attempt // go on without the session, by their tokens
 	ends    *Verdict
 	next    *state // of the generation that follows
+}
+
+// flights are kept between turns: a flight with what it refers to was a quarter of what a turn allocated.
+var flights = sync.Pool{New: func() any { return new(flight) }}
+
+// newFlight returns an empty flight for a unit of a kind.
+func (s *session) newFlight(kind unitKind) *flight {
+	f := flights.Get().(*flight)
+	f.session, f.unit.flight, f.unit.kind = s, f, kind
+	return f
+}
+
+// free gives the flight back once its outcome is dealt with. It keeps the memory of what most turns use; what was
+// in it is forgotten.
+func (f *flight) free() {
+	const keep = 16 << 10 // bytes of events
+	clear(f.letters)
+	clear(f.start)
+	u := &f.unit
+	var events []byte
+	if cap(u.events) <= keep {
+		events = u.events[:0]
+	}
+	clear(u.messages)
+	clear(u.jobs)
+	*f = flight{
+		letters: f.letters[:0], start: f.start[:0], timers: f.timers[:0],
+		unit: unit{
+			events: events, consumed: u.consumed[:0], messages: u.messages[:0], timers: u.timers[:0],
+			jobs: u.jobs[:0], deleteJobs: u.deleteJobs[:0],
+		},
+	}
+	flights.Put(f)
 }
 
 type parentRef struct {
@@ -104,6 +151,9 @@ type Verdict struct {
 	Held bool
 }
 
+// caption is what log lines from outside the session's goroutine call its instance.
+type caption struct{ instance, orchestration string }
+
 // maxFlights is how many units of one session may be on their way.
 const maxFlights = 2
 
@@ -114,6 +164,25 @@ func (s *session) post(fn func(*mail)) {
 	s.mu.Lock()
 	fn(&s.mail)
 	s.mu.Unlock()
+	s.poke()
+}
+
+// postOutcome and postAnswer are post for the two kinds of mail that come with every turn.
+func (s *session) postOutcome(f *flight, o outcome) {
+	s.mu.Lock()
+	s.mail.outcomes = append(s.mail.outcomes, flightOutcome{f, o})
+	s.mu.Unlock()
+	s.poke()
+}
+
+func (s *session) postAnswer(a *attempt) {
+	s.mu.Lock()
+	s.mail.answers = append(s.mail.answers, a)
+	s.mu.Unlock()
+	s.poke()
+}
+
+func (s *session) poke() {
 	select {
 	case s.signal <- struct{}{}:
 	default:
@@ -238,8 +307,9 @@ func (s *session) wait(ctx context.Context, d time.Duration) error {
 func (s *session) takeMail(ctx context.Context) error {
 	s.mu.Lock()
 	m := s.mail
-	s.mail = mail{}
+	s.mail = s.empty
 	s.mu.Unlock()
+	defer func() { s.empty = m.emptied() }()
 	for _, o := range m.outcomes {
 		if err := s.landed(o.flight, o.outcome); err != nil {
 			return err
@@ -323,6 +393,7 @@ func (s *session) started(ctx context.Context) (*history.ExecutionStarted, error
 
 // landed is told what became of a unit.
 func (s *session) landed(f *flight, o outcome) error {
+	defer f.free()
 	s.flights = slices.DeleteFunc(s.flights, func(x *flight) bool { return x == f })
 	if o.err != nil || o.landed || s.lost {
 		for _, a := range f.start {
@@ -357,7 +428,7 @@ func (s *session) landed(f *flight, o outcome) error {
 		}
 		return &Held{Kind: "commit", Step: -1, Message: o.err.Error()}
 	}
-	u := f.unit
+	u := &f.unit
 	s.seq = u.seq
 	s.claimed = true
 	for _, a := range f.start {
@@ -395,7 +466,7 @@ func (s *session) landed(f *flight, o outcome) error {
 
 // submit sends a unit to the committer.
 func (s *session) submit(f *flight) {
-	u := f.unit
+	u := &f.unit
 	u.no, u.base, u.epoch, u.turnJob = s.no, s.aheadSeq, s.epoch, s.job
 	if u.seq == 0 {
 		u.seq = u.base
@@ -415,16 +486,13 @@ func (s *session) submit(f *flight) {
 	}
 	s.aheadSeq = u.seq
 	s.flights = append(s.flights, f)
-	u.done = func(_ *unit, o outcome) {
-		s.post(func(m *mail) { m.outcomes = append(m.outcomes, flightOutcome{f, o}) })
-	}
 	s.n.laneOf(s.no).submit(u)
 }
 
 // claim makes this worker the owner by a commit of its own, because tasks have to be started and no turn
 // precedes: nothing may run before a commit has said whose it is.
 func (s *session) claim() {
-	f := &flight{unit: &unit{kind: unitClaim}}
+	f := s.newFlight(unitClaim)
 	s.dispatchAgain(f)
 	s.submit(f)
 }
@@ -432,7 +500,9 @@ func (s *session) claim() {
 // release lets go of an instance that has nothing to do.
 func (s *session) release() {
 	s.ending = true
-	s.submit(&flight{unit: &unit{kind: unitRelease, waiting: s.state.waiting().encode()}})
+	f := s.newFlight(unitRelease)
+	f.unit.waiting = s.state.waiting().encode()
+	s.submit(f)
 }
 
 // letGo ends the session in memory.

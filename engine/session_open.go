@@ -95,6 +95,7 @@ func (s *session) load(ctx context.Context, row *store.OpenSessionsRow) error {
 	s.read.Store(0)
 	s.idleSince = time.Time{}
 	s.parent = parentRef{row.ParentNo, row.ParentGen, row.ParentTask}
+	s.caption.Store(&caption{row.ID, row.Name})
 	s.info = Info{
 		Hub: hub.Name, InstanceID: row.ID, Name: row.Name, Version: row.Version, Generation: int(row.Gen),
 		ExecutionID: executionID(s.no, row.Gen), CreatedAt: *row.CreatedAt,

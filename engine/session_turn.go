@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"encoding/json"
+	"slices"
 	"time"
 
 	"github.com/weir-dev/weir/engine/history"
@@ -18,12 +19,10 @@ func (s *session) turn(ctx context.Context) error {
 		}
 		s.code = code
 	}
-	letters := s.letters
-	if len(letters) > maxLetters {
-		letters = letters[:maxLetters:maxLetters]
-	}
-	s.letters = s.letters[len(letters):]
-	f := &flight{unit: &unit{kind: unitTurn}, letters: letters}
+	f := s.newFlight(unitTurn)
+	f.letters = append(f.letters, s.letters[:min(len(s.letters), maxLetters)]...)
+	letters := f.letters
+	s.letters = slices.Delete(s.letters, 0, len(letters))
 	s.failing = f
 	for i := range letters {
 		if letters[i].id != 0 {
@@ -41,10 +40,15 @@ func (s *session) turn(ctx context.Context) error {
 			f.unit.kind = unitClaim
 			s.dispatchAgain(f)
 			s.submit(f)
+		} else {
+			f.free()
 		}
 		return nil
 	}
-	decided, err := s.n.watch(ctx, s, func() (Turn, error) { return s.code.Turn(ctx, arrived) })
+	s.n.metrics.turns.Inc()
+	s.turnBegan.Store(time.Now().UnixNano())
+	decided, err := s.code.Turn(ctx, arrived)
+	s.turnBegan.Store(0)
 	if err != nil {
 		return err
 	}
@@ -76,13 +80,13 @@ func (s *session) settleLocal(f *flight, task int32) {
 
 // fill puts a plan into the unit of a flight.
 func (s *session) fill(ctx context.Context, f *flight, p *plan) error {
-	u := f.unit
+	u := &f.unit
 	large, err := s.n.e.externalize(ctx, s.no, p.events)
 	if err != nil {
 		return err
 	}
 	u.large = large
-	if u.events, err = history.Encode(p.events); err != nil {
+	if u.events, err = history.AppendEncode(u.events, p.events); err != nil {
 		return err
 	}
 	u.count = int32(len(p.events))
@@ -217,7 +221,7 @@ func deliverJob(id int64, hub int32, target string) job {
 
 // finish ends the generation: with the instance, or with the start of the next generation.
 func (s *session) finish(ctx context.Context, f *flight, p *plan) error {
-	u, end := f.unit, p.end
+	u, end := &f.unit, p.end
 	s.ending = true
 	u.dropTimers, u.dropTasks = p.hadTimers, p.hadTasks
 	if end.Status == history.ContinuedAsNew {
@@ -269,7 +273,7 @@ func childOutcome(task int32, end *history.ExecutionCompleted) history.Event {
 // continueAsNew ends this generation and puts the start message of the next into the inbox, in one commit. The
 // events that the code received and did not use travel in it; those not yet consumed stay where they are.
 func (s *session) continueAsNew(f *flight, end *history.ExecutionCompleted) error {
-	u := f.unit
+	u := &f.unit
 	u.kind = unitContinue
 	u.output = end.Result // the input of the next generation
 	u.version = s.info.Version
@@ -311,7 +315,7 @@ func (s *session) dispatchAgain(f *flight) {
 // room; else through River. token is the row it already has in this worker's name, if any.
 func (s *session) dispatch(ctx context.Context, f *flight, t *history.TaskScheduled, token int64) error {
 	var (
-		u           = f.unit
+		u           = &f.unit
 		key         = taskKey{s.no, s.state.gen, t.ID}
 		kind, retry = s.n.exec.Activity(t.Name)
 		here        = (kind == PlainActivity || kind == TxActivity) && !t.Native && s.n.serves(t.Queue)
@@ -413,7 +417,9 @@ func (s *session) tend(ctx context.Context) (time.Duration, error) {
 	if rows == nil {
 		return next, nil
 	}
-	s.submit(&flight{unit: &unit{kind: unitClaim, jobs: rows, waiting: s.state.waiting().encode()}})
+	f := s.newFlight(unitClaim)
+	f.unit.jobs, f.unit.waiting = append(f.unit.jobs, rows...), s.state.waiting().encode()
+	s.submit(f)
 	return 0, nil
 }
 
@@ -436,7 +442,8 @@ func (s *session) park(ctx context.Context, a *attempt) error {
 	j := s.taskJob(id, a.task.key, p.task, "scheduled", int16(a.task.Attempt-1))
 	j.err = a.parkErr
 	row := newTimer{timerKey: timerKey{a.task.key, timerRetry}, fireAt: a.parkUntil}
-	f := &flight{unit: &unit{kind: unitClaim, jobs: []job{j}, waiting: s.state.waiting().encode()}}
+	f := s.newFlight(unitClaim)
+	f.unit.jobs, f.unit.waiting = append(f.unit.jobs, j), s.state.waiting().encode()
 	if s.n.clock.until(a.parkUntil) < timerHorizon {
 		row.holder = s.n.no
 		f.timers = append(f.timers, row)
@@ -450,7 +457,8 @@ func (s *session) park(ctx context.Context, a *attempt) error {
 // running ones become available rows under a new epoch, so that no result of theirs counts any more.
 func (s *session) handOver(ctx context.Context) error {
 	s.ending = true
-	f := &flight{unit: &unit{kind: unitHandOver, waiting: s.state.waiting().encode()}}
+	f := s.newFlight(unitHandOver)
+	f.unit.waiting = s.state.waiting().encode()
 	for id, a := range s.local {
 		fresh, err := s.n.e.jobIDs.one(ctx)
 		if err != nil {
@@ -494,11 +502,12 @@ func (s *session) hold(ctx context.Context, why *Held) Verdict {
 	if err != nil {
 		return later
 	}
-	f := &flight{unit: &unit{kind: unitHold, held: held}, ends: &Verdict{Snooze: 10 * time.Second, Held: true}}
+	f := s.newFlight(unitHold)
+	f.unit.held, f.ends = held, &Verdict{Snooze: 10 * time.Second, Held: true}
 	letters := s.letters
 	if s.failing != nil {
 		letters = append(letters, s.failing.letters...)
-		f.unit.deleteJobs = s.failing.unit.deleteJobs
+		f.unit.deleteJobs = append(f.unit.deleteJobs, s.failing.unit.deleteJobs...)
 	}
 	for _, l := range letters {
 		if l.id != 0 {

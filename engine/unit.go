@@ -67,8 +67,19 @@ type unit struct {
 	// conflict is told that the id of starts[i] is taken. It rewrites the unit, to be committed again, or
 	// answers it and returns false.
 	conflict func(u *unit, i int, taken store.FindInstancesRow) bool
-	// done is told the outcome, on the committer's goroutine: it must not block.
-	done func(u *unit, o outcome)
+	// One of these is told the outcome, on the committer's goroutine: the session of the flight that the unit
+	// travels in, or else done, which must not block. Afterwards the unit may be in use again.
+	flight *flight
+	done   func(u *unit, o outcome)
+}
+
+// answer tells whoever submitted the unit what became of it.
+func (u *unit) answer(o outcome) {
+	if u.flight != nil {
+		u.flight.session.postOutcome(u.flight, o)
+		return
+	}
+	u.done(u, o)
 }
 
 type unitKind int

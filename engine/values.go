@@ -16,21 +16,25 @@ const inlineLimit = 64 << 10
 // externalize gives the large values among events numbers of their own; the caller has them written before the
 // commit. Values stored already keep their number.
 func (e *Engine) externalize(ctx context.Context, no int64, events []history.Event) ([]largePayload, error) {
-	var large []largePayload
+	var (
+		large  []largePayload
+		failed error
+	)
 	for _, ev := range events {
-		for _, v := range history.Values(ev) {
-			if _, stored := v.Stored(); stored || len(v.Data()) <= inlineLimit {
-				continue
+		history.EachValue(ev, func(v *history.Payload) {
+			if _, stored := v.Stored(); stored || len(v.Data()) <= inlineLimit || failed != nil {
+				return
 			}
 			id, err := e.payloadIDs.one(ctx)
 			if err != nil {
-				return nil, fmt.Errorf("store large value: %w", err)
+				failed = fmt.Errorf("store large value: %w", err)
+				return
 			}
 			*v = v.WithRef(id)
 			large = append(large, largePayload{id, no, v.Data()})
-		}
+		})
 	}
-	return large, nil
+	return large, failed
 }
 
 // externalizeCopy is externalize for one value that is to belong to another instance, wherever it is stored
@@ -51,11 +55,11 @@ func (e *Engine) externalizeCopy(ctx context.Context, no int64, v history.Payloa
 func (e *Engine) fetchValues(ctx context.Context, no int64, events []history.Event) error {
 	var ids []int64
 	for _, ev := range events {
-		for _, v := range history.Values(ev) {
+		history.EachValue(ev, func(v *history.Payload) {
 			if id, stored := v.Stored(); stored && v.Data() == nil {
 				ids = append(ids, id)
 			}
-		}
+		})
 	}
 	if len(ids) == 0 {
 		return nil
@@ -64,21 +68,26 @@ func (e *Engine) fetchValues(ctx context.Context, no int64, events []history.Eve
 	if err != nil {
 		return err
 	}
+	var missing *Held
 	for _, ev := range events {
-		for _, v := range history.Values(ev) {
+		history.EachValue(ev, func(v *history.Payload) {
 			id, stored := v.Stored()
 			if !stored || v.Data() != nil {
-				continue
+				return
 			}
 			row, ok := found[id]
 			if !ok {
-				return &Held{Kind: "history", Step: -1, Message: fmt.Sprintf("the value %d of a %s event is gone", id, history.TypeName(ev))}
+				missing = &Held{Kind: "history", Step: -1, Message: fmt.Sprintf("the value %d of a %s event is gone", id, history.TypeName(ev))}
+				return
 			}
 			*v = v.WithData(row.Data)
 			if row.InstanceNo != no {
 				*v = v.WithRef(0)
 			}
-		}
+		})
+	}
+	if missing != nil {
+		return missing
 	}
 	return nil
 }

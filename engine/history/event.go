@@ -214,31 +214,29 @@ func (s Status) String() string {
 // Live tells whether the instance can still do something.
 func (s Status) Live() bool { return s == Running || s == Pending || s == Suspended }
 
-// Values returns the payloads of an event, to be read or replaced in place.
-func Values(e Event) []*Payload {
+// EachValue calls fn with each payload of an event, to be read or replaced in place.
+func EachValue(e Event, fn func(*Payload)) {
 	switch e := e.(type) {
 	case *ExecutionStarted:
-		return []*Payload{&e.Input}
+		fn(&e.Input)
 	case *ExecutionCompleted:
-		out := []*Payload{&e.Result}
+		fn(&e.Result)
 		for _, c := range e.CarryOver {
-			out = append(out, &c.Input)
+			fn(&c.Input)
 		}
-		return out
 	case *ExecutionTerminated:
-		return []*Payload{&e.Output}
+		fn(&e.Output)
 	case *TaskScheduled:
-		return []*Payload{&e.Input}
+		fn(&e.Input)
 	case *TaskCompleted:
-		return []*Payload{&e.Result}
+		fn(&e.Result)
 	case *SubOrchestrationInstanceCreated:
-		return []*Payload{&e.Input}
+		fn(&e.Input)
 	case *SubOrchestrationInstanceCompleted:
-		return []*Payload{&e.Result}
+		fn(&e.Result)
 	case *EventSent:
-		return []*Payload{&e.Input}
+		fn(&e.Input)
 	case *EventRaised:
-		return []*Payload{&e.Input}
+		fn(&e.Input)
 	}
-	return nil
 }

@@ -114,142 +114,18 @@ func empty(v reflect.Value) {
 // Run commits the batch. The error is the first statement's that failed; then nothing was applied, unless
 // ServerAnswered says that this cannot be known.
 func (b *Batch) Run(ctx context.Context, p *Pipeline) (*Result, error) {
-	var (
-		r = &Result{
+	var failed error
+	s := &sending{
+		q: New(), pipeline: p, failed: &failed, db: queuer{pipeline: p, failed: &failed},
+		r: &Result{
 			TakenOver: map[int64]bool{}, Terminated: map[int64]TerminateInstancesRow{}, Statuses: map[int64]ReadStatusesRow{},
 			Parked: map[int64]bool{}, Released: map[int64]bool{}, Delivered: map[int64]int{},
-		}
-		failed error
-		q      = New()
-		db     = queuer{pipeline: p, failed: &failed}
-		// What was queued fails when the batch is sent, not before.
-		do = func(error) {}
-		// rows queues a statement whose rows go to read.
-		rows = func(read func(pgx.Rows) error) queuer { return queuer{p, &failed, read} }
-		ask  = func(any, error) {}
-	)
+		},
+	}
 	defer p.reset()
-	if b.Lane.WorkerNo != 0 { // B0
-		do(q.AdvanceLane(ctx, db, b.Lane))
-	}
-	if len(b.Locks) > 0 { // B1
-		do(q.LockInstances(ctx, db, b.Locks))
-	}
-	if len(b.Purges) > 0 {
-		do(q.PurgeInstances(ctx, db, b.Purges))
-	}
-	if len(b.Turns.Nos) > 0 { // B2
-		b.Turns.WorkerNo = b.WorkerNo
-		do(q.ApplyTurns(ctx, db, b.Turns))
-	}
-	if len(b.Finishes.Nos) > 0 {
-		b.Finishes.WorkerNo = b.WorkerNo
-		do(q.FinishInstances(ctx, db, b.Finishes))
-	}
-	if len(b.Continues.Nos) > 0 {
-		b.Continues.WorkerNo = b.WorkerNo
-		do(q.ContinueInstances(ctx, db, b.Continues))
-	}
-	if len(b.Claims.Nos) > 0 {
-		b.Claims.WorkerNo = b.WorkerNo
-		do(q.ClaimInstances(ctx, db, b.Claims))
-	}
-	if len(b.Holds.Nos) > 0 {
-		b.Holds.WorkerNo = b.WorkerNo
-		do(q.HoldInstances(ctx, db, b.Holds))
-	}
-	if len(b.TakeOvers.Nos) > 0 {
-		b.TakeOvers.WorkerNo = b.WorkerNo
-		ask(q.TakeOverInstances(ctx, rows(marks(r.TakenOver)), b.TakeOvers))
-	}
-	if len(b.Terminates.Nos) > 0 {
-		ask(q.TerminateInstances(ctx, rows(each(func(row TerminateInstancesRow) { r.Terminated[row.No] = row })), b.Terminates))
-	}
-	if len(b.Starts.Nos) > 0 { // B3
-		do(q.InsertInstances(ctx, db, b.Starts))
-	}
-	if len(b.History.Nos) > 0 { // B4
-		do(q.InsertHistory(ctx, db, b.History))
-	}
-	if len(b.Cuts.Nos) > 0 {
-		do(q.CutHistory(ctx, db, b.Cuts))
-	}
-	if len(b.Consumed.Nos) > 0 { // B5
-		do(q.DeleteConsumed(ctx, db, b.Consumed))
-	}
-	if len(b.DropInboxes) > 0 {
-		do(q.DropInbox(ctx, db, b.DropInboxes))
-	}
-	if len(b.Tasks.Tokens) > 0 { // B6
-		ask(q.FinishTasks(ctx, rows(counts(r.Delivered)), b.Tasks))
-	}
-	if len(b.Timers.Nos) > 0 {
-		ask(q.FireTimers(ctx, rows(counts(r.Delivered)), b.Timers))
-	}
-	if len(b.Retries.Nos) > 0 {
-		b.Retries.RiverChannel = b.RiverChannel
-		do(q.FireRetries(ctx, db, b.Retries))
-	}
-	if len(b.Raises.Nos) > 0 {
-		ask(q.ReadStatuses(ctx, rows(each(func(row ReadStatusesRow) { r.Statuses[row.No] = row })), b.Raises.Nos))
-		ask(q.RaiseEvents(ctx, rows(counts(r.Delivered)), b.Raises))
-	}
-	if len(b.Deliveries.Nos) > 0 {
-		ask(q.DeliverOutbox(ctx, rows(counts(r.Delivered)), b.Deliveries))
-	}
-	if len(b.Messages.Nos) > 0 {
-		ask(q.InsertMessages(ctx, rows(counts(r.Delivered)), b.Messages))
-	}
-	if len(b.Sends.Hubs) > 0 {
-		do(q.InsertOutbox(ctx, db, b.Sends))
-	}
-	if len(b.DropTimers) > 0 { // B7
-		do(q.DropTimers(ctx, db, b.DropTimers))
-	}
-	if len(b.NewTimers.Nos) > 0 {
-		do(q.InsertTimers(ctx, db, b.NewTimers))
-	}
-	if len(b.DropTasks) > 0 {
-		do(q.DropTaskJobs(ctx, db, b.DropTasks))
-	}
-	if len(b.DeleteJobs) > 0 {
-		do(q.DeleteJobs(ctx, db, b.DeleteJobs))
-	}
-	if len(b.Replaces.Olds) > 0 {
-		do(q.ReplaceJobs(ctx, db, b.Replaces))
-	}
-	if len(b.Parks.Tokens) > 0 {
-		ask(q.ParkJobs(ctx, rows(marks(r.Parked)), b.Parks))
-	}
-	if len(b.Jobs.Ids) > 0 {
-		do(q.InsertJobs(ctx, db, b.Jobs))
-	}
-	if len(b.HandOvers.Nos) > 0 { // B8
-		do(q.HandOverInstances(ctx, db, b.HandOvers))
-	}
-	if len(b.Releases.Nos) > 0 {
-		b.Releases.WorkerNo = b.WorkerNo
-		ask(q.ReleaseInstances(ctx, rows(marks(r.Released)), b.Releases))
-	}
-	if len(b.Wakes.Nos) > 0 { // B9
-		b.Wakes.RiverChannel = b.RiverChannel
-		do(q.WakeInstances(ctx, db, b.Wakes))
-		mine := func(no int64) {
-			if no != 0 {
-				r.Mine = append(r.Mine, no)
-			}
-		}
-		ask(q.NotifyOwners(ctx, rows(each(mine)), NotifyOwnersParams{WorkerNo: b.WorkerNo, Nos: b.Wakes.Nos}))
-	}
-	for _, queue := range b.RiverQueues {
-		do(q.NotifyChannel(ctx, db, NotifyChannelParams{Channel: b.RiverChannel, Payload: `{"queue":"` + queue + `"}`}))
-	}
-	for _, n := range b.Notifications {
-		do(q.NotifyChannel(ctx, db, n))
-	}
-	if len(b.Inboxes.Nos) > 0 { // B10
-		ask(q.ReadInboxes(ctx, rows(each(func(row Inbox) { r.Inboxes = append(r.Inboxes, row) })), b.Inboxes))
-	}
+	b.queueRows(ctx, s)
+	b.queueMessages(ctx, s)
+	b.queueEffects(ctx, s)
 	if failed != nil {
 		return nil, failed
 	}
@@ -260,7 +136,156 @@ func (b *Batch) Run(ctx context.Context, p *Pipeline) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	return r, nil
+	return s.r, nil
+}
+
+// sending is a batch on its way.
+type sending struct {
+	q        *Queries
+	pipeline *Pipeline
+	failed   *error
+	db       queuer // for statements whose rows do not matter
+	r        *Result
+}
+
+// rows is where a statement is queued whose rows go to read.
+func (s *sending) rows(read func(pgx.Rows) error) queuer { return queuer{s.pipeline, s.failed, read} }
+
+// do and ask mark statements that are queued here: they fail when the batch is sent, not before.
+func do(error)       {}
+func ask(any, error) {}
+
+// queueRows queues B0 to B3: the fence, the locks, and the instances' own rows.
+func (b *Batch) queueRows(ctx context.Context, s *sending) {
+	if b.Lane.WorkerNo != 0 { // B0
+		do(s.q.AdvanceLane(ctx, s.db, b.Lane))
+	}
+	if len(b.Locks) > 0 { // B1
+		do(s.q.LockInstances(ctx, s.db, b.Locks))
+	}
+	if len(b.Purges) > 0 {
+		do(s.q.PurgeInstances(ctx, s.db, b.Purges))
+	}
+	if len(b.Turns.Nos) > 0 { // B2
+		b.Turns.WorkerNo = b.WorkerNo
+		do(s.q.ApplyTurns(ctx, s.db, b.Turns))
+	}
+	if len(b.Finishes.Nos) > 0 {
+		b.Finishes.WorkerNo = b.WorkerNo
+		do(s.q.FinishInstances(ctx, s.db, b.Finishes))
+	}
+	if len(b.Continues.Nos) > 0 {
+		b.Continues.WorkerNo = b.WorkerNo
+		do(s.q.ContinueInstances(ctx, s.db, b.Continues))
+	}
+	if len(b.Claims.Nos) > 0 {
+		b.Claims.WorkerNo = b.WorkerNo
+		do(s.q.ClaimInstances(ctx, s.db, b.Claims))
+	}
+	if len(b.Holds.Nos) > 0 {
+		b.Holds.WorkerNo = b.WorkerNo
+		do(s.q.HoldInstances(ctx, s.db, b.Holds))
+	}
+	if len(b.TakeOvers.Nos) > 0 {
+		b.TakeOvers.WorkerNo = b.WorkerNo
+		ask(s.q.TakeOverInstances(ctx, s.rows(marks(s.r.TakenOver)), b.TakeOvers))
+	}
+	if len(b.Terminates.Nos) > 0 {
+		ask(s.q.TerminateInstances(ctx, s.rows(each(func(row TerminateInstancesRow) { s.r.Terminated[row.No] = row })), b.Terminates))
+	}
+	if len(b.Starts.Nos) > 0 { // B3
+		do(s.q.InsertInstances(ctx, s.db, b.Starts))
+	}
+}
+
+// queueMessages queues B4 to B6: history, and what is consumed from and delivered to inboxes.
+func (b *Batch) queueMessages(ctx context.Context, s *sending) {
+	if len(b.History.Nos) > 0 { // B4
+		do(s.q.InsertHistory(ctx, s.db, b.History))
+	}
+	if len(b.Cuts.Nos) > 0 {
+		do(s.q.CutHistory(ctx, s.db, b.Cuts))
+	}
+	if len(b.Consumed.Nos) > 0 { // B5
+		do(s.q.DeleteConsumed(ctx, s.db, b.Consumed))
+	}
+	if len(b.DropInboxes) > 0 {
+		do(s.q.DropInbox(ctx, s.db, b.DropInboxes))
+	}
+	if len(b.Tasks.Tokens) > 0 { // B6
+		ask(s.q.FinishTasks(ctx, s.rows(counts(s.r.Delivered)), b.Tasks))
+	}
+	if len(b.Timers.Nos) > 0 {
+		ask(s.q.FireTimers(ctx, s.rows(counts(s.r.Delivered)), b.Timers))
+	}
+	if len(b.Retries.Nos) > 0 {
+		b.Retries.RiverChannel = b.RiverChannel
+		do(s.q.FireRetries(ctx, s.db, b.Retries))
+	}
+	if len(b.Raises.Nos) > 0 {
+		ask(s.q.ReadStatuses(ctx, s.rows(each(func(row ReadStatusesRow) { s.r.Statuses[row.No] = row })), b.Raises.Nos))
+		ask(s.q.RaiseEvents(ctx, s.rows(counts(s.r.Delivered)), b.Raises))
+	}
+	if len(b.Deliveries.Nos) > 0 {
+		ask(s.q.DeliverOutbox(ctx, s.rows(counts(s.r.Delivered)), b.Deliveries))
+	}
+	if len(b.Messages.Nos) > 0 {
+		ask(s.q.InsertMessages(ctx, s.rows(counts(s.r.Delivered)), b.Messages))
+	}
+	if len(b.Sends.Hubs) > 0 {
+		do(s.q.InsertOutbox(ctx, s.db, b.Sends))
+	}
+}
+
+// queueEffects queues B7 to B10: timers and River rows, releases, wake-ups, and the late look into inboxes.
+func (b *Batch) queueEffects(ctx context.Context, s *sending) {
+	if len(b.DropTimers) > 0 { // B7
+		do(s.q.DropTimers(ctx, s.db, b.DropTimers))
+	}
+	if len(b.NewTimers.Nos) > 0 {
+		do(s.q.InsertTimers(ctx, s.db, b.NewTimers))
+	}
+	if len(b.DropTasks) > 0 {
+		do(s.q.DropTaskJobs(ctx, s.db, b.DropTasks))
+	}
+	if len(b.DeleteJobs) > 0 {
+		do(s.q.DeleteJobs(ctx, s.db, b.DeleteJobs))
+	}
+	if len(b.Replaces.Olds) > 0 {
+		do(s.q.ReplaceJobs(ctx, s.db, b.Replaces))
+	}
+	if len(b.Parks.Tokens) > 0 {
+		ask(s.q.ParkJobs(ctx, s.rows(marks(s.r.Parked)), b.Parks))
+	}
+	if len(b.Jobs.Ids) > 0 {
+		do(s.q.InsertJobs(ctx, s.db, b.Jobs))
+	}
+	if len(b.HandOvers.Nos) > 0 { // B8
+		do(s.q.HandOverInstances(ctx, s.db, b.HandOvers))
+	}
+	if len(b.Releases.Nos) > 0 {
+		b.Releases.WorkerNo = b.WorkerNo
+		ask(s.q.ReleaseInstances(ctx, s.rows(marks(s.r.Released)), b.Releases))
+	}
+	if len(b.Wakes.Nos) > 0 { // B9
+		b.Wakes.RiverChannel = b.RiverChannel
+		do(s.q.WakeInstances(ctx, s.db, b.Wakes))
+		mine := func(no int64) {
+			if no != 0 {
+				s.r.Mine = append(s.r.Mine, no)
+			}
+		}
+		ask(s.q.NotifyOwners(ctx, s.rows(each(mine)), NotifyOwnersParams{WorkerNo: b.WorkerNo, Nos: b.Wakes.Nos}))
+	}
+	for _, queue := range b.RiverQueues {
+		do(s.q.NotifyChannel(ctx, s.db, NotifyChannelParams{Channel: b.RiverChannel, Payload: `{"queue":"` + queue + `"}`}))
+	}
+	for _, n := range b.Notifications {
+		do(s.q.NotifyChannel(ctx, s.db, n))
+	}
+	if len(b.Inboxes.Nos) > 0 { // B10
+		ask(s.q.ReadInboxes(ctx, s.rows(each(func(row Inbox) { s.r.Inboxes = append(s.r.Inboxes, row) })), b.Inboxes))
+	}
 }
 
 // each returns a reader that calls fn for every row, scanned by position.

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -146,6 +147,26 @@ func BackendOf(ctx context.Context, conn *pgx.Conn) (pid int32, start time.Time,
 		return 0, time.Time{}, fmt.Errorf("read own backend: %w", err)
 	}
 	return pid, start, nil
+}
+
+// HandlerLock is the statement with which the transaction of a TxHandler shows whose it is: it holds an advisory
+// lock on the worker's number, shared, for as long as it lives.
+func (d *DB) HandlerLock(workerNo int32) string {
+	schema := strings.ReplaceAll(d.Schema, "'", "''")
+	return fmt.Sprintf("SELECT pg_advisory_xact_lock_shared(hashtext('%s.handlers'), %d)", schema, workerNo)
+}
+
+// EndHandlers ends the transactions of TxHandlers whose worker does not live: they cannot commit any more, but a
+// worker that is stopped or cut off would keep their row locks, and with them stop whoever takes over.
+func EndHandlers(ctx context.Context, pool *pgxpool.Pool) (ended int64, err error) {
+	tag, err := pool.Exec(ctx, `SELECT pg_terminate_backend(l.pid) FROM pg_locks l
+		WHERE l.locktype = 'advisory' AND l.objsubid = 2 AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())
+		  AND l.classid::bigint = (hashtext(current_schema() || '.handlers')::bigint & 4294967295)
+		  AND NOT EXISTS (SELECT 1 FROM workers w WHERE w.no = l.objid::bigint AND w.state = 0)`)
+	if err != nil {
+		return 0, fmt.Errorf("end transactions of the dead: %w", err)
+	}
+	return tag.RowsAffected(), nil
 }
 
 // TerminateBackend ends a backend for good; the start time guards against a pid that was used again.
