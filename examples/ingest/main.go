@@ -133,14 +133,14 @@ func ingest(ctx context.Context, client *durable.Client, id string, job files.Jo
 	return show(report, out)
 }
 
-// follow prints the progress of a run until it ends.
+// follow prints the progress of a run until it ends, in steps of a hundredth at least.
 func follow(ctx context.Context, run *durable.Instance[files.Report], out io.Writer) error {
 	w, err := run.Watch(ctx)
 	if err != nil {
 		return err
 	}
 	defer w.Close()
-	var last files.Progress
+	printed := -1
 	for {
 		state, err := w.Next(ctx)
 		if err != nil {
@@ -150,10 +150,10 @@ func follow(ctx context.Context, run *durable.Instance[files.Report], out io.Wri
 		if err != nil {
 			return err
 		}
-		if p != last {
+		if p.Total > 0 && p.Done != printed && (p.Done == p.Total || p.Done >= printed+p.Total/100) {
+			printed = p.Done
 			_, _ = fmt.Fprintf(out, "counted %d of %d files\n", p.Done, p.Total)
 		}
-		last = p
 		switch state.Status {
 		case "COMPLETED", "FAILED", "CANCELED", "TERMINATED":
 			return nil

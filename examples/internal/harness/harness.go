@@ -26,18 +26,18 @@ type Harness struct {
 }
 
 // New makes a harness. At the end of the test every history is checked.
-func New(t testing.TB) *Harness {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
-	t.Cleanup(cancel)
-	db := pgtest.New(t, weirtest.Schema)
-	h := &Harness{t: t, Ctx: ctx, Pool: db.Pool(t), DSN: db.DSN()}
-	t.Cleanup(func() { weirtest.CheckHistories(context.WithoutCancel(ctx), t, h.Pool) })
+func New(tb testing.TB) *Harness {
+	tb.Helper()
+	ctx, cancel := context.WithTimeout(tb.Context(), 90*time.Second)
+	tb.Cleanup(cancel)
+	db := pgtest.New(tb, weirtest.Schema)
+	h := &Harness{t: tb, Ctx: ctx, Pool: db.Pool(tb), DSN: db.DSN()}
+	tb.Cleanup(func() { weirtest.CheckHistories(context.WithoutCancel(ctx), tb, h.Pool) })
 	c, err := durable.NewClient(h.Pool)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(c.Close)
+	tb.Cleanup(c.Close)
 	h.Client = c
 	return h
 }
