@@ -10,6 +10,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -34,6 +35,10 @@ func guard(next http.Handler) http.Handler {
 		if isSocket(req) {
 			if !slices.Contains(subprotocols(req), subprotocol) {
 				refused(http.StatusBadRequest, codeBadRequest, "the websocket's protocol must be %s", subprotocol)
+				return
+			}
+			if !sameOrigin(req) {
+				refused(http.StatusForbidden, codeForbidden, "websockets from other sites are not accepted")
 				return
 			}
 			next.ServeHTTP(w, req)
@@ -126,6 +131,16 @@ func writeError(w http.ResponseWriter, req *http.Request, status int, err error)
 
 func isSocket(req *http.Request) bool {
 	return req.Method == http.MethodGet && strings.EqualFold(req.Header.Get("Upgrade"), "websocket")
+}
+
+// sameOrigin tells whether a websocket is opened by a page of this server, or by a program that is no browser.
+func sameOrigin(req *http.Request) bool {
+	origin := req.Header.Get("Origin")
+	if origin == "" {
+		return true
+	}
+	u, err := url.Parse(origin)
+	return err == nil && u.Host != "" && strings.EqualFold(u.Host, req.Host)
 }
 
 func subprotocols(req *http.Request) []string {

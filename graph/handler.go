@@ -109,8 +109,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	id := newRequestID()
 	w.Header().Set("X-Request-Id", id)
 	ctx := context.WithValue(req.Context(), requestKey{}, id)
+	req = req.WithContext(ctx)
 	if !isSocket(req) && !strings.Contains(req.Header.Get("Accept"), "text/event-stream") {
-		h.inner.ServeHTTP(w, req.WithContext(ctx))
+		h.inner.ServeHTTP(w, req)
 		return
 	}
 	// What stays open is counted, and ends when the server does.

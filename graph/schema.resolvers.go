@@ -92,7 +92,7 @@ func (r *queryResolver) Hub(ctx context.Context, name string) (*model.TaskHub, e
 }
 
 // Orchestration is the resolver for the orchestration field.
-func (r *queryResolver) Orchestration(ctx context.Context, hub string, instanceID string) (*model.Orchestration, error) {
+func (r *queryResolver) Orchestration(ctx context.Context, hub, instanceID string) (*model.Orchestration, error) {
 	i, err := absent(r.engine.Get(ctx, hub, instanceID))
 	if i == nil || err != nil {
 		return nil, err
@@ -118,12 +118,12 @@ func (r *subscriptionResolver) OrchestrationChanges(ctx context.Context, hub str
 }
 
 // Orchestration is the resolver for the orchestration field.
-func (r *subscriptionResolver) Orchestration(ctx context.Context, hub string, instanceID string) (<-chan *model.Orchestration, error) {
+func (r *subscriptionResolver) Orchestration(ctx context.Context, hub, instanceID string) (<-chan *model.Orchestration, error) {
 	return r.watchOne(ctx, hub, instanceID)
 }
 
 // History is the resolver for the history field.
-func (r *subscriptionResolver) History(ctx context.Context, hub string, instanceID string, after int64) (<-chan *model.HistoryPage, error) {
+func (r *subscriptionResolver) History(ctx context.Context, hub, instanceID string, after int64) (<-chan *model.HistoryPage, error) {
 	return r.watchHistory(ctx, hub, instanceID, after)
 }
 
