@@ -15,7 +15,7 @@ export function App() {
   const load = useCallback(async () => {
     const sent = performance.now();
     try {
-      const data = await ask("query", ServerDocument, {});
+      const data = await ask(ServerDocument, {});
       setServerTime(time(data.server.now), performance.now() - sent);
       setServer(data);
       setProblem(undefined);

@@ -24,7 +24,7 @@ export async function act<T extends Record<string, unknown>, V extends Record<st
   fields: readonly string[],
 ): Promise<Outcome<P>> {
   try {
-    const payload = payloadOf(await ask("mutation", document, variables));
+    const payload = payloadOf(await ask(document, variables));
     const [first] = payload.errors;
     if (!first) return { done: payload };
     const field = first.path.at(-1);

@@ -1,22 +1,15 @@
-import { Client, type CombinedError, fetchExchange } from "@urql/core";
 import { createClient } from "graphql-ws";
-import type { TypedDocumentString } from "./gql/graphql";
 import { withTexts } from "../kit/jsonVariable";
+import type { TypedDocumentString } from "./gql/graphql";
 import { link } from "./link";
+
+// The way to the server: questions and acts by POST, streams by one websocket. There is no cache: what is on screen
+// is kept fresh by the streams.
 
 /** The path below which everything is served, without the last slash: the server writes it into the page. */
 export const basePath = new URL(document.baseURI).pathname.replace(/\/[^/]*$/, "");
 
 const endpoint = new URL(`${basePath}/graphql`, location.origin);
-
-/** Queries and mutations. No cache: what is on screen is kept fresh by subscriptions. */
-export const client = new Client({
-  url: endpoint.href,
-  exchanges: [fetchExchange],
-  requestPolicy: "network-only",
-  preferGetMethod: false,
-  fetch: (input, init) => fetch(input, typeof init?.body === "string" ? { ...init, body: withTexts(init.body) } : init),
-});
 
 const socketURL = new URL(endpoint);
 socketURL.protocol = endpoint.protocol === "https:" ? "wss:" : "ws:";
@@ -127,31 +120,34 @@ function problemOf(errors: readonly GraphQLErrorLike[]): Problem {
   };
 }
 
-/** Turns urql's error into words, a code and the request's id. */
-export function problemFrom(error: CombinedError): Problem {
-  const response = error.response as Response | undefined;
-  const id = response?.headers?.get("x-request-id") ?? undefined;
-  if (error.graphQLErrors.length > 0) {
-    const problem = problemOf(error.graphQLErrors);
-    return id && !problem.requestId ? { ...problem, requestId: id } : problem;
-  }
-  if (response && response.status >= 400) {
-    return { message: `the server answered ${response.status}`, code: `HTTP_${response.status}`, ...(id ? { requestId: id } : {}) };
-  }
-  return { message: "the server cannot be reached", code: "UNREACHABLE" };
+interface Answer<T> {
+  data?: T | null;
+  errors?: GraphQLErrorLike[];
 }
 
-/** Runs a query or a mutation; throws a Problem. */
-export async function ask<T, V extends Record<string, unknown>>(
-  kind: "query" | "mutation",
-  document: TypedDocumentString<T, V>,
-  variables: V,
-): Promise<T> {
-  const text = document.toString();
-  const result = await (kind === "query" ? client.query<T>(text, variables) : client.mutation<T>(text, variables)).toPromise();
-  if (result.error) throw new Refused(problemFrom(result.error));
-  if (!result.data) throw new Refused({ message: "the server sent no data", code: "INTERNAL" });
-  return result.data;
+/** Asks a question or acts; throws Refused. */
+export async function ask<T, V extends Record<string, unknown>>(document: TypedDocumentString<T, V>, variables: V): Promise<T> {
+  let response: Response;
+  let answer: Answer<T> | undefined;
+  try {
+    response = await fetch(endpoint, {
+      method: "POST",
+      headers: { "content-type": "application/json", accept: "application/graphql-response+json, application/json" },
+      body: withTexts(JSON.stringify({ query: document.toString(), variables })),
+    });
+  } catch {
+    throw new Refused({ message: "the server cannot be reached", code: "UNREACHABLE" });
+  }
+  try {
+    answer = (await response.json()) as Answer<T>;
+  } catch {
+    // Something between here and the server has answered in its own words.
+  }
+  const id = response.headers.get("x-request-id");
+  const withId = (problem: Problem): Problem => (id && !problem.requestId ? { ...problem, requestId: id } : problem);
+  if (answer?.errors?.length) throw new Refused(withId(problemOf(answer.errors)));
+  if (!answer?.data) throw new Refused(withId({ message: `the server answered ${response.status} without data`, code: `HTTP_${response.status}` }));
+  return answer.data;
 }
 
 /** An error that carries a Problem. */

@@ -1,8 +1,9 @@
 import { useEffect, useState } from "react";
 import { Button } from "./Button";
+import type { IconName } from "./Icon";
 
 /** Copies a text; says so by a tick. */
-export function CopyButton({ text, label }: { text: string | (() => string); label: string }) {
+export function CopyButton({ text, label, icon = "copy" }: { text: string | (() => string); label: string; icon?: IconName }) {
   const [copied, setCopied] = useState(false);
   useEffect(() => {
     if (!copied) return;
@@ -13,5 +14,5 @@ export function CopyButton({ text, label }: { text: string | (() => string); lab
     await navigator.clipboard.writeText(typeof text === "string" ? text : text());
     setCopied(true);
   };
-  return <Button variant="ghost" small icon={copied ? "check" : "copy"} className="copy" aria-label={copied ? "Copied" : label} title={label} onClick={() => void copy()} />;
+  return <Button variant="ghost" small icon={copied ? "check" : icon} className="copy" aria-label={copied ? "Copied" : label} title={label} onClick={() => void copy()} />;
 }

@@ -10,7 +10,8 @@ export function count(n: number): string {
 /** 310 ms, 4.18 s, 52.6 s, 3 h 12 min, 1 d 4 h: three digits or two units. */
 export function duration(ms: number): string {
   const t = Math.max(0, ms);
-  if (t < 999.5) return t > 0 && t < 9.95 ? `${Number(t.toPrecision(2))} ms` : `${Math.round(t)} ms`;
+  if (t > 0 && t < 0.95) return "<1 ms";
+  if (t < 999.5) return t < 9.95 ? `${Number(t.toPrecision(2))} ms` : `${Math.round(t)} ms`;
   if (t < 9_995) return `${(t / MS.second).toFixed(2)} s`;
   if (t < 59_950) return `${(t / MS.second).toFixed(1)} s`;
   if (t < MS.hour - 500) return two(Math.round(t / MS.second), 60, "min", "s");

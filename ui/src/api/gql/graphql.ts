@@ -4,15 +4,24 @@ type Exact<T extends { [key: string]: unknown }> = { [K in keyof T]: T[K] };
 /** Internal type. DO NOT USE DIRECTLY. */
 export type Incremental<T> = T | { [P in keyof T]?: P extends ' $fragmentName' | '__typename' ? T[P] : never };
 import type { DocumentTypeDecoration } from '@graphql-typed-document-node/core';
+/** The classes of errors. More may come: clients need a default. */
 export type ErrorCode =
+  /** The instance id is taken. */
   | 'ALREADY_EXISTS'
+  /** The instance is not in a state that allows it. */
   | 'FAILED_PRECONDITION'
+  /** A fault of the server's. */
   | 'INTERNAL'
+  /** An input field is not as it must be. */
   | 'INVALID_ARGUMENT'
+  /** There is no such hub or instance. */
   | 'NOT_FOUND'
+  /** A value is larger than the server takes. */
   | 'TOO_LARGE'
+  /** The database did not answer, or what happened is not known. The same call may succeed later. */
   | 'UNAVAILABLE';
 
+/** The types of history events, each described where it is defined. */
 export type HistoryEventType =
   | 'EventRaised'
   | 'EventSent'
@@ -29,16 +38,20 @@ export type HistoryEventType =
   | 'TimerCreated'
   | 'TimerFired';
 
+/** What may be done with an instance. */
 export type OrchestrationAction =
+  /** The mutation raiseEvent. */
   | 'RAISE_EVENT'
+  /** The mutation terminateOrchestration. */
   | 'TERMINATE';
 
 /** Which instances. Conditions that are not given select everything. */
 export type OrchestrationFilter = {
-  /** Inclusive. */
+  /** Created at this time or later. */
   createdFrom?: string | null | undefined;
-  /** Exclusive. */
+  /** Created before this time. */
   createdTo?: string | null | undefined;
+  /** The beginning of the instance id, in its case. */
   instanceIdPrefix?: string | null | undefined;
   /** The exact name. */
   name?: string | null | undefined;
@@ -46,25 +59,39 @@ export type OrchestrationFilter = {
   parentInstanceId?: string | null | undefined;
   /** Only instances that no other waits for. */
   rootsOnly?: boolean;
+  /** Any of these; an empty list is any status. */
   statuses?: Array<OrchestrationStatus> | null | undefined;
 };
 
+/** How an instance stands. */
 export type OrchestrationStatus =
+  /** Ended by itself after it was asked to. */
   | 'CANCELED'
+  /** Ended with a result. */
   | 'COMPLETED'
   /** Of a generation only: the instance itself goes on. */
   | 'CONTINUED_AS_NEW'
+  /** Ended with a failure. */
   | 'FAILED'
+  /** Not taken up by a worker yet, or to start later. */
   | 'PENDING'
+  /** Begun, and not ended: it computes or waits. */
   | 'RUNNING'
+  /** Stopped from outside, until it is resumed. */
   | 'SUSPENDED'
+  /** Ended at once from outside. */
   | 'TERMINATED';
 
+/** What the text of a value is. */
 export type PayloadEncoding =
+  /** Bytes that are not text, in base64. */
   | 'BASE64'
+  /** JSON, as user code wrote it. */
   | 'JSON'
+  /** Text that is not JSON. */
   | 'TEXT';
 
+/** Where a pending task stands. */
 export type PendingTaskState =
   /** No worker accepts it. */
   | 'NO_WORKER'
@@ -72,52 +99,71 @@ export type PendingTaskState =
   | 'QUEUED'
   /** Failed, and to be tried again. */
   | 'RETRYING'
+  /** A worker runs it. */
   | 'RUNNING';
 
+/** What to raise, and to which instance. */
 export type RaiseEventInput = {
+  /** The name of the task hub. */
   hub: string;
-  /** Of several raises to one instance with the same key only the first counts. */
+  /** At most 200 characters. Of several raises to one instance with the same key only the first counts. */
   idempotencyKey?: string | null | undefined;
+  /** The instance to raise it to. */
   instanceId: string;
-  /** The event's name. */
+  /** The event's name, 1 to 200 characters; upper and lower case are the same. */
   name: string;
   /** Any JSON value. */
   payload?: unknown;
 };
 
+/** How to show a part of a reason. */
 export type ReasonStyle =
+  /** As the duration from then until now. */
   | 'DURATION_SINCE'
+  /** As the text it is. */
   | 'PLAIN'
+  /** As a time. */
   | 'TIME';
 
+/** What to start. */
 export type StartOrchestrationInput = {
+  /** The name of the task hub. */
   hub: string;
   /** Any JSON value. */
   input?: unknown;
   /** 1 to 200 printable ASCII characters; without it one is made up. */
   instanceId?: string | null | undefined;
+  /** The orchestration's name, 1 to 80 characters. */
   name: string;
-  /** Not to be started before. */
+  /** Not to be started before; null or past means at once. */
   startAt?: string | null | undefined;
+  /** The version of the code to run, at most 40 characters. */
   version?: string | null | undefined;
 };
 
+/** Which instance to end, and why. */
 export type TerminateOrchestrationInput = {
+  /** The name of the task hub. */
   hub: string;
+  /** The instance to end. */
   instanceId: string;
-  /** Why, for the record. */
+  /** Why, for the record: 1 to 2000 characters, not only blanks. */
   reason: string;
 };
 
+/** The kinds of reasons. */
 export type WaitKind =
+  /** An activity or a step runs. */
   | 'ACTIVITY'
   /** It has ended. */
   | 'ENDED'
+  /** It waits for an event. */
   | 'EVENT'
   /** Its turn is held. */
   | 'HELD'
   /** No worker accepts its orchestration, or the activity it waits for. */
   | 'NO_WORKER'
+  /** It waits for another orchestration, its child. */
   | 'ORCHESTRATION'
   /** It is due, and no worker has taken it up yet. */
   | 'QUEUED'
@@ -127,13 +173,16 @@ export type WaitKind =
   | 'RUNNING'
   /** It is to start later. */
   | 'SCHEDULED'
+  /** It sleeps. */
   | 'TIMER';
 
+/** What is known of a worker's life. */
 export type WorkerState =
   /** Ended by itself, and handed over what was left. */
   | 'LEFT'
   /** Declared dead by the others; its work was given away. */
   | 'LOST'
+  /** At work, as far as its heartbeat tells. */
   | 'ONLINE';
 
 export type ServerQueryVariables = Exact<{ [key: string]: never; }>;

@@ -46,7 +46,7 @@ function useGains(hub: string, parts: Chip[]): Record<string, number> {
       wanted.map(async (filter) => {
         const { statuses, ...rest } = apiFilter(filter, serverNow());
         try {
-          const { orchestrations } = await ask("query", CountsDocument, { hub, filter: rest });
+          const { orchestrations } = await ask(CountsDocument, { hub, filter: rest });
           const counts = orchestrations.statusCounts;
           if (!statuses?.length) return counts.all;
           return statuses.reduce((sum, s) => sum + (Number(counts[s.toLowerCase() as keyof typeof counts]) || 0), 0);
@@ -152,7 +152,7 @@ function useWorker(hub: string): Worker | undefined {
     let timer: ReturnType<typeof setTimeout> | undefined;
     const look = async () => {
       try {
-        const { hub: found } = await ask("query", WorkersDocument, { hub });
+        const { hub: found } = await ask(WorkersDocument, { hub });
         if (!stopped) setWorker(found?.workers.find((w) => w.state === "ONLINE" && w.orchestrations.length > 0));
       } catch {
         // It is asked again.

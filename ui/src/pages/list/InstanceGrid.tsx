@@ -10,7 +10,9 @@ import { typing } from "./ListPage";
 import type { List } from "./useList";
 
 const HEIGHT = 28;
+/** On a telephone: three lines, or two for what is doing nothing. */
 const NARROW_HEIGHT = 74;
+const NARROW_HEIGHT_QUIET = 56;
 
 interface Props {
   hub: string;
@@ -30,11 +32,13 @@ export function InstanceGrid({ hub, list, scrollToTop }: Props) {
   const virtual = useVirtualizer({
     count: rows.shown.length,
     getScrollElement: () => scroller.current,
-    estimateSize: () => height,
+    estimateSize: (i) => (narrow ? (rows.shown[i]?.doingNow ? NARROW_HEIGHT : NARROW_HEIGHT_QUIET) : HEIGHT),
     getItemKey: (i) => rows.shown[i]?.id ?? i,
     overscan: 8,
   });
-  useEffect(() => virtual.measure(), [height, virtual]);
+  // Heights follow what the rows say, where they differ at all.
+  const measured = narrow ? rows.shown : undefined;
+  useEffect(() => virtual.measure(), [narrow, measured, virtual]);
   useEffect(() => {
     scrollToTop.current = () => scroller.current?.scrollTo({ top: 0 });
   }, [scrollToTop]);
@@ -170,7 +174,7 @@ interface RowProps {
 }
 
 function Row({ hub, row, index, top, cursor, fresh, gone, onPick }: RowProps) {
-  const classes = ["grid-row", cursor && "cursor", fresh && "fresh", gone && "gone"].filter(Boolean).join(" ");
+  const classes = ["grid-row", row.doingNow ? "" : "still", cursor && "cursor", fresh && "fresh", gone && "gone"].filter(Boolean).join(" ");
   return (
     <div
       id={`row-${index}`}

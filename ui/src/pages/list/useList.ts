@@ -75,7 +75,7 @@ export function useList(hub: string, query: string, paused: boolean): List {
       counting = true;
       const { statuses: _, ...rest } = filter;
       try {
-        const data = await ask("query", CountsDocument, { hub, filter: rest });
+        const data = await ask(CountsDocument, { hub, filter: rest });
         if (!stopped) setCounts(data.orchestrations.statusCounts);
       } catch (error) {
         fail(error);
@@ -96,7 +96,7 @@ export function useList(hub: string, query: string, paused: boolean): List {
       pushed = [];
       const first = Math.min(Math.max(PAGE, current.current.rows.shown.length), LARGEST_PAGE);
       try {
-        const { orchestrations: found } = await ask("query", ListDocument, { hub, filter, first, after: null });
+        const { orchestrations: found } = await ask(ListDocument, { hub, filter, first, after: null });
         if (stopped || mine !== loads) return;
         const { hasNextPage, endCursor } = found.pageInfo;
         // What was pushed meanwhile may be newer than the answer.
@@ -154,7 +154,7 @@ export function useList(hub: string, query: string, paused: boolean): List {
     current.current.loadingMore = true;
     setLoadingMore(true);
     const after = now.cursor;
-    ask("query", ListDocument, { hub, filter, first: PAGE, after })
+    ask(ListDocument, { hub, filter, first: PAGE, after })
       .then(({ orchestrations: { nodes, pageInfo } }) => {
         // A reload meanwhile has its own cursor; this page is then of another list.
         setRows((r) => (r.cursor === after ? extended(r, nodes, pageInfo.hasNextPage, pageInfo.endCursor) : r));
