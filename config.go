@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -28,6 +29,7 @@ type Config struct {
 	Listen          string
 	Path            string
 	Hubs            []string
+	ActivityJobs    map[string]bool // nil: not said
 	Migrate         bool
 	Deployment      string
 	PayloadLimit    int
@@ -114,6 +116,23 @@ var settings = []setting{
 				return err
 			}
 			c.Hubs = append(c.Hubs, name)
+		}
+		return nil
+	}, false},
+	{"WEIR_ACTIVITY_JOBS", "hubs of WEIR_HUBS in which every activity is a River job from the start, or none; unset leaves them as they are", "", func(c *Config, v string) error {
+		if v == "" {
+			return nil
+		}
+		c.ActivityJobs = map[string]bool{}
+		if v == "none" {
+			return nil
+		}
+		for name := range strings.SplitSeq(v, ",") {
+			name = strings.TrimSpace(name)
+			if !slices.Contains(c.Hubs, name) {
+				return fmt.Errorf("%q is not among WEIR_HUBS", name)
+			}
+			c.ActivityJobs[name] = true
 		}
 		return nil
 	}, false},

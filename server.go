@@ -191,6 +191,11 @@ func (s *Server) Run(ctx context.Context) error {
 		if err := e.EnsureHub(ctx, hub); err != nil {
 			return err
 		}
+		if s.cfg.ActivityJobs != nil {
+			if err := e.SetActivityRows(ctx, hub, s.cfg.ActivityJobs[hub]); err != nil {
+				return err
+			}
+		}
 	}
 	api, err := graph.NewHandler(ctx, graph.Config{
 		Engine: e, Logger: s.log, Info: graph.Info{Version: version(), Deployment: s.cfg.Deployment}, Introspection: s.cfg.dev,
