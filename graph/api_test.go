@@ -43,6 +43,12 @@ const payloadLimit = 1 << 20
 func serve(t *testing.T, configure ...func(*graph.Config, *pgxpool.Config)) *api {
 	t.Helper()
 	t.Parallel()
+	return serveAlone(t, configure...)
+}
+
+// serveAlone is serve for a test beside which no other runs.
+func serveAlone(t *testing.T, configure ...func(*graph.Config, *pgxpool.Config)) *api {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
 	t.Cleanup(cancel)
 	a := &api{t: t, ctx: ctx, logs: &logs{}}

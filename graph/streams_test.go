@@ -440,6 +440,7 @@ func TestSocketProtocol(t *testing.T) {
 		if m := s.read(); m.Type != "pong" {
 			t.Errorf("got %+v", m)
 		}
+		_ = s.conn.Close(websocket.StatusNormalClosure, "")
 	})
 	t.Run("Upgrade", func(t *testing.T) {
 		for name, test := range map[string]struct {
@@ -513,7 +514,7 @@ func TestSocketBounds(t *testing.T) {
 
 // TestVanishingClients: whoever goes without a word leaves nothing behind.
 func TestVanishingClients(t *testing.T) {
-	a := serve(t)
+	a := serveAlone(t) // its goroutines are counted
 	id := a.must(a.start(vars{"name": "unserved"})).InstanceID
 	for range 10 {
 		s := a.connect()
@@ -560,4 +561,13 @@ func TestShutdown(t *testing.T) {
 		t.Errorf("got %+v", got)
 	}
 	a.must(a.start(vars{"name": "x"}))
+}
+
+// TestSilentSocket: a connection on which nothing is said is closed.
+func TestSilentSocket(t *testing.T) {
+	a := serve(t)
+	s := a.dial()
+	if code, why := s.closed(); code != 4408 {
+		t.Errorf("closed with %d %q", code, why)
+	}
 }
