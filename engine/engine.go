@@ -153,6 +153,15 @@ func (e *Engine) checkVersion(ctx context.Context) error {
 		return &Error{Code: CodeWrongState, Field: "database", Message: fmt.Sprintf(
 			"schema %q is at version %d, this program knows %d: use a newer version of it", e.cfg.Schema, have, SchemaVersion)}
 	}
+	var river bool
+	table := pgx.Identifier{e.cfg.RiverSchema, "river_job"}.Sanitize()
+	if err := e.pool.QueryRow(ctx, "SELECT to_regclass($1) IS NOT NULL", table).Scan(&river); err != nil {
+		return fmt.Errorf("look for river: %w", err)
+	}
+	if !river {
+		return &Error{Code: CodeWrongState, Field: "database", Message: fmt.Sprintf(
+			"schema %q has no tables of River: name the schema that has, or run `weir migrate`, or migrations.Apply from Go", e.cfg.RiverSchema)}
+	}
 	return nil
 }
 
