@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"golang.org/x/sync/errgroup"
 
@@ -115,8 +116,16 @@ func tellExamples(cfg *Config) (forget func(), err error) {
 // withoutPassword is a connection string that may be shown.
 func withoutPassword(connection string) string {
 	u, err := url.Parse(connection)
-	if err != nil {
-		return "(unreadable)"
+	if err != nil || u.Scheme != "postgres" && u.Scheme != "postgresql" { // "host=... password=..."
+		c, err := pgx.ParseConfig(connection)
+		if err != nil {
+			return "(unreadable)"
+		}
+		return fmt.Sprintf("host=%s port=%d user=%s dbname=%s", c.Host, c.Port, c.User, c.Database)
+	}
+	if q := u.Query(); q.Has("password") {
+		q.Set("password", "xxxxx")
+		u.RawQuery = q.Encode()
 	}
 	return u.Redacted()
 }
