@@ -353,12 +353,12 @@ func TestServerRefuses(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = taken.Close() }) // the parallel subtests run after this function
 	newer := pgtest.New(t, weirtest.Schema)
-	exec(t, newer, "INSERT INTO weir.migrations (version, name) VALUES (9999, 'from_the_future')")
+	execute(t, newer, "INSERT INTO weir.migrations (version, name) VALUES (9999, 'from_the_future')")
 	unmigrated := empty(t)
 	behind := pgtest.New(t, weirtest.Schema)
-	exec(t, behind, "DELETE FROM weir.migrations")
+	execute(t, behind, "DELETE FROM weir.migrations")
 	notOurs := empty(t)
-	exec(t, notOurs, "CREATE SCHEMA weir; CREATE TABLE weir.migrations (version text)")
+	execute(t, notOurs, "CREATE SCHEMA weir; CREATE TABLE weir.migrations (version text)")
 	good := pgtest.New(t, weirtest.Schema)
 
 	const closed = "postgres://weir:hunter2@127.0.0.1:1/weir"
@@ -404,7 +404,7 @@ func TestServerRefuses(t *testing.T) {
 	}
 }
 
-func exec(t *testing.T, db *pgtest.DB, sql string) {
+func execute(t *testing.T, db *pgtest.DB, sql string) {
 	t.Helper()
 	conn, err := pgx.Connect(t.Context(), db.DSN())
 	if err != nil {
