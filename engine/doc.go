@@ -133,7 +133,7 @@
 // # Death
 //
 // Every worker holds an advisory lock on a connection on which it also listens for wake-ups, so it cannot miss
-// one and live. Others try that lock twice a second; success means that the worker is dead. One transaction then
+// one and live. Others try that lock four times a second; success means that the worker is dead. One transaction then
 // fences it: its lanes' incarnation grows, which waits for a batch in flight. A worker that is silent for 15 s
 // has its connections ended first. River rows that run in the name of workers that do not live are swept, for
 // ever and not once, because a fenced process may fetch once more: each is deleted and replaced by a row with a

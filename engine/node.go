@@ -550,7 +550,10 @@ func (n *Node) beat(ctx context.Context) error {
 }
 
 const (
-	probeEvery = 500 * time.Millisecond
+	// probeEvery is how often others are asked whether they live: half of it is the mean time until a death is
+	// noticed.
+	probeEvery = 250 * time.Millisecond
+	lookEvery  = time.Second
 	beatEvery  = 5 * time.Second
 )
 
@@ -558,7 +561,7 @@ const (
 // connection is losing the number, so that no wake-up can be missed by a node that still counts as alive.
 func (n *Node) listen(ctx context.Context) error {
 	defer func() { _ = n.conn.Close(context.WithoutCancel(ctx)) }()
-	lastBeat := time.Now()
+	lastBeat, lastLook := time.Now(), time.Time{}
 	next := time.Now().Add(probeEvery)
 	for {
 		wait, cancel := context.WithDeadline(ctx, next)
@@ -587,7 +590,12 @@ func (n *Node) listen(ctx context.Context) error {
 			n.checkInboxes(ctx)
 		}
 		n.findSlowTurns(ctx)
-		if err := n.probe(ctx); err != nil {
+		err = n.probe(ctx)
+		if err == nil && time.Since(lastLook) >= lookEvery {
+			lastLook = time.Now()
+			err = n.lookAround(ctx)
+		}
+		if err != nil {
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}

@@ -30,6 +30,17 @@ func (n *Node) probe(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	for _, no := range dead {
+		select {
+		case n.deaths <- no:
+		default: // the next probe finds it again
+		}
+	}
+	return nil
+}
+
+// lookAround finds nodes that hold their lock and do nothing, and sees whether the place of the leader is free.
+func (n *Node) lookAround(ctx context.Context) error {
 	silent, err := n.e.q.FindSilentWorkers(ctx, n.conn, store.FindSilentWorkersParams{Me: n.no, Seconds: silentAfter.Seconds()})
 	if err != nil {
 		return err
@@ -54,12 +65,6 @@ func (n *Node) probe(ctx context.Context) error {
 	n.mu.Lock()
 	n.leader = leader
 	n.mu.Unlock()
-	for _, no := range dead {
-		select {
-		case n.deaths <- no:
-		default: // the next probe finds it again
-		}
-	}
 	return nil
 }
 

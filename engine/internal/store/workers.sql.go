@@ -594,7 +594,7 @@ func (q *Queries) SweepTasks(ctx context.Context, db DBTX, ids []int64) ([]strin
 const sweepTurns = `-- name: SweepTurns :many
 WITH gone AS (
     DELETE FROM river_job j
-    WHERE j.id = ANY($1::bigint[]) AND j.state::text = 'running' AND j.unique_key IS NULL
+    WHERE j.id = ANY($1::bigint[]) AND j.state::text = 'running' AND j.kind LIKE 'turn:%'
       AND NOT EXISTS (
           SELECT 1 FROM workers w WHERE w.state = 0 AND w.river_client = j.attempted_by[cardinality(j.attempted_by)]
       )

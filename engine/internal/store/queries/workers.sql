@@ -97,7 +97,7 @@ SELECT count(*) FROM (
 -- name: SweepTurns :many
 WITH gone AS (
     DELETE FROM river_job j
-    WHERE j.id = ANY(@ids::bigint[]) AND j.state::text = 'running' AND j.unique_key IS NULL
+    WHERE j.id = ANY(@ids::bigint[]) AND j.state::text = 'running' AND j.kind LIKE 'turn:%'
       AND NOT EXISTS (
           SELECT 1 FROM workers w WHERE w.state = 0 AND w.river_client = j.attempted_by[cardinality(j.attempted_by)]
       )
