@@ -156,20 +156,20 @@ func (b *bench) tables(ctx context.Context) error {
 
 // costs prints the statements that cost Postgres most since the last reading began.
 func (b *bench) costs(ctx context.Context) error {
-	rows, err := b.pg.pool.Query(ctx, `SELECT calls, rows, (total_exec_time + total_plan_time)::bigint, wal_bytes::bigint, shared_blks_hit,
+	rows, err := b.pg.pool.Query(ctx, `SELECT calls, rows, total_plan_time::bigint, total_exec_time::bigint, wal_bytes::bigint, shared_blks_hit,
 			regexp_replace(left(query, 90), '\s+', ' ', 'g')
 		FROM pg_stat_statements WHERE dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
 		ORDER BY total_exec_time + total_plan_time DESC LIMIT 30`)
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(os.Stderr, "\n%9s %9s %8s %11s %10s  %s\n", "calls", "rows", "ms", "WAL B", "buffers", "statement")
+	fmt.Fprintf(os.Stderr, "\n%9s %9s %8s %8s %11s %10s  %s\n", "calls", "rows", "plan ms", "run ms", "WAL B", "buffers", "statement")
 	var (
-		calls, n, ms, wal, hits int64
+		calls, n, plan, ms, wal, hits int64
 		query                   string
 	)
-	_, err = pgx.ForEachRow(rows, []any{&calls, &n, &ms, &wal, &hits, &query}, func() error {
-		fmt.Fprintf(os.Stderr, "%9d %9d %8d %11d %10d  %s\n", calls, n, ms, wal, hits, query)
+	_, err = pgx.ForEachRow(rows, []any{&calls, &n, &plan, &ms, &wal, &hits, &query}, func() error {
+		fmt.Fprintf(os.Stderr, "%9d %9d %8d %8d %11d %10d  %s\n", calls, n, plan, ms, wal, hits, query)
 		return nil
 	})
 	return err
