@@ -29,6 +29,9 @@ import (
 // workerEnv marks a process of the test binary that is to be a worker.
 const workerEnv = "WEIR_FAULTS_WORKER_DSN"
 
+// testLimit bounds one test. It is far from what any needs, and far from the limit of the whole.
+const testLimit = time.Minute
+
 // activitiesEnv is how many activities run at once in that process. Few make the rest go through River.
 const activitiesEnv = "WEIR_FAULTS_WORKER_ACTIVITIES"
 
@@ -43,7 +46,7 @@ func TestMain(m *testing.M) {
 	// Most of the time goes by in waiting for others to notice: more cases than cores at once.
 	flag.Parse()
 	if f := flag.Lookup("test.parallel"); f.Value.String() == strconv.Itoa(runtime.GOMAXPROCS(0)) {
-		_ = f.Value.Set("8")
+		_ = f.Value.Set("4")
 	}
 	pgtest.Main(m)
 }
@@ -77,7 +80,7 @@ func setup(t *testing.T) *bench {
 
 func newBench(t *testing.T, dsn string, pool *pgxpool.Pool) *bench {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), testLimit)
 	t.Cleanup(cancel)
 	b := &bench{t: t, ctx: ctx, dsn: dsn, pool: pool, proxy: newProxy(t, dsn)}
 	b.logger = slog.New(slog.NewTextHandler(&testWriter{t: t}, &slog.HandlerOptions{Level: slog.LevelDebug}))
@@ -102,13 +105,13 @@ func (b *bench) no(err error) {
 
 // worker runs a worker for the workload in this process, on the database or through the proxy, until stop or the
 // test's end.
-func (b *bench) worker(dsn string, cfg *durable.Config) (stop func()) {
+func (b *bench) worker(dsn string) (stop func()) {
 	b.t.Helper()
 	pool, err := workload.OpenPool(b.ctx, dsn)
 	b.no(err)
 	client, err := durable.NewClient(pool)
 	b.no(err)
-	return b.serve(pool, cfg, func() { client.Close(); pool.Close() }, workload.Handlers(pool, client)...)
+	return b.serve(pool, nil, func() { client.Close(); pool.Close() }, workload.Handlers(pool, client)...)
 }
 
 // run runs a worker with handlers of the test's own in this process.
@@ -226,10 +229,10 @@ func (l *load) finish() {
 		b.t.Fatal(err)
 	}
 	b.faults(faults)
+	b.check() // what the charges started ends a little later
 	faults, err = workload.Account(b.ctx, b.pool, l.n)
 	b.no(err)
 	b.faults(faults)
-	b.check()
 }
 
 func (b *bench) faults(all []string) {
@@ -265,6 +268,8 @@ func (b *bench) explain() {
 		"SELECT id || ' ' || status || ' seq ' || seq || ' epoch ' || epoch || ' owner ' || coalesce(owner, 0) || ' job ' || coalesce(turn_job, 0) || ' held ' || coalesce(convert_from(held, 'UTF8'), '') FROM weir.instances WHERE outcome IS NULL",
 		"SELECT id || ' ' || state || ' ' || kind || ' ' || args || ' by ' || coalesce(attempted_by[cardinality(attempted_by)], '') FROM river.river_job WHERE state <> 'completed'",
 		"SELECT instance_no || ' message ' || id || ' kind ' || kind || ' task ' || task FROM weir.inbox",
+		"SELECT 'outbox ' || id || ' for ' || target FROM weir.outbox",
+		"SELECT i.id || ': ' || left(convert_from(h.events, 'UTF8'), 2000) FROM weir.history h JOIN weir.instances i ON i.no = h.instance_no WHERE i.outcome IS NULL AND h.codec = 1 ORDER BY h.instance_no, h.seq",
 		"SELECT 'worker ' || no || ' state ' || state FROM weir.workers",
 	} {
 		rows, err := b.pool.Query(context.WithoutCancel(b.ctx), q)

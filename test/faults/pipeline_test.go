@@ -36,7 +36,7 @@ func batchStatements(t *testing.T) (names []string, seen map[string]int) {
 	r := &recorder{seen: map[string]int{}}
 	b.proxy.set(r.rule)
 	l := b.start(2, true)
-	stop := b.worker(b.proxy.dsn(), nil)
+	stop := b.worker(b.proxy.dsn())
 	l.finish()
 	stop()
 	r.mu.Lock()
@@ -110,7 +110,7 @@ func TestKilledInTheMiddleOfACommit(t *testing.T) {
 			victim = b.process(b.proxy.dsn())
 			close(ready)
 			b.await("the worker is killed", s.struck)
-			b.worker(b.dsn, nil)
+			b.worker(b.dsn)
 			l.finish()
 		})
 	}
@@ -123,7 +123,7 @@ func TestKilledInTheMiddleOfACommit(t *testing.T) {
 		victim := b.process(b.proxy.dsn())
 		b.await("the commit is sent", s.struck)
 		victim.kill()
-		b.worker(b.dsn, nil)
+		b.worker(b.dsn)
 		l.finish()
 	})
 }
@@ -163,7 +163,7 @@ func TestConnectionLost(t *testing.T) {
 				l := b.start(3, false)
 				s := newStriker(c.statement, 1+nth, func(point) action { return c.what })
 				b.proxy.set(s.rule)
-				b.worker(b.proxy.dsn(), nil)
+				b.worker(b.proxy.dsn())
 				b.await("the connection is cut", s.struck)
 				l.finish()
 			})
@@ -195,7 +195,7 @@ func TestAnswersLostAgainAndAgain(t *testing.T) {
 		}
 		return pass
 	})
-	b.worker(b.proxy.dsn(), nil)
+	b.worker(b.proxy.dsn())
 	l.finish()
 	mu.Lock()
 	defer mu.Unlock()
@@ -228,7 +228,7 @@ func TestCallerLosesItsAnswer(t *testing.T) {
 			defer client.Close()
 			inst, err := workload.Hello.Start(b.ctx, client, "x", durable.ID("one"))
 			b.no(err)
-			b.worker(b.dsn, nil)
+			b.worker(b.dsn)
 			if out, err := inst.Wait(b.ctx); err != nil || out != "x" {
 				t.Fatal(out, err)
 			}
@@ -280,7 +280,7 @@ func TestStoppedInMidPipeline(t *testing.T) {
 	close(ready)
 	b.await("the worker is stopped", stopped)
 
-	b.worker(b.dsn, nil)
+	b.worker(b.dsn)
 	other, err := workload.Hello.Start(b.ctx, b.client, "meanwhile")
 	b.no(err)
 	began := time.Now()

@@ -150,7 +150,7 @@ type link struct {
 
 	mu     sync.Mutex
 	mute   bool // drop what the server says; end the link after ReadyForQuery
-	deaf   bool // the server's words, and its goodbye, do not get through
+	deaf   bool // neither side hears the other, nor that it has gone
 	closed bool
 }
 
@@ -164,12 +164,32 @@ func (l *link) close() {
 	}
 }
 
-// deafen lets nothing more through to the process, not even that the connection has ended: a network that drops
-// packets.
-func (l *link) deafen() {
+// partition ends the server's side of the connections with this application_name and lets the process know
+// nothing of it: a network that drops packets. What the process says goes nowhere, until heal.
+func (p *proxy) partition(app string) {
+	p.each(func(l *link) {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if l.app == app {
+			l.deaf = true
+			_ = l.server.Close()
+		}
+	})
+}
+
+// heal lets processes know which of their connections have ended.
+func (p *proxy) heal() {
+	p.each(func(l *link) {
+		if l.isDeaf() {
+			l.close()
+		}
+	})
+}
+
+func (l *link) isDeaf() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.deaf = true
+	return l.deaf
 }
 
 func (p *proxy) serve(client net.Conn) {
@@ -197,14 +217,7 @@ func (p *proxy) serve(client net.Conn) {
 	if err := l.startup(); err == nil {
 		l.requests()
 	}
-	l.mu.Lock()
-	deaf := l.deaf
-	l.mu.Unlock()
-	if deaf {
-		_ = server.Close()
-	} else {
-		l.close()
-	}
+	l.close()
 	<-done
 }
 
@@ -233,7 +246,10 @@ func (l *link) startup() error {
 		parts := bytes.Split(body, []byte{0})
 		for i := 0; i+1 < len(parts); i += 2 {
 			if string(parts[i]) == "application_name" {
-				l.app, l.at.app = string(parts[i+1]), string(parts[i+1])
+				l.at.app = string(parts[i+1])
+				l.mu.Lock()
+				l.app = l.at.app
+				l.mu.Unlock()
 			}
 		}
 		_, err := l.server.Write(slices.Concat(head, body))
@@ -247,6 +263,9 @@ func (l *link) requests() {
 		kind, message, err := readMessage(l.client)
 		if err != nil {
 			return
+		}
+		if l.isDeaf() {
+			continue
 		}
 		body := message[5:]
 		switch kind {
@@ -265,7 +284,7 @@ func (l *link) requests() {
 			}
 			l.at.step++
 			l.at.statement = l.bound
-			if !l.act(message, false) || !l.act(nil, true) {
+			if ok := l.act(message, false) && l.act(nil, true); !ok && !l.isDeaf() {
 				return
 			}
 			continue
@@ -274,13 +293,13 @@ func (l *link) requests() {
 				l.at.sync, l.at.statement = true, "Sync"
 				ok := l.act(message, false)
 				l.at.sync, l.at.step = false, 0
-				if !ok {
+				if !ok && !l.isDeaf() {
 					return
 				}
 				continue
 			}
 		}
-		if _, err := l.server.Write(message); err != nil {
+		if _, err := l.server.Write(message); err != nil && !l.isDeaf() {
 			return
 		}
 	}
@@ -324,9 +343,6 @@ func (l *link) answers() {
 				l.close()
 				return
 			}
-			continue
-		}
-		if deaf {
 			continue
 		}
 		if _, err := l.client.Write(message); err != nil {
