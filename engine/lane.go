@@ -242,7 +242,7 @@ func (l *lane) commit(ctx context.Context, units []*unit) error {
 			return l.fail(units, ErrFenced)
 		case store.Code(err) == store.CodeLost:
 			units = l.dropLosers(ctx, units)
-		case store.Code(err) == store.CodeIDTaken:
+		case store.IsIDTaken(err):
 			units = l.dropTaken(ctx, units)
 		case store.IsLockWait(err):
 			units = l.park(ctx, units)

@@ -21,8 +21,8 @@ const (
 	CodeFenced   = "WE001" // the lane is not this process's any more
 	CodeLost     = "WE002" // a compare-and-set did not match
 	CodeNoToken  = "WE003" // the attempt may not deliver
-	CodeIDTaken  = "WE004" // an instance id is in use
 	CodeBug      = "WE009" // cannot happen
+	codeUnique   = "23505"
 	codeLockWait = "55P03"
 	codeDeadlock = "40P01"
 	codeSerial   = "40001"
@@ -117,6 +117,12 @@ func Code(err error) string {
 		return pg.Code
 	}
 	return ""
+}
+
+// IsIDTaken tells that an instance id is in use.
+func IsIDTaken(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && pg.Code == codeUnique && pg.ConstraintName == "instances_id"
 }
 
 // IsLockWait tells that a row stayed locked for longer than lock_timeout.
