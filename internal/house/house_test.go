@@ -29,7 +29,11 @@ var rooms = []struct {
 	{"internal/devpg/flock", nil},
 	{"internal/devpg", []string{"internal/devpg/flock"}},
 	{"internal/pgtest", []string{"internal/devpg", "internal/devpg/flock"}},
-	{"internal/weirtest", []string{"engine/history", "internal/pgtest", "migrations"}},
+	{"internal/weirtest/check", []string{"engine/history"}},
+	{"internal/weirtest", []string{"internal/weirtest/check", "internal/pgtest", "migrations"}},
+	{"examples/checkout/orders", []string{"durable"}},
+	{"examples/ingest/files", []string{"durable"}},
+	{"examples/monitor/uptime", []string{"durable"}},
 }
 
 // foreign lists what must not even come in indirectly: a user's worker binary stays small.
