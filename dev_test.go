@@ -32,7 +32,7 @@ type program struct {
 }
 
 // launch starts the binary.
-func launch(t *testing.T, ctx context.Context, binary, dir string, env ...string) *program {
+func launch(ctx context.Context, t *testing.T, binary, dir string, env ...string) *program {
 	t.Helper()
 	p := &program{t: t, ctx: ctx, cmd: exec.CommandContext(ctx, binary, "dev"), out: make(chan string, 1000)}
 	p.cmd.Env = append(os.Environ(), append([]string{"WEIR_DEV_DIR=" + dir, "WEIR_LISTEN=127.0.0.1:0", "WEIR_DATABASE_URL="}, env...)...)
@@ -93,8 +93,8 @@ func (p *program) end(sig syscall.Signal) int {
 func (p *program) wait() int {
 	p.t.Helper()
 	err := p.cmd.Wait()
-	p.cmd.Stdout.(*io.PipeWriter).Close() //nolint:forcetypeassert // as launch made it
-	for range p.out {                     //nolint:revive // to its end
+	p.cmd.Stdout.(*io.PipeWriter).Close()
+	for range p.out {                     // to its end
 	}
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) {
@@ -161,7 +161,7 @@ func TestDev(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	base, err := os.MkdirTemp(scratch, "weir-dev-")
+	base, err := os.MkdirTemp(scratch, "weir-dev-") //nolint:usetesting // t.TempDir is not for root
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -176,7 +176,7 @@ func TestDev(t *testing.T) {
 	dir := filepath.Join(base, "dev")
 
 	t.Run("EndsInOrderAndKeepsTheData", func(t *testing.T) {
-		p := launch(t, ctx, binary, dir, "WEIR_DEV_WORKER=false")
+		p := launch(ctx, t, binary, dir, "WEIR_DEV_WORKER=false")
 		url := p.ready()
 		pid := postgres(t, dir)
 		for _, words := range []string{"Making a database in " + dir, "Starting Postgres", "Weir is ready after", url + "/graphql", "Ctrl-C", "Nobody is identified"} {
@@ -203,7 +203,7 @@ func TestDev(t *testing.T) {
 	})
 
 	t.Run("LeavesNoOrphan", func(t *testing.T) {
-		p := launch(t, ctx, binary, dir, "WEIR_DEV_WORKER=true")
+		p := launch(ctx, t, binary, dir, "WEIR_DEV_WORKER=true")
 		url := p.ready()
 		pid := postgres(t, dir)
 		if strings.Contains(p.said(), "Making a database") {
@@ -219,19 +219,19 @@ func TestDev(t *testing.T) {
 	})
 
 	t.Run("AfterAKill", func(t *testing.T) {
-		p := launch(t, ctx, binary, dir, "WEIR_DEV_WORKER=false")
+		p := launch(ctx, t, binary, dir, "WEIR_DEV_WORKER=false")
 		url := p.ready()
 		if got := query(ctx, t, url, `{ orchestration(hub: "default", instanceId: "kept") { status } }`); !strings.Contains(got, `"PENDING"`) {
 			t.Errorf("the data is not kept: %s", got)
 		}
 
-		second := launch(t, ctx, binary, dir, "WEIR_DEV_WORKER=false")
+		second := launch(ctx, t, binary, dir, "WEIR_DEV_WORKER=false")
 		if code := second.wait(); code != 1 || !strings.Contains(second.said(), dir) || !strings.Contains(second.said(), "in use by another process") {
 			t.Errorf("a second one on the directory: exit code %d\n%s", code, second.said())
 		}
 
 		address := strings.TrimPrefix(url, "http://")
-		third := launch(t, ctx, binary, filepath.Join(base, "other"), "WEIR_LISTEN="+address)
+		third := launch(ctx, t, binary, filepath.Join(base, "other"), "WEIR_LISTEN="+address)
 		if code := third.wait(); code != 1 || !strings.Contains(third.said(), "another program listens on "+address) || !strings.Contains(third.said(), "WEIR_LISTEN") ||
 			strings.Contains(third.said(), "Postgres") {
 			t.Errorf("a taken address: exit code %d\n%s", code, third.said())

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -102,8 +103,8 @@ func (l *logs) String() string {
 	return l.b.String()
 }
 
-// worker runs a worker until the test ends, or stop is called.
-func (a *api) worker(cfg *durable.Config, handlers ...durable.Handler) (stop func()) {
+// worker runs a worker until the test ends.
+func (a *api) worker(cfg *durable.Config, handlers ...durable.Handler) {
 	a.t.Helper()
 	if cfg == nil {
 		cfg = &durable.Config{}
@@ -116,14 +117,12 @@ func (a *api) worker(cfg *durable.Config, handlers ...durable.Handler) (stop fun
 	ctx, cancel := context.WithCancel(context.WithoutCancel(a.ctx))
 	done := make(chan error, 1)
 	go func() { done <- w.Run(ctx) }()
-	stop = sync.OnceFunc(func() {
+	a.t.Cleanup(func() {
 		cancel()
 		if err := <-done; err != nil {
 			a.t.Errorf("worker: %v", err)
 		}
 	})
-	a.t.Cleanup(stop)
-	return stop
 }
 
 // answer is what the API answers.
@@ -163,9 +162,7 @@ func (a *api) send(body string, header http.Header) *answer {
 		a.t.Fatal(err)
 	}
 	req.Header.Set("Content-Type", "application/json")
-	for k, v := range header {
-		req.Header[k] = v
-	}
+	maps.Copy(req.Header, header)
 	return a.do(req)
 }
 

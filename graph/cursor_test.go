@@ -19,9 +19,9 @@ func FuzzCursor(f *testing.F) {
 	c := cursors{key: bytes.Repeat([]byte{7}, 32)}
 	filter := engine.Filter{Statuses: []history.Status{history.Failed}, CreatedFrom: time.Unix(1, 0).UTC()}
 	key := row{At: 1700000000123456, No: 42}
-	real := c.seal(instanceList("default", filter), key)
+	genuine := c.seal(instanceList("default", filter), key)
 	for _, seed := range []string{
-		"", "x", real, real[1:], real + "A", real[:len(real)-4], c.seal(hubList, "default"), c.seal(instanceList("other", filter), key),
+		"", "x", genuine, genuine[1:], genuine + "A", genuine[:len(genuine)-4], c.seal(hubList, "default"), c.seal(instanceList("other", filter), key),
 		base64.RawURLEncoding.EncodeToString(bytes.Repeat([]byte{0}, 12)), base64.RawURLEncoding.EncodeToString(append(c.sign([]byte("{}")), "{}"...)),
 	} {
 		f.Add(seed)
@@ -39,7 +39,7 @@ func FuzzCursor(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		want, err := base64.RawURLEncoding.DecodeString(real)
+		want, err := base64.RawURLEncoding.DecodeString(genuine)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -126,7 +126,11 @@ func writeError(w http.ResponseWriter, req *http.Request, status int, err error)
 	g.Extensions["requestId"] = id
 	w.Header().Set("Content-Type", "application/graphql-response+json")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(map[string]any{"errors": gqlerror.List{g}})
+	body, err := json.Marshal(map[string]any{"errors": gqlerror.List{g}})
+	if err != nil { // texts only
+		panic(err)
+	}
+	_, _ = w.Write(body)
 }
 
 func isSocket(req *http.Request) bool {

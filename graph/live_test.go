@@ -243,7 +243,7 @@ func TestStuckClient(t *testing.T) {
 		result <- err
 	}))
 	defer server.Close()
-	conn, _, err := websocket.Dial(t.Context(), server.URL, &websocket.DialOptions{Subprotocols: []string{subprotocol}})
+	conn, _, err := websocket.Dial(t.Context(), server.URL, &websocket.DialOptions{Subprotocols: []string{subprotocol}}) //nolint:bodyclose // Dial says: never needs to be closed
 	if err != nil {
 		t.Fatal(err)
 	}

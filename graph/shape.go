@@ -2,6 +2,7 @@ package graph
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	"github.com/99designs/gqlgen/graphql"
@@ -169,10 +170,8 @@ func enter(f *ast.Field, depth int, meta []string) (int, []string, *gqlerror.Err
 		return depth, nil, nil
 	}
 	if f.Definition != nil && strings.HasPrefix(f.Definition.Type.String(), "[") {
-		for _, m := range meta {
-			if m == f.Name {
-				return 0, nil, beyond("DEPTH_LIMIT_EXCEEDED", "%s is asked for below itself", f.Name)
-			}
+		if slices.Contains(meta, f.Name) {
+			return 0, nil, beyond("DEPTH_LIMIT_EXCEEDED", "%s is asked for below itself", f.Name)
 		}
 		meta = append(meta[:len(meta):len(meta)], f.Name)
 	}

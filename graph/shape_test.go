@@ -11,6 +11,7 @@ import (
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/vektah/gqlparser/v2"
 	"github.com/vektah/gqlparser/v2/ast"
+	"github.com/vektah/gqlparser/v2/validator/rules"
 
 	"github.com/weir-dev/weir/graph/generated"
 )
@@ -94,9 +95,9 @@ func judge(t *testing.T, query string, variables map[string]any) (code string) {
 	if err := (shape{introspection: true}).MutateOperationParameters(t.Context(), &graphql.RawParams{Query: query}); err != nil {
 		return err.Extensions["code"].(string)
 	}
-	doc, errs := gqlparser.LoadQuery(es.Schema(), query)
-	if errs != nil {
-		t.Fatal(errs)
+	doc, err := gqlparser.LoadQueryWithRules(es.Schema(), query, rules.NewDefaultRules())
+	if err != nil {
+		t.Fatal(err)
 	}
 	op := &graphql.OperationContext{Doc: doc, Operation: doc.Operations[0], Variables: variables}
 	if err := (shape{introspection: true}).MutateOperationContext(t.Context(), op); err != nil {

@@ -29,7 +29,7 @@ func TestMain(m *testing.M) {
 			err = migrations.Apply(ctx, pool, migrations.Schemas{}, slog.New(slog.NewTextHandler(os.Stdout, nil)))
 		}
 		if err != nil {
-			os.Stderr.WriteString(err.Error()) //nolint:errcheck // the exit code says it too
+			os.Stderr.WriteString(err.Error())
 			os.Exit(1)
 		}
 		os.Exit(0)
