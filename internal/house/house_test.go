@@ -74,6 +74,33 @@ func TestImportsPointDown(t *testing.T) {
 	}
 }
 
+// free lists packages, and trees of packages, that may import what they like.
+var free = []string{
+	"",                // the composition root knows every room
+	"examples",        // programs; what they are made of has its room above
+	"test",            // programs that measure and break things
+	"graph/generated", // gqlgen's, which follows the schema
+	"internal/house",
+}
+
+// TestEveryPackageHasItsRule: a new package is given a room, or said to be free.
+func TestEveryPackageHasItsRule(t *testing.T) {
+	t.Parallel()
+	for _, pkg := range goList(t, "./...") {
+		name := strings.TrimPrefix(strings.TrimPrefix(pkg, module), "/")
+		ruled := false
+		for _, r := range rooms {
+			ruled = ruled || r.room == name
+		}
+		for _, f := range free {
+			ruled = ruled || name == f || f != "" && strings.HasPrefix(name, f+"/")
+		}
+		if !ruled {
+			t.Errorf("%s has no rule: add it to rooms, or to free with a reason", name)
+		}
+	}
+}
+
 func TestForeignPackagesStayOut(t *testing.T) {
 	t.Parallel()
 	for _, f := range foreign {
