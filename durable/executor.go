@@ -195,8 +195,9 @@ const (
 // connection is not the handler's failure: the transaction is gone and is run again. Whether a commit whose
 // answer was lost has landed, the token tells the next try.
 func (x *executor) runTx(ctx context.Context, h *Handler, t *engine.Task) engine.Result {
+	unsure := false // whether an earlier try has committed
 	for try := 1; ; try++ {
-		r, lost, err := x.tryTx(ctx, h, t)
+		r, lost, err := x.tryTx(ctx, h, t, &unsure)
 		if err == nil {
 			return r
 		}
@@ -221,13 +222,23 @@ func (x *executor) runTx(ctx context.Context, h *Handler, t *engine.Task) engine
 }
 
 // tryTx runs a TxHandler once. lost tells that an error comes with the loss of the connection.
-func (x *executor) tryTx(ctx context.Context, h *Handler, t *engine.Task) (r engine.Result, lost bool, err error) {
+func (x *executor) tryTx(ctx context.Context, h *Handler, t *engine.Task, unsure *bool) (r engine.Result, lost bool, err error) {
 	conn, err := x.pool.Acquire(ctx)
 	if err != nil {
 		var connect *pgconn.ConnectError
 		return engine.Result{}, errors.As(err, &connect), fmt.Errorf("begin: %w", err)
 	}
 	defer conn.Release()
+	if *unsure {
+		waiting, err := t.Waiting(ctx, conn.Conn())
+		switch {
+		case err != nil:
+			return engine.Result{}, conn.Conn().IsClosed(), fmt.Errorf("begin: %w", err)
+		case !waiting:
+			return engine.Result{Gone: true}, false, nil
+		}
+		*unsure = false
+	}
 	tx, err := t.BeginTx(ctx, conn.Conn())
 	if err != nil {
 		return engine.Result{}, conn.Conn().IsClosed(), fmt.Errorf("begin: %w", err)
@@ -244,7 +255,8 @@ func (x *executor) tryTx(ctx context.Context, h *Handler, t *engine.Task) (r eng
 	case errors.Is(err, engine.ErrNoToken):
 		return engine.Result{Gone: true}, false, nil
 	case err != nil:
-		return engine.Result{}, conn.Conn().IsClosed(), err
+		*unsure = conn.Conn().IsClosed()
+		return engine.Result{}, *unsure, err
 	}
 	return engine.Result{Delivered: true}, false, nil
 }

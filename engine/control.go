@@ -542,6 +542,16 @@ func (e *Engine) outcome(ctx context.Context, no int64) (Outcome, error) {
 	return out, nil
 }
 
+// holdsToken tells whether a token is still there, once those that hold its row have ended.
+func (e *Engine) holdsToken(ctx context.Context, conn *pgx.Conn, token int64) (bool, error) {
+	var id int64
+	err := conn.QueryRow(ctx, "SELECT id FROM "+pgx.Identifier{e.db.RiverSchema, "river_job"}.Sanitize()+" WHERE id = $1 FOR UPDATE", token).Scan(&id)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
 // finishTx is Task.FinishTx.
 func (e *Engine) finishTx(ctx context.Context, tx pgx.Tx, t *Task, output history.Payload) error {
 	now := t.node.clock.now()

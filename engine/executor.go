@@ -121,6 +121,12 @@ func (t *Task) BeginTx(ctx context.Context, conn *pgx.Conn) (pgx.Tx, error) {
 	return conn.BeginTx(ctx, pgx.TxOptions{BeginQuery: "BEGIN; " + t.e.db.HandlerLock(t.node.no)})
 }
 
+// Waiting tells whether the instance still waits for this task, whose earlier commit may have landed without its
+// answer: it waits for that commit, if it is still on its way.
+func (t *Task) Waiting(ctx context.Context, conn *pgx.Conn) (bool, error) {
+	return t.e.holdsToken(ctx, conn, t.attempt.row())
+}
+
 // FinishTx delivers a TxHandler's output and commits tx, in one pipeline on tx's connection: lock the
 // instance, test it, delete the token, deliver, wake, commit. Afterwards tx must not be used any more; it must
 // have been begun on a connection, not by a pool, whose bookkeeping would not see the commit. On ErrNoToken tx

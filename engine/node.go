@@ -471,7 +471,7 @@ func (n *Node) finishTask(a *attempt, answer history.Event) {
 	a.session = nil
 	a.mu.Unlock()
 	if s != nil {
-		s.post(func(m *mail) { m.settled = append(m.settled, a) })
+		s.post(func(m *mail) { m.settled = append(m.settled, a); m.wake = true })
 	}
 }
 

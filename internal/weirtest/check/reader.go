@@ -16,6 +16,8 @@ type reader struct {
 	nextID  int32
 	started bool
 	ended   bool
+
+	terminated bool
 }
 
 func (r *reader) wrongf(format string, args ...any) {
@@ -49,7 +51,7 @@ func (r *reader) event(e history.Event) {
 		if _, next := e.(*history.OrchestratorStarted); !next {
 			r.wrongf("%s after the end", history.TypeName(e))
 		}
-		r.open, r.nextID, r.started, r.ended = nil, 0, false, false
+		r.open, r.nextID, r.started, r.ended, r.terminated = nil, 0, false, false, false
 	}
 	decide := func(id int32) {
 		if id != r.nextID {
@@ -93,12 +95,17 @@ func (r *reader) event(e history.Event) {
 	case *history.SubOrchestrationInstanceFailed:
 		answer(e.TaskID)
 	case *history.ExecutionCompleted:
-		decide(e.ID)
+		switch {
+		case !r.terminated:
+			decide(e.ID)
+		case e.ID != -1 || e.Status != history.Terminated:
+			r.wrongf("terminated, and then %s with id %d", e.Status, e.ID)
+		}
 		r.ended = e.Status != history.ContinuedAsNew
 		if !r.ended { // the next generation numbers anew
 			r.open, r.nextID, r.started = nil, 0, false
 		}
-	case *history.ExecutionTerminated:
-		r.ended = true
+	case *history.ExecutionTerminated: // its end follows, which is nobody's decision
+		r.terminated = true
 	}
 }
