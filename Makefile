@@ -109,3 +109,7 @@ fmt: ## format the Go code
 clean: ## remove what was built and installed here; the database of weir dev stays
 	rm -rf bin ui/node_modules test/e2e/node_modules
 	find ui/dist -mindepth 1 ! -name placeholder.html -delete
+
+.PHONY: soak
+soak: ## break things at random under load for 10 minutes (SOAK="-for 1h -workers 5 -seed 1")
+	go run $(RACE) ./test/faults/cmd/soak $(SOAK)
