@@ -35,11 +35,11 @@ ui: ui/dist/index.html ## build the dashboard into ui/dist
 
 ui/node_modules/.installed: ui/package.json ui/package-lock.json
 	@./tools/need node npm
-	@$(STEP) "dashboard's packages" bash -c 'cd ui && npm ci --no-audit --no-fund'
+	@$(STEP) "dashboard's packages" npm ci --prefix ui --no-audit --no-fund --loglevel=error
 	@touch $@
 
 ui/dist/index.html: ui/node_modules/.installed $(UI_SOURCES)
-	@$(STEP) "build the dashboard" bash -c 'cd ui && npm run --silent build'
+	@$(STEP) "build the dashboard" bash -c 'npm run --prefix ui -s build && npm run --prefix ui -s size && touch ui/dist/index.html'
 
 # --- tests ------------------------------------------------------------------------------------------
 
@@ -58,29 +58,33 @@ test/model: ## explore the model of the commit protocol, the part that takes les
 
 .PHONY: test/ui
 test/ui: ui/node_modules/.installed ## run the dashboard's unit tests
-	cd ui && npm run --silent test
+	npm run --prefix ui -s test
 
 .PHONY: test/e2e
-test/e2e: bin/weir test/e2e/node_modules/.installed ## run the browser tests, on the real binary in Chromium
+test/e2e: bin/weir test/e2e/node_modules/.installed chromium ## run the browser tests, on the real binary in Chromium
 	cd test/e2e && npx playwright test
+
+.PHONY: chromium
+chromium:
+	@./tools/chromium
 
 test/e2e/node_modules/.installed: test/e2e/package.json test/e2e/package-lock.json
 	@./tools/need node npm
-	@$(STEP) "browser tests' packages" bash -c 'cd test/e2e && npm ci --no-audit --no-fund'
-	@./tools/chromium
+	@$(STEP) "browser tests' packages" npm ci --prefix test/e2e --no-audit --no-fund --loglevel=error
 	@touch $@
 
 .PHONY: check
-check: ui/node_modules/.installed ## look for what compilers and linters find: format, lint, drift of generated code and of go.mod
+check: ui/node_modules/.installed test/e2e/node_modules/.installed ## look for what compilers and linters find: format, lint, drift of generated code and of go.mod
 	@$(STEP) "go vet" go vet ./...
 	@$(STEP) "format" bash -c 'out=$$($(call tool,gofumpt) -extra -l $(GO_FILES)) && test -z "$$out" || { echo "not formatted: $$out"; exit 1; }'
 	@$(STEP) "lint" $(call tool,golangci-lint) run
 	@$(STEP) "generated SQL code" $(call tool,sqlc) diff
 	@$(STEP) "generated GraphQL code" ./tools/drift graph go tool gqlgen generate
 	@$(STEP) "go.mod" go mod tidy -diff
-	@$(STEP) "dashboard: types" bash -c 'cd ui && npm run --silent typecheck'
-	@$(STEP) "dashboard: lint" bash -c 'cd ui && npm run --silent lint'
-	@$(STEP) "dashboard: generated code" ./tools/drift ui/src/api/gql bash -c 'cd ui && npm run --silent codegen'
+	@$(STEP) "dashboard: types" npm run --prefix ui -s typecheck
+	@$(STEP) "dashboard: lint" npm run --prefix ui -s lint
+	@$(STEP) "dashboard: generated code" ./tools/drift ui/src/api/gql npm run --prefix ui -s codegen
+	@$(STEP) "browser tests: types" npm run --prefix test/e2e -s typecheck
 
 # --- longer runs ------------------------------------------------------------------------------------
 
@@ -88,6 +92,14 @@ check: ui/node_modules/.installed ## look for what compilers and linters find: f
 bench: ## measure the workloads on a Postgres of its own; writes bench.json (ONLY=W1 for a part)
 	go build -o bin/load ./test/load
 	./bin/load -json bench.json $(if $(ONLY),-only '$(ONLY)')
+
+.PHONY: soak
+soak: ## break things at random under load for 10 minutes (SOAK="-for 1h -workers 5 -seed 1")
+	go run $(RACE) ./test/faults/cmd/soak $(SOAK)
+
+.PHONY: screenshots
+screenshots: bin/weir test/e2e/node_modules/.installed chromium ## take the pictures of the docs anew
+	cd test/e2e && npx playwright test -c shots.config.ts
 
 .PHONY: model
 model: ## explore the model of the commit protocol, all of it
@@ -99,7 +111,7 @@ model: ## explore the model of the commit protocol, all of it
 generate: ui/node_modules/.installed ## write the generated code anew
 	$(call tool,sqlc) generate
 	go tool gqlgen generate
-	cd ui && npm run --silent codegen
+	npm run --prefix ui -s codegen
 
 .PHONY: fmt
 fmt: ## format the Go code
@@ -109,7 +121,3 @@ fmt: ## format the Go code
 clean: ## remove what was built and installed here; the database of weir dev stays
 	rm -rf bin ui/node_modules test/e2e/node_modules
 	find ui/dist -mindepth 1 ! -name placeholder.html -delete
-
-.PHONY: soak
-soak: ## break things at random under load for 10 minutes (SOAK="-for 1h -workers 5 -seed 1")
-	go run $(RACE) ./test/faults/cmd/soak $(SOAK)
