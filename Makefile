@@ -13,7 +13,7 @@ STEP := ./tools/step
 
 .PHONY: help
 help: ## list the targets
-	@grep -hE '^[a-z][a-zA-Z/_-]*:.*##' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  \033[1m%-16s\033[0m %s\n", $$1, $$2}'
+	@grep -hE '^[a-z][a-zA-Z0-9/_-]*:.*##' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  \033[1m%-16s\033[0m %s\n", $$1, $$2}'
 
 # --- to try it --------------------------------------------------------------------------------------
 
