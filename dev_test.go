@@ -94,7 +94,7 @@ func (p *program) wait() int {
 	p.t.Helper()
 	err := p.cmd.Wait()
 	p.cmd.Stdout.(*io.PipeWriter).Close()
-	for range p.out {                     // to its end
+	for range p.out { // to its end
 	}
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) {
