@@ -18,12 +18,15 @@ export default defineConfig({
     manifest: "manifest.json",
   },
   server: {
-    proxy: { "/graphql": { target: server, ws: true, changeOrigin: true } },
+    // The host stays the page's own, for the server compares it with the origin of a websocket.
+    proxy: { "/graphql": { target: server, ws: true } },
   },
   test: {
     environment: "jsdom",
     include: ["src/**/*.test.{ts,tsx}"],
     setupFiles: ["src/test/setup.ts"],
     restoreMocks: true,
+    // A bound for what hangs, not for what is slow on a busy machine.
+    testTimeout: 60_000,
   },
 });
