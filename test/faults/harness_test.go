@@ -30,7 +30,7 @@ import (
 const workerEnv = "WEIR_FAULTS_WORKER_DSN"
 
 // testLimit bounds one test. It is far from what any needs, and far from the limit of the whole.
-const testLimit = time.Minute
+const testLimit = 2 * time.Minute
 
 // activitiesEnv is how many activities run at once in that process. Few make the rest go through River.
 const activitiesEnv = "WEIR_FAULTS_WORKER_ACTIVITIES"

@@ -49,7 +49,7 @@ func main() {
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "soak:", err)
 		stop()
-		os.Exit(1) //nolint:gocritic // stop has been called
+		os.Exit(1)
 	}
 }
 
@@ -70,7 +70,7 @@ type soak struct {
 	loads  int
 }
 
-func (s *soak) say(format string, args ...any) {
+func (s *soak) sayf(format string, args ...any) {
 	fmt.Printf("%7.1fs  %s\n", time.Since(s.began).Seconds(), fmt.Sprintf(format, args...))
 }
 
@@ -82,7 +82,7 @@ func (s *soak) run(ctx context.Context) (err error) {
 	if err := os.Chmod(s.dir, 0o755); err != nil { // the account that runs Postgres passes through
 		return err
 	}
-	s.say("seed %d, everything is in %s", s.seed, s.dir)
+	s.sayf("seed %d, everything is in %s", s.seed, s.dir)
 	log, err := os.Create(filepath.Join(s.dir, "client.log"))
 	if err != nil {
 		return err
@@ -147,7 +147,7 @@ func (s *soak) tearDown() {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	if err := s.server.Stop(ctx, devpg.Immediate); err != nil {
-		s.say("stop postgres: %v", err)
+		s.sayf("stop postgres: %v", err)
 	}
 }
 
@@ -203,7 +203,7 @@ func (s *soak) load(ctx context.Context, deadline time.Time) error {
 			if err := s.look(ctx); err != nil {
 				return err
 			}
-			s.say("load %d ended after %v", s.loads, time.Since(began).Round(time.Millisecond))
+			s.sayf("load %d ended after %v", s.loads, time.Since(began).Round(time.Millisecond))
 			return nil
 		case <-stuck.C:
 			left, err := check.Left(ctx, s.pool)
@@ -230,7 +230,7 @@ func (s *soak) look(ctx context.Context) error {
 // strike breaks something.
 func (s *soak) strike(ctx context.Context) error {
 	i := s.rng.IntN(s.workers)
-	name := ""
+	var name string
 	switch n := s.rng.IntN(100); {
 	case n < 40:
 		name = "kill -9"
@@ -266,7 +266,7 @@ func (s *soak) strike(ctx context.Context) error {
 		s.pool.Reset()
 	}
 	s.faults[name]++
-	s.say("%s", name)
+	s.sayf("%s", name)
 	return nil
 }
 
@@ -309,7 +309,7 @@ func (s *soak) settle(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.say("%d loads, %d instances, %d events in their histories, all in order; %d activities ran, %d of them again", s.loads, instances, events, runs, again)
-	s.say("faults: %v", s.faults)
+	s.sayf("%d loads, %d instances, %d events in their histories, all in order; %d activities ran, %d of them again", s.loads, instances, events, runs, again)
+	s.sayf("faults: %v", s.faults)
 	return nil
 }
