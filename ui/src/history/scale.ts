@@ -21,6 +21,8 @@ export interface Fold {
 
 /** A gap of more than this share of what is not folded yet is folded. */
 const FOLD_SHARE = 0.2;
+/** So many times longer than the next shorter one. */
+const STANDS_OUT = 3;
 /** Shorter gaps are not worth a band, in milliseconds. */
 const SHORTEST_FOLD = 1000;
 /** A band takes this share of the width. */
@@ -59,24 +61,32 @@ function marksOf(all: readonly Group[], from: number, end: number): number[] {
   return [...marks].toSorted((a, b) => a - b);
 }
 
-/** The gaps to fold: after each one is taken out, others may be long for what is left. */
+/**
+ * The gaps to fold: those that are long for what is left without the longer ones, down to where they stand out from
+ * the next shorter one. A run that does everything evenly has none.
+ */
 function gaps(marks: readonly number[]): { from: number; to: number }[] {
   const all = marks
     .slice(1)
-    .map((to, i) => ({ from: marks[i] ?? to, to }))
-    .toSorted((a, b) => b.to - b.from - (a.to - a.from));
-  const out: { from: number; to: number }[] = [];
+    .map((to, i) => ({ from: marks[i] ?? to, to, ms: to - (marks[i] ?? to) }))
+    .toSorted((a, b) => b.ms - a.ms);
   let left = (marks.at(-1) ?? 0) - (marks[0] ?? 0);
-  for (const gap of all) {
-    const ms = gap.to - gap.from;
-    if (out.length >= MOST_FOLDS || ms <= left * FOLD_SHARE || ms < SHORTEST_FOLD) break;
+  let folded = 0;
+  let open = left;
+  for (const [i, { ms }] of all.slice(0, MOST_FOLDS).entries()) {
+    if (ms <= left * FOLD_SHARE || ms < SHORTEST_FOLD) break;
     left -= ms;
-    // A bit stays at both sides, so that what stands there does not touch the band.
-    const rest = Math.min(ms * 0.02, left * 0.02);
-    out.push({ from: gap.from + rest, to: gap.to - rest });
+    const next = all[i + 1]?.ms;
+    if (next !== undefined && ms > STANDS_OUT * next) [folded, open] = [i + 1, left];
   }
-  // Folding all there is would leave nothing to look at.
-  return left <= 0 ? [] : out.toSorted((a, b) => a.from - b.from);
+  return all
+    .slice(0, folded)
+    .map(({ from, to, ms }) => {
+      // A bit stays at both sides, so that what stands there does not touch the band.
+      const rest = Math.min(ms, open) * 0.02;
+      return { from: from + rest, to: to - rest };
+    })
+    .toSorted((a, b) => a.from - b.from);
 }
 
 function linear(from: number, to: number, folded: { from: number; to: number }[]): Scale {

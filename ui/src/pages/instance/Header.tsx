@@ -37,10 +37,10 @@ export function Header({ hub, instance, terminating, onRaise, onTerminate }: Pro
       <dl className="facts">
         <div>
           <dt className="sr">Instance id</dt>
-          <dd className="mono id" title={instanceId}>
-            {instanceId}
+          <dd className="mono id row" title={instanceId}>
+            <span className="trunc">{instanceId}</span>
+            <CopyButton text={instanceId} label="Copy id" />
           </dd>
-          <CopyButton text={instanceId} label="Copy id" />
         </div>
         {version && (
           <div>

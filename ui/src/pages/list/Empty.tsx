@@ -24,7 +24,8 @@ export function EmptyByFilter({ hub, filter, onChange }: { hub: string; filter: 
         {parts.map((chip) => (
           <li key={chip.key}>
             <button type="button" className="chip" onClick={() => onChange(chip.without)}>
-              <span className="k">{chip.key}</span>
+              <span className="sr">Remove filter </span>
+              <span className="k">{chip.key} </span>
               {chip.value && <span className="v user-text">{chip.value}</span>}
               <Icon name="x" />
             </button>

@@ -60,8 +60,9 @@ export function FilterBar({ filter, onChange }: { filter: ListFilter; onChange: 
       <Icon name="filter" />
       <div className="chips" role="group" aria-label="Filters">
         {parts.map((chip) => (
-          <button key={chip.key} type="button" className="chip" title={`${chip.key} ${chip.value}`} aria-label={`Remove filter ${chip.key} ${chip.value}`} onClick={() => onChange(chip.without)}>
-            <span className="k">{chip.key}</span>
+          <button key={chip.key} type="button" className="chip" title={`${chip.key} ${chip.value}`} onClick={() => onChange(chip.without)}>
+            <span className="sr">Remove filter </span>
+            <span className="k">{chip.key} </span>
             <span className="v user-text">{chip.value}</span>
             <Icon name="x" />
           </button>

@@ -35,6 +35,24 @@ export function replaced(nodes: readonly RowFragment[], more: boolean, cursor: s
   return { ...none, shown: nodes, more, cursor };
 }
 
+/** The list anew while someone reads further down: what is new waits, as if the stream had brought it. */
+export function refreshed(rows: Rows, nodes: readonly RowFragment[], more: boolean, cursor: string | null, now: number): Rows {
+  const top = rows.shown[0];
+  if (!top) return replaced(nodes, more, cursor);
+  const known = new Set(rows.shown.map((r) => r.id));
+  const isNew = (n: RowFragment) => !known.has(n.id) && newestFirst(n, top) <= 0;
+  const waiting = new Map(nodes.filter(isNew).map((n) => [n.id, n]));
+  return {
+    ...replaced(
+      nodes.filter((n) => !isNew(n)),
+      more,
+      cursor,
+    ),
+    waiting,
+    waitingSince: waiting.size > 0 ? (rows.waitingSince ?? now) : undefined,
+  };
+}
+
 /** An older page at the end. */
 export function extended(rows: Rows, nodes: readonly RowFragment[], more: boolean, cursor: string | null): Rows {
   const known = new Set(rows.shown.map((r) => r.id));

@@ -3,7 +3,7 @@ import { ask, type Problem, problemIn, Refused, subscribe } from "../../api/clie
 import { ChangesDocument, CountsDocument, type CountsQuery, ListDocument } from "../../api/gql/graphql";
 import { serverNow } from "../../kit/now";
 import { apiFilter, type ListFilter, readFilter } from "./filter";
-import { extended, none, patched, replaced, type Rows, settled } from "./rows";
+import { extended, none, patched, refreshed, type Rows, settled } from "./rows";
 
 export type Counts = CountsQuery["orchestrations"]["statusCounts"];
 
@@ -101,7 +101,11 @@ export function useList(hub: string, query: string, paused: boolean): List {
         const { hasNextPage, endCursor } = found.pageInfo;
         // What was pushed meanwhile may be newer than the answer.
         const missed = pushed;
-        setRows(settled(patched(replaced(found.nodes, hasNextPage, endCursor), missed, parsed.statuses, serverNow())));
+        setRows((before) => {
+          const anew = refreshed(before, found.nodes, hasNextPage, endCursor, serverNow());
+          const after = patched(anew, missed, parsed.statuses, serverNow());
+          return top.current ? settled(after) : after;
+        });
         setProblem(undefined);
         setLoading(false);
         void count();

@@ -190,7 +190,6 @@ export function Timeline({ all, live, loading, selected, onSelect }: Props) {
                   type="button"
                   className={`lane${item.index === selectedAt ? " open" : ""}`}
                   aria-expanded={item.index === selectedAt}
-                  aria-label={`${g.name}, ${g.kind}, ${stateWord(g)}, ${state.text}`}
                   {...drag.handlers}
                   onClick={() => {
                     if (!drag.moved()) onSelect(item.index === selectedAt ? null : (g.opened ?? g.key));
@@ -200,6 +199,9 @@ export function Timeline({ all, live, loading, selected, onSelect }: Props) {
                     <Icon name={icons[g.kind]} />
                     <span className="trunc user-text" title={g.name}>
                       {g.name}
+                    </span>
+                    <span className="sr">
+                      {g.kind}, {stateWord(g)},
                     </span>
                     <span className={state.bad ? "lane-state bad" : "lane-state"}>{state.text}</span>
                   </span>
