@@ -18,6 +18,9 @@ func encode(v any) (history.Payload, error) {
 	case None:
 		return history.Payload{}, nil
 	case json.RawMessage:
+		if v == nil { // as encoding/json has it
+			return history.Bytes([]byte("null")), nil
+		}
 		if !json.Valid(v) {
 			return history.Payload{}, fmt.Errorf("the value is not JSON: %w", ErrInvalid)
 		}
