@@ -137,7 +137,7 @@ func Handlers(pool *pgxpool.Pool, client *durable.Client) []durable.Handler {
 func mixed(ctx *durable.Context, in MixedInput) (string, error) {
 	var flaky *durable.Future[string]
 	if in.Flaky {
-		flaky = Flaky.Go(ctx, "f")
+		flaky = Flaky.Go(ctx, fmt.Sprintf("retried %d", in.Generation))
 	}
 	for i := range 2 {
 		if _, err := Work.Call(ctx, fmt.Sprintf("g%d-%d", in.Generation, i)); err != nil {
@@ -148,7 +148,11 @@ func mixed(ctx *durable.Context, in MixedInput) (string, error) {
 		return "", err
 	}
 	ctx.SetStatus(fmt.Sprintf("generation %d: charged", in.Generation))
-	fan, err := Work.Map(ctx, []string{"a", "b", "c", "d"})
+	branches := make([]string, 4)
+	for i := range branches {
+		branches[i] = fmt.Sprintf("branch %d of %d", i, in.Generation) // no two calls of an instance leave the same trace
+	}
+	fan, err := Work.Map(ctx, branches)
 	if err != nil || len(fan) != 4 {
 		return "", fmt.Errorf("fan-out: %v, %w", fan, err)
 	}
