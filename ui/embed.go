@@ -47,7 +47,7 @@ func Handler(prefix string) (http.Handler, error) {
 		if err != nil {
 			return err
 		}
-		f := file{data: data, kind: mime.TypeByExtension(path.Ext(name))}
+		f := file{data: data, kind: kindOf(name)}
 		if strings.HasPrefix(f.kind, "text/") || strings.Contains(f.kind, "javascript") || strings.Contains(f.kind, "svg") {
 			f.gzipped = compress(data)
 		}
@@ -93,6 +93,14 @@ func Handler(prefix string) (http.Handler, error) {
 		h.Set("Content-Security-Policy", policy)
 		send(w, r, "index.html", page)
 	}), nil
+}
+
+// kindOf is the content type of a file. Machines without a list of types do not know fonts.
+func kindOf(name string) string {
+	if path.Ext(name) == ".woff2" {
+		return "font/woff2"
+	}
+	return mime.TypeByExtension(path.Ext(name))
 }
 
 func send(w http.ResponseWriter, r *http.Request, name string, f file) {

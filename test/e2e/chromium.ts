@@ -1,25 +1,29 @@
-import { execFileSync } from "node:child_process";
 import { accessSync, constants } from "node:fs";
 import { delimiter, join } from "node:path";
+import { fileURLToPath } from "node:url";
 
 const names = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome"];
 
-/** The Chromium of this machine: the one that CHROMIUM names, else the first on the PATH. */
+/** Where get-chromium.mjs puts one. */
+const fetched = fileURLToPath(new URL("../../.cache/chromium/chromium.sh", import.meta.url));
+
+function runs(file: string): boolean {
+  try {
+    accessSync(file, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** The Chromium to test with: the one that CHROMIUM names, else the first on the PATH, else the one fetched. */
 export function findChromium(): string {
   const named = process.env.CHROMIUM;
   if (named) return named;
-  for (const name of names) {
-    for (const dir of (process.env.PATH ?? "").split(delimiter)) {
-      const file = join(dir, name);
-      try {
-        accessSync(file, constants.X_OK);
-        return file;
-      } catch {
-        // not here
-      }
-    }
-  }
-  throw new Error("no Chromium on this machine: run `apt-get install chromium` as root, or set CHROMIUM to the path of one");
+  const found = (process.env.PATH ?? "").split(delimiter).flatMap((dir) => names.map((name) => join(dir, name)));
+  const file = [...found, fetched].find(runs);
+  if (file) return file;
+  throw new Error("no Chromium here: `apt-get install chromium` as root, `node get-chromium.mjs` without, or set CHROMIUM to the path of one");
 }
 
 /** Flags for a browser that may run as root, and that talks to nobody but the server under test. */
@@ -31,8 +35,3 @@ export const chromiumArgs = [
   "--disable-dev-shm-usage",
   "--force-color-profile=srgb",
 ];
-
-if (import.meta.url === `file://${process.argv[1]}`) {
-  const file = findChromium();
-  process.stdout.write(`${file}: ${execFileSync(file, ["--version"], { encoding: "utf8" })}`);
-}

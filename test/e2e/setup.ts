@@ -22,7 +22,7 @@ export default async function setup(): Promise<() => Promise<void>> {
       WEIR_LISTEN: `127.0.0.1:${port}`,
       WEIR_DEV_DIR: join(dir, "dev"),
       WEIR_DEV_WORKER: "false",
-      WEIR_DEPLOYMENT: "e2e",
+      WEIR_DEPLOYMENT: "staging",
       WEIR_HUBS: "payments,crowd,drift,sandbox",
     },
     log,

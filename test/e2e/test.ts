@@ -1,7 +1,7 @@
 import AxeBuilder from "@axe-core/playwright";
 import { type APIRequestContext, test as base, expect, type Page } from "@playwright/test";
 import { join } from "node:path";
-import { Program, root } from "./processes";
+import { Program, ready, root } from "./processes";
 
 export { expect, type Page };
 
@@ -117,4 +117,12 @@ export async function accessible(page: Page): Promise<void> {
 /** A worker of its own, for tests that stop and change it. */
 export function worker(hub: string, env: Record<string, string> = {}): Program {
   return new Program(join(root, "bin/e2e-worker"), [], { WEIR_DATABASE_URL: at.database, WEIR_HUB: hub, WEIR_WORKER_NAME: `e2e-${hub}`, ...env }, join(at.dir, `worker-${hub}.log`));
+}
+
+/** Another server on the same database, on a port of its own. */
+export async function secondServer(port: number, env: Record<string, string> = {}): Promise<Program> {
+  const log = join(at.dir, `server-${port}.log`);
+  const server = new Program(join(root, "bin/weir"), ["server"], { WEIR_LISTEN: `127.0.0.1:${port}`, WEIR_DATABASE_URL: at.database, WEIR_HUBS: "payments", ...env }, log);
+  await ready(`http://127.0.0.1:${port}${(env.WEIR_PATH ?? "/").slice(0, -1)}`, server, log);
+  return server;
 }

@@ -1,6 +1,5 @@
-import { join } from "node:path";
-import { freePort, Program, ready, root } from "../processes";
-import { API, at, expect, row, test } from "../test";
+import { freePort } from "../processes";
+import { API, expect, row, secondServer, test } from "../test";
 
 // A second server on the same database, so that it can be restarted under an open page while the worker goes on.
 test("a restart of the server loses nothing: the page reconnects and the history has no gap", async ({ page, request, expected, api }) => {
@@ -8,12 +7,7 @@ test("a restart of the server loses nothing: the page reconnects and the history
   expected.push(/WebSocket connection|Failed to load resource|ERR_CONNECTION/);
   const port = await freePort();
   const url = `http://127.0.0.1:${port}`;
-  const log = join(at.dir, "second.log");
-  const begin = async () => {
-    const server = new Program(join(root, "bin/weir"), ["server"], { WEIR_LISTEN: `127.0.0.1:${port}`, WEIR_DATABASE_URL: at.database, WEIR_HUBS: "payments" }, log);
-    await ready(url, server, log);
-    return server;
-  };
+  const begin = () => secondServer(port);
   let server = await begin();
   const listed = await page.context().newPage();
   try {

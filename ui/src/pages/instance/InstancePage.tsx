@@ -24,11 +24,7 @@ export default function InstancePage({ hub, id }: { hub: string; id: string }) {
   const { found, problem, retry } = useInstance(hub, id, paused);
   return (
     <Frame hub={hub} title={id} below>
-      {problem && (
-        <div className="page-problem">
-          <ErrorBar what={found.kind === "found" ? "The instance could not be refreshed" : "The instance could not be read"} problem={problem} onRetry={retry} />
-        </div>
-      )}
+      {problem && <ErrorBar what={found.kind === "found" ? "The instance could not be refreshed" : "The instance could not be read"} problem={problem} onRetry={retry} />}
       {found.kind === "none" && <NotFound hub={hub} id={id} />}
       {found.kind === "found" && <Found hub={hub} instance={found.instance} paused={paused} />}
     </Frame>

@@ -8,11 +8,13 @@ import { typing } from "./ListPage";
 export function FilterBar({ filter, onChange }: { filter: ListFilter; onChange: (next: ListFilter) => void }) {
   const [text, setText] = useState("");
   const [focused, setFocused] = useState(false);
-  const [at, setAt] = useState(0);
+  // What Enter takes: the first, but nothing before something is typed or pointed to.
+  const [moved, setMoved] = useState<number>();
   const input = useRef<HTMLInputElement>(null);
   const id = useId();
   const shown = offers(text, filter);
-  const active = shown[Math.min(at, shown.length - 1)];
+  const at = Math.min(moved ?? (text.trim() === "" ? -1 : 0), shown.length - 1);
+  const active = shown[at];
   const parts = chips(filter);
 
   useEffect(() => {
@@ -27,18 +29,18 @@ export function FilterBar({ filter, onChange }: { filter: ListFilter; onChange: 
 
   const take = (offer: Offer) => {
     setText("");
-    setAt(0);
+    setMoved(undefined);
     onChange(offer.filter);
   };
   const onKeyDown = (event: React.KeyboardEvent) => {
     switch (event.key) {
       case "ArrowDown":
         event.preventDefault();
-        setAt((n) => Math.min(n + 1, shown.length - 1));
+        setMoved(Math.min(at + 1, shown.length - 1));
         break;
       case "ArrowUp":
         event.preventDefault();
-        setAt((n) => Math.max(n - 1, 0));
+        setMoved(Math.max(at - 1, 0));
         break;
       case "Enter":
         if (active) take(active);
@@ -83,7 +85,7 @@ export function FilterBar({ filter, onChange }: { filter: ListFilter; onChange: 
         value={text}
         onChange={(event) => {
           setText(event.target.value);
-          setAt(0);
+          setMoved(undefined);
         }}
         onKeyDown={onKeyDown}
         onFocus={() => setFocused(true)}

@@ -112,6 +112,9 @@ export function InstanceGrid({ hub, list, scrollToTop }: Props) {
       aria-busy={loading}
       aria-activedescendant={cursor >= 0 && items.some((i) => i.index === cursor) ? `row-${cursor}` : undefined}
       tabIndex={0}
+      onFocus={(event) => {
+        if (event.target === event.currentTarget && cursor < 0) setCursorId(rows.shown[items[0]?.index ?? 0]?.id);
+      }}
       onScroll={(event) => atTop(event.currentTarget.scrollTop < 4)}
     >
       <div className="grid-head" role="rowgroup">
