@@ -1,11 +1,43 @@
 package durable
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"strings"
 	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/weir-dev/weir/engine/history"
 )
+
+// TestConversionsAreThoseOfJSON: short ways lead to where encoding/json goes.
+func TestConversionsAreThoseOfJSON(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		text := rapid.OneOf(rapid.String(), rapid.StringMatching(`[ -~]*`)).Draw(t, "text")
+		for _, v := range []any{text, rapid.Int().Draw(t, "int"), rapid.Bool().Draw(t, "bool"), []string{text}} {
+			var want bytes.Buffer
+			enc := json.NewEncoder(&want)
+			enc.SetEscapeHTML(false)
+			if err := enc.Encode(v); err != nil {
+				t.Fatal(err)
+			}
+			got, err := encode(v)
+			if err != nil || string(got.Data()) != strings.TrimSuffix(want.String(), "\n") {
+				t.Fatalf("%#v became %s, %v, want %s", v, got.Data(), err, want.String())
+			}
+		}
+		doc := rapid.OneOf(rapid.StringMatching(`"[ -~]*"`), rapid.StringMatching(`\s*"[^"]*"\s*`), rapid.String()).Draw(t, "doc")
+		var want, got string
+		wantErr := json.Unmarshal([]byte(doc), &want)
+		err := decode(history.Bytes([]byte(doc)), &got)
+		if (err != nil) != (wantErr != nil) || got != want {
+			t.Fatalf("%q was read as %q, %v, want %q, %v", doc, got, err, want, wantErr)
+		}
+	})
+}
 
 func TestEncode(t *testing.T) {
 	t.Parallel()

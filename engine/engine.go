@@ -318,7 +318,9 @@ func (e *Engine) Hub(ctx context.Context, name string) (*Hub, error) { return e.
 // only lost with the server itself; then every worker loses its number too, and the rows in its name are given
 // out again. A commit of ours that builds on one of River's is later in the log, and is waited for.
 func (e *Engine) RiverPool(ctx context.Context) (*pgxpool.Pool, error) {
-	return e.db.Pool(ctx, "river", 8, map[string]string{"synchronous_commit": "off"})
+	settings := store.Pinned()
+	settings["synchronous_commit"], settings["lock_timeout"] = "off", "0"
+	return e.db.Pool(ctx, "river", 8, settings)
 }
 
 // RiverSchema is the schema of River's tables.

@@ -78,7 +78,8 @@ type Node struct {
 	leader    bool
 	drain     int // 0 no, 1 go when idle, 2 go now
 	empty     chan struct{}
-	lastFence time.Time // owned by reap
+	busy      chan struct{} // there is a session, where there was none
+	lastFence time.Time     // owned by reap
 	deaths    chan int32
 }
 
@@ -111,7 +112,7 @@ func (e *Engine) Join(ctx context.Context, cfg NodeConfig) (*Node, error) {
 		e: e, cfg: cfg, exec: cfg.Executor, name: cfg.Name, build: cfg.Build, clock: newClock(),
 		limits: limits{payload: e.cfg.PayloadLimit, decisions: cfg.MaxDecisions},
 		slots:  &slots{limit: cfg.Activities, backlog: cfg.Backlog}, cache: newCache(cfg.Cache),
-		sessions: map[int64]*session{}, attempts: map[taskKey]*attempt{}, deaths: make(chan int32, 16),
+		sessions: map[int64]*session{}, attempts: map[taskKey]*attempt{}, deaths: make(chan int32, 16), busy: make(chan struct{}, 1),
 	}
 	var hubNo int32
 	if cfg.Hub != "" {
@@ -216,6 +217,7 @@ func (n *Node) Run() error {
 	g.Go(func() error { return n.timers.run(ctx) })
 	g.Go(func() error { return n.listen(ctx) })
 	g.Go(func() error { return n.reap(ctx) })
+	g.Go(func() error { return n.ring(ctx) })
 	err := g.Wait()
 	if cause := context.Cause(n.ctx); errors.Is(cause, ErrFenced) {
 		err = ErrFenced
@@ -300,6 +302,12 @@ func (n *Node) RunSession(ctx context.Context, no, job int64) Verdict {
 		n.mu.Lock()
 		old := n.sessions[no]
 		if old == nil {
+			if len(n.sessions) == 0 {
+				select {
+				case n.busy <- struct{}{}:
+				default:
+				}
+			}
 			n.sessions[no] = s
 			s.mail.drain, s.mail.drainOver = n.drain >= 1, n.drain >= 2
 			n.mu.Unlock()
@@ -373,6 +381,45 @@ func (n *Node) dropJob(ctx context.Context, s *session) error {
 	}
 	s.verdict = &Verdict{Done: true}
 	return nil
+}
+
+// ringEvery is how exactly sessions are woken that wait for a while. A timer for each would cost more than their
+// turns' decisions.
+const ringEvery = 20 * time.Millisecond
+
+// ring wakes sessions whose alarm is due, as long as there are sessions.
+func (n *Node) ring(ctx context.Context) error {
+	tick := time.NewTicker(ringEvery)
+	defer tick.Stop()
+	for {
+		tick.Stop()
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-n.busy:
+		}
+		tick.Reset(ringEvery)
+		for n.ringDue() {
+			select {
+			case <-ctx.Done():
+				return ctx.Err()
+			case <-tick.C:
+			}
+		}
+	}
+}
+
+// ringDue wakes those that are due now, and tells whether there are any sessions.
+func (n *Node) ringDue() bool {
+	now := time.Now().UnixNano()
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, s := range n.sessions {
+		if at := s.alarm.Load(); at != 0 && at <= now && s.alarm.CompareAndSwap(at, 0) {
+			s.poke()
+		}
+	}
+	return len(n.sessions) > 0
 }
 
 // slowTurn is how long a turn may take before it is told of.

@@ -52,7 +52,8 @@ type session struct {
 	drainOver    bool
 	verdict      *Verdict
 	idleSince    time.Time
-	timer        *time.Timer // of wait
+	alarm        atomic.Int64 // when wait wants to be woken, in Unix nanoseconds; 0 = never. Node.ring looks.
+	tendAt       time.Time    // when the tasks of this process are to be looked after
 	// failing is the flight whose turn could not be computed; a hold takes over what it had taken in.
 	failing *flight
 
@@ -246,15 +247,19 @@ func (s *session) step(ctx context.Context) error {
 		s.release()
 		return nil
 	}
-	if len(s.local) > 0 {
-		wait, err := s.tend(ctx)
-		if err != nil || wait == 0 {
-			return err
-		}
-		return s.wait(ctx, wait)
-	}
 	if len(s.flights) > 0 {
 		return s.wait(ctx, 0)
+	}
+	if len(s.local) > 0 {
+		wait := time.Until(s.tendAt)
+		if wait <= 0 {
+			var err error
+			if wait, err = s.tend(ctx); err != nil || wait == 0 {
+				return err
+			}
+			s.tendAt = time.Now().Add(wait)
+		}
+		return s.wait(ctx, wait)
 	}
 	return s.idle(ctx)
 }
@@ -276,29 +281,18 @@ func (s *session) idle(ctx context.Context) error {
 	return s.wait(ctx, left)
 }
 
-// wait returns when there is mail, after d (0 = no limit), or with an error when the session must end.
+// wait returns when there is mail, some milliseconds after d (0 = no limit), or with an error when the session must
+// end.
 func (s *session) wait(ctx context.Context, d time.Duration) error {
-	if d <= 0 {
-		select {
-		case <-s.signal:
-			return nil
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-	if s.timer == nil {
-		s.timer = time.NewTimer(d)
+	if d > 0 {
+		s.alarm.Store(time.Now().Add(d).UnixNano())
 	} else {
-		s.timer.Reset(d)
+		s.alarm.Store(0)
 	}
 	select {
 	case <-s.signal:
-		s.timer.Stop()
-		return nil
-	case <-s.timer.C:
 		return nil
 	case <-ctx.Done():
-		s.timer.Stop()
 		return ctx.Err()
 	}
 }
@@ -431,6 +425,11 @@ func (s *session) landed(f *flight, o outcome) error {
 	u := &f.unit
 	s.seq = u.seq
 	s.claimed = true
+	if len(f.start) > 0 {
+		if at := time.Now().Add(exportAfter); s.tendAt.IsZero() || at.Before(s.tendAt) {
+			s.tendAt = at
+		}
+	}
 	for _, a := range f.start {
 		a.launch()
 	}

@@ -378,9 +378,6 @@ const (
 // tend looks after tasks that take long: those that run get a River row, so that tools, cancellation and
 // rescue see them; those that still wait for a slot are given to River. It returns when to look again.
 func (s *session) tend(ctx context.Context) (time.Duration, error) {
-	if len(s.flights) > 0 {
-		return time.Hour, nil // mail comes first
-	}
 	now := s.n.clock.now()
 	next := time.Hour
 	var rows []job
