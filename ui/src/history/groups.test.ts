@@ -51,6 +51,12 @@ describe("an activity", () => {
     expect(g && detail(g, 0).text).toBe("3 attempts");
   });
 
+  test("whose first attempts are not known any more did not wait in a queue for so long", () => {
+    const earlier = [{ n: 22, startedAt: at(3000), endedAt: at(3500), type: null, message: "502" }];
+    const g = lane(story(begin, ["TaskScheduled", 0], ["TaskCompleted", 5000, { attempts: 23, startedAt: at(4000), earlier }]));
+    expect(spans(g)).toBe("backoff 0-3000, failed 3000-3500, backoff 3500-4000, completed 4000-5000");
+  });
+
   test("that failed for good", () => {
     const g = lane(story(begin, ["TaskScheduled", 0], ["TaskFailed", 900]));
     expect(g).toMatchObject({ state: "failed", message: "no answer" });

@@ -201,7 +201,8 @@ function close(g: Group | undefined, event: Extract<HistoryEvent, { __typename?:
   g.attempt = event.attempts;
   g.message = event.__typename === "TaskFailed" ? event.failure.message : null;
   let since = g.from;
-  let before: SpanKind = "queued";
+  // Only the newest failures are kept, so that the first one known may be a later attempt.
+  let before: SpanKind = (event.earlier[0]?.n ?? 1) > 1 ? "backoff" : "queued";
   for (const a of event.earlier) {
     const [from, to] = [time(a.startedAt), time(a.endedAt)];
     g.spans.push({ kind: before, from: since, to: from }, { kind: "failed", from, to });

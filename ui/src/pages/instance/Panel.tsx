@@ -84,7 +84,7 @@ export function Panel({ hub, id, all, events, selected, by, onSelect }: Props) {
 
 function GroupFacts({ hub, group }: { hub: string; group: Group }) {
   const now = useNow();
-  const started = group.attempts[0]?.from;
+  const started = group.attempts[0]?.n === 1 ? group.attempts[0].from : null;
   const rest = group.spans.filter((s) => s.kind === "backoff").reduce((sum, s) => sum + (s.to ?? now) - s.from, 0);
   return (
     <section>
@@ -164,7 +164,7 @@ function Attempts({ group }: { group: Group }) {
                   <td>
                     <GroupState group={{ ...group, state: a.state }} />
                   </td>
-                  <td className="num">{a.from !== null && a.state !== "retrying" && duration((a.to ?? now) - a.from)}</td>
+                  <td className="num">{a.from !== null && a.from !== a.to && a.state !== "retrying" && duration((a.to ?? now) - a.from)}</td>
                   <td className="t2">{next != null && a.to !== null && `backoff ${duration(next - a.to)}`}</td>
                 </tr>
               );
