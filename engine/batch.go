@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"slices"
 
 	"github.com/weir-dev/weir/engine/history"
@@ -17,13 +18,15 @@ func (l *lane) assemble(units []*unit, wakeIDs func(n int) ([]int64, error)) (*s
 	b.Jobs.Client = l.client
 	b.Parks.Holder = l.no
 	var wakes []int64
+	// By number, so that B2 meets rows in the order of the locks; units of one instance stay in their order.
+	slices.SortStableFunc(units, func(x, y *unit) int { return cmp.Compare(x.no, y.no) })
 	for _, u := range units {
 		wakes = u.add(b, wakes)
 	}
 	slices.Sort(b.Locks)
 	b.Locks = slices.Compact(b.Locks)
-	if len(units) == 1 && len(b.Locks) == 1 && units[0].comparesAndSets() {
-		b.Locks = nil // B2 itself locks the one row before it compares: no order to keep, a statement less
+	if slices.Equal(b.Locks, b.Turns.Nos) || len(units) == 1 && len(b.Locks) == 1 && units[0].comparesAndSets() {
+		b.Locks = b.Locks[:0] // B2 is one statement that locks these rows in their order before it compares
 	}
 	slices.Sort(b.DeleteJobs)
 	if len(wakes) > 0 {
@@ -90,12 +93,8 @@ func (u *unit) add(b *store.Batch, wakes []int64) []int64 {
 func (u *unit) addOwnRow(b *store.Batch) {
 	switch u.kind {
 	case unitPlain:
-	case unitTurn:
+	case unitTurn, unitFinish:
 		t := &b.Turns
-		t.Nos, t.Bases, t.Epochs, t.Jobs = append(t.Nos, u.no), append(t.Bases, u.base), append(t.Epochs, u.epoch), append(t.Jobs, u.job)
-		t.Seqs, t.CustomStatuses = append(t.Seqs, u.seq), append(t.CustomStatuses, u.customStatus)
-	case unitFinish:
-		t := &b.Finishes
 		t.Nos, t.Bases, t.Epochs, t.Jobs = append(t.Nos, u.no), append(t.Bases, u.base), append(t.Epochs, u.epoch), append(t.Jobs, u.job)
 		t.Seqs, t.CustomStatuses = append(t.Seqs, u.seq), append(t.CustomStatuses, u.customStatus)
 		t.Statuses, t.Failures = append(t.Statuses, int16(u.status)), append(t.Failures, u.failure)

@@ -71,7 +71,8 @@
 //	B9   wake-ups: a turn job for targets without one, a notification to the owners of others
 //	B10  read back what reached the inboxes of first commits and of refused releases
 //
-// Activities start, sessions go on and callers are answered only after its success.
+// Activities start, sessions go on and callers are answered only after its success. A batch of turns alone has no B1:
+// its one statement of B2 takes the same locks in the same order before it compares.
 //
 // The order is the point. Locks are taken in one order by everybody: a lane's own row, instances by number, new
 // instances by (hub, id), what hangs on an instance, River rows by id. Flags are tested in a later statement than

@@ -61,7 +61,7 @@ func TestFencedAtEachStep(t *testing.T) {
 		{"TaskRowsWritten", 1, func(at point) bool { return at.app == "weir lane" && at.statement == "InsertJobs" && at.sent }},
 		{"Continuing", 1, inBatch("ContinueInstances")},
 		{"Releasing", 1, inBatch("ReleaseInstances")},
-		{"Finishing", 1, inBatch("FinishInstances")},
+		{"Finishing", 1, inBatch("DropInbox")},
 		{"Committing", 5, func(at point) bool { return at.app == "weir lane" && at.first == "AdvanceLane" && at.sync }},
 		{"TransactionOfAHandler", 1, func(at point) bool {
 			return at.app == "app" && strings.Contains(at.statement, "finish_task") && !at.sent

@@ -20,7 +20,6 @@ type Batch struct {
 	Locks         []int64
 	Purges        []int64
 	Turns         ApplyTurnsParams
-	Finishes      FinishInstancesParams
 	Continues     ContinueInstancesParams
 	Claims        ClaimInstancesParams
 	Holds         HoldInstancesParams
@@ -169,10 +168,6 @@ func (b *Batch) queueRows(ctx context.Context, s *sending) {
 	if len(b.Turns.Nos) > 0 { // B2
 		b.Turns.WorkerNo = b.WorkerNo
 		do(s.q.ApplyTurns(ctx, s.db, b.Turns))
-	}
-	if len(b.Finishes.Nos) > 0 {
-		b.Finishes.WorkerNo = b.WorkerNo
-		do(s.q.FinishInstances(ctx, s.db, b.Finishes))
 	}
 	if len(b.Continues.Nos) > 0 {
 		b.Continues.WorkerNo = b.WorkerNo

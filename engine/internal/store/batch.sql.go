@@ -51,15 +51,24 @@ WITH unit AS (
            unnest($3::integer[]) AS epoch,
            unnest($4::bigint[]) AS job,
            unnest($5::bigint[]) AS seq,
-           unnest($6::bytea[]) AS custom_status
+           unnest($6::smallint[]) AS status,
+           unnest($7::bytea[]) AS output,
+           unnest($8::bigint[]) AS output_ref,
+           unnest($9::bytea[]) AS failure,
+           unnest($10::bytea[]) AS custom_status
 ), applied AS (
     UPDATE instances i
-    SET seq = unit.seq, status = 0, owner = $7::integer, started_at = coalesce(i.started_at, now()),
-        updated_at = now(), waiting = NULL, held = NULL,
+    SET seq = unit.seq, status = unit.status, outcome = nullif(unit.status, 0),
+        owner = CASE WHEN unit.status = 0 THEN $11::integer END,
+        turn_job = CASE WHEN unit.status = 0 THEN i.turn_job END,
+        started_at = coalesce(i.started_at, now()), updated_at = now(),
+        completed_at = CASE WHEN unit.status <> 0 THEN now() END,
+        waiting = NULL, held = NULL,
+        output = unit.output, output_ref = nullif(unit.output_ref, 0), failure = unit.failure,
         custom_status = CASE WHEN unit.custom_status IS NULL THEN i.custom_status ELSE nullif(unit.custom_status, '') END
     FROM unit
     WHERE i.no = unit.no AND i.seq = unit.base AND i.epoch = unit.epoch AND i.status IN (0, 6)
-      AND ((unit.job = 0 AND i.owner = $7::integer)
+      AND ((unit.job = 0 AND i.owner = $11::integer)
         OR (unit.job <> 0 AND i.owner IS NULL AND i.turn_job = unit.job))
     RETURNING 1
 )
@@ -72,12 +81,18 @@ type ApplyTurnsParams struct {
 	Epochs         []int32
 	Jobs           []int64
 	Seqs           []int64
+	Statuses       []int16
+	Outputs        [][]byte
+	OutputRefs     []int64
+	Failures       [][]byte
 	CustomStatuses [][]byte
 	WorkerNo       int32
 }
 
-// B2: turns. Compare-and-set on (seq, epoch) and on the right to commit: the owner once claimed (job 0),
-// else the turn job. A null custom status leaves it; an empty one clears it.
+// B2: turns, those that end their instance among them (a status other than 0). Compare-and-set on (seq, epoch) and
+// on the right to commit: the owner once claimed (job 0), else the turn job. A null custom status leaves it; an
+// empty one clears it. Units come by ascending number and are joined in that order, so a batch of nothing else
+// keeps the lock order without B1.
 func (q *Queries) ApplyTurns(ctx context.Context, db DBTX, arg ApplyTurnsParams) error {
 	_, err := db.Exec(ctx, applyTurns,
 		arg.Nos,
@@ -85,6 +100,10 @@ func (q *Queries) ApplyTurns(ctx context.Context, db DBTX, arg ApplyTurnsParams)
 		arg.Epochs,
 		arg.Jobs,
 		arg.Seqs,
+		arg.Statuses,
+		arg.Outputs,
+		arg.OutputRefs,
+		arg.Failures,
 		arg.CustomStatuses,
 		arg.WorkerNo,
 	)
@@ -328,66 +347,6 @@ DELETE FROM timers WHERE instance_no = ANY($1::bigint[])
 // B7: all timers of instances that end or continue as new.
 func (q *Queries) DropTimers(ctx context.Context, db DBTX, nos []int64) error {
 	_, err := db.Exec(ctx, dropTimers, nos)
-	return err
-}
-
-const finishInstances = `-- name: FinishInstances :exec
-WITH unit AS (
-    SELECT unnest($1::bigint[]) AS no,
-           unnest($2::bigint[]) AS base,
-           unnest($3::integer[]) AS epoch,
-           unnest($4::bigint[]) AS job,
-           unnest($5::bigint[]) AS seq,
-           unnest($6::smallint[]) AS status,
-           unnest($7::bytea[]) AS output,
-           unnest($8::bigint[]) AS output_ref,
-           unnest($9::bytea[]) AS failure,
-           unnest($10::bytea[]) AS custom_status
-), applied AS (
-    UPDATE instances i
-    SET seq = unit.seq, status = unit.status, outcome = unit.status, owner = NULL, turn_job = NULL,
-        started_at = coalesce(i.started_at, now()), updated_at = now(), completed_at = now(),
-        waiting = NULL, held = NULL,
-        output = unit.output, output_ref = nullif(unit.output_ref, 0), failure = unit.failure,
-        custom_status = CASE WHEN unit.custom_status IS NULL THEN i.custom_status ELSE nullif(unit.custom_status, '') END
-    FROM unit
-    WHERE i.no = unit.no AND i.seq = unit.base AND i.epoch = unit.epoch AND i.status IN (0, 6)
-      AND ((unit.job = 0 AND i.owner = $11::integer)
-        OR (unit.job <> 0 AND i.owner IS NULL AND i.turn_job = unit.job))
-    RETURNING 1
-)
-SELECT expect('WE002', cardinality($1::bigint[]), (SELECT count(*) FROM applied))
-`
-
-type FinishInstancesParams struct {
-	Nos            []int64
-	Bases          []int64
-	Epochs         []int32
-	Jobs           []int64
-	Seqs           []int64
-	Statuses       []int16
-	Outputs        [][]byte
-	OutputRefs     []int64
-	Failures       [][]byte
-	CustomStatuses [][]byte
-	WorkerNo       int32
-}
-
-// B2: turns that end their instance.
-func (q *Queries) FinishInstances(ctx context.Context, db DBTX, arg FinishInstancesParams) error {
-	_, err := db.Exec(ctx, finishInstances,
-		arg.Nos,
-		arg.Bases,
-		arg.Epochs,
-		arg.Jobs,
-		arg.Seqs,
-		arg.Statuses,
-		arg.Outputs,
-		arg.OutputRefs,
-		arg.Failures,
-		arg.CustomStatuses,
-		arg.WorkerNo,
-	)
 	return err
 }
 

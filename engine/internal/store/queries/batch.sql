@@ -45,31 +45,11 @@ WITH victim AS (
 )
 DELETE FROM instances i USING victim WHERE i.no = victim.no;
 
--- B2: turns. Compare-and-set on (seq, epoch) and on the right to commit: the owner once claimed (job 0),
--- else the turn job. A null custom status leaves it; an empty one clears it.
+-- B2: turns, those that end their instance among them (a status other than 0). Compare-and-set on (seq, epoch) and
+-- on the right to commit: the owner once claimed (job 0), else the turn job. A null custom status leaves it; an
+-- empty one clears it. Units come by ascending number and are joined in that order, so a batch of nothing else
+-- keeps the lock order without B1.
 -- name: ApplyTurns :exec
-WITH unit AS (
-    SELECT unnest(@nos::bigint[]) AS no,
-           unnest(@bases::bigint[]) AS base,
-           unnest(@epochs::integer[]) AS epoch,
-           unnest(@jobs::bigint[]) AS job,
-           unnest(@seqs::bigint[]) AS seq,
-           unnest(@custom_statuses::bytea[]) AS custom_status
-), applied AS (
-    UPDATE instances i
-    SET seq = unit.seq, status = 0, owner = @worker_no::integer, started_at = coalesce(i.started_at, now()),
-        updated_at = now(), waiting = NULL, held = NULL,
-        custom_status = CASE WHEN unit.custom_status IS NULL THEN i.custom_status ELSE nullif(unit.custom_status, '') END
-    FROM unit
-    WHERE i.no = unit.no AND i.seq = unit.base AND i.epoch = unit.epoch AND i.status IN (0, 6)
-      AND ((unit.job = 0 AND i.owner = @worker_no::integer)
-        OR (unit.job <> 0 AND i.owner IS NULL AND i.turn_job = unit.job))
-    RETURNING 1
-)
-SELECT expect('WE002', cardinality(@nos::bigint[]), (SELECT count(*) FROM applied));
-
--- B2: turns that end their instance.
--- name: FinishInstances :exec
 WITH unit AS (
     SELECT unnest(@nos::bigint[]) AS no,
            unnest(@bases::bigint[]) AS base,
@@ -83,8 +63,11 @@ WITH unit AS (
            unnest(@custom_statuses::bytea[]) AS custom_status
 ), applied AS (
     UPDATE instances i
-    SET seq = unit.seq, status = unit.status, outcome = unit.status, owner = NULL, turn_job = NULL,
-        started_at = coalesce(i.started_at, now()), updated_at = now(), completed_at = now(),
+    SET seq = unit.seq, status = unit.status, outcome = nullif(unit.status, 0),
+        owner = CASE WHEN unit.status = 0 THEN @worker_no::integer END,
+        turn_job = CASE WHEN unit.status = 0 THEN i.turn_job END,
+        started_at = coalesce(i.started_at, now()), updated_at = now(),
+        completed_at = CASE WHEN unit.status <> 0 THEN now() END,
         waiting = NULL, held = NULL,
         output = unit.output, output_ref = nullif(unit.output_ref, 0), failure = unit.failure,
         custom_status = CASE WHEN unit.custom_status IS NULL THEN i.custom_status ELSE nullif(unit.custom_status, '') END
