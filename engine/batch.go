@@ -251,6 +251,11 @@ type change struct {
 	status history.Status
 }
 
+// ends are those of the changes that end instances.
+func ends(changes []change) []change {
+	return slices.DeleteFunc(changes, func(c change) bool { return c.status.Live() })
+}
+
 // changes lists what watchers of the feed would see of the units.
 func changes(units []*unit) []change {
 	var out []change

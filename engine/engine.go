@@ -56,6 +56,8 @@ type Engine struct {
 	calls *lane // commits what callers of this process ask for; opened on first use
 	feed  *feed
 	ids   *idCache
+
+	herald *herald
 }
 
 // Hub is a task hub: an isolated set of instances with workers of their own.
@@ -114,6 +116,7 @@ func Open(ctx context.Context, cfg Config) (*Engine, error) {
 		return e.q.TakePayloadIDs(ctx, e.pool, int32(n))
 	}}
 	e.feed = newFeed(e)
+	e.herald = newHerald(e)
 	return e, nil
 }
 
@@ -271,7 +274,7 @@ func (e *Engine) callLane(ctx context.Context) (*lane, error) {
 	}
 	l := newLane(&lane{
 		db: e.db, q: e.q, log: e.log, name: "calls", no: no, jobIDs: e.jobIDs,
-		watched: e.feed.watchedBy(), woken: func([]int64) {}, committed: e.feed.local, fenced: e.lostCallLane,
+		watched: e.feed.watchedBy(), tell: e.herald.tell, woken: func([]int64) {}, committed: e.feed.local, fenced: e.lostCallLane,
 	})
 	if err := l.open(ctx); err != nil {
 		return nil, err

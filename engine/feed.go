@@ -12,19 +12,28 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/weir-dev/weir/engine/history"
+	"github.com/weir-dev/weir/engine/internal/store"
 )
 
-// feed tells this process which instances change, whoever changes them. Each batch of a committer sends at
-// most one notification, and only while somebody watches; a notification names instances and how far they are,
-// never what happened to them: who wants to know reads the tail, once for all its own subscribers.
+// feed tells this process which instances change, whoever changes them. Committers notify it only while somebody
+// watches: in the commit, of instances that end; by their herald, right after the commit, of everything else. A
+// notification names instances and how far they are, never what happened to them: who wants to know reads the
+// tail, once for all its own subscribers.
 //
-// The feed listens only while it has subscribers. Notifications can be missed (a connection breaks, or a
-// committer has not heard yet that somebody watches): subscribers are then told to look for themselves.
+// The feed listens only while it has subscribers. Notifications can be missed (a connection breaks, a committer has
+// not heard yet that somebody watches, or dies before its herald has told): subscribers are then told to look for
+// themselves.
 type feed struct {
 	e  *Engine
 	id string
 
-	mu      sync.Mutex
+	mu sync.Mutex
+	// everything says that more is watched than the ends of instances, and is marked so.
+	everything bool
+	// hazy is until when committers may not have heard yet of what is watched here; resync says that those who watch
+	// are still to be told to look for what was missed until then.
+	hazy    time.Time
+	resync  bool
 	subs    map[*Subscription]bool
 	waiters map[int64]map[chan struct{}]bool
 	up      chan struct{} // closed once the feed listens
@@ -84,9 +93,35 @@ func (e *Engine) Subscribe(ctx context.Context) (*Subscription, error) {
 	e.feed.mu.Lock()
 	e.feed.subs[s] = true
 	e.feed.count++
+	mark := !e.feed.everything
 	e.feed.mu.Unlock()
+	if mark {
+		if err := e.feed.mark(ctx, e.pool, true); err != nil {
+			s.Close()
+			return nil, err
+		}
+	}
 	s.add(nil, true)
 	return s, nil
+}
+
+// heardWithin is how long it may take until every committer has heard of what is watched: nodes are notified,
+// callers' lanes ask once a second.
+const heardWithin = 1500 * time.Millisecond
+
+// mark says what this process watches. Until all committers have heard of it, changes may be missed.
+func (f *feed) mark(ctx context.Context, db store.DBTX, everything bool) error {
+	err := f.e.q.Watch(ctx, db, store.WatchParams{ID: f.id, Everything: everything, Channel: f.e.db.Channel("watch")})
+	if err != nil {
+		return fmt.Errorf("watch: %w", err)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if everything && !f.everything || f.hazy.IsZero() {
+		f.hazy, f.resync = time.Now().Add(heardWithin), true
+	}
+	f.everything = everything
+	return nil
 }
 
 // Close ends the subscription.
@@ -183,8 +218,13 @@ func (f *feed) ended(up chan struct{}) {
 	default:
 		close(up) // the engine is closing; nobody shall wait for it
 	}
-	f.up = nil
+	if f.up == up {
+		f.forget()
+	}
 }
+
+// forget is for a feed that listens no more. The caller holds the lock.
+func (f *feed) forget() { f.up, f.everything, f.hazy, f.resync = nil, false, time.Time{}, false }
 
 // listen returns nil when nobody watches any more.
 func (f *feed) listen(ctx context.Context, up chan struct{}, idleSince *time.Time) error {
@@ -200,10 +240,10 @@ func (f *feed) listen(ctx context.Context, up chan struct{}, idleSince *time.Tim
 	var marked time.Time
 	for {
 		if time.Since(marked) >= watchEvery {
-			if err := e.q.Watch(ctx, conn, f.id); err != nil {
-				return err
-			}
-			if _, err := conn.Exec(ctx, "SELECT pg_notify($1, '')", e.db.Channel("watch")); err != nil {
+			f.mu.Lock()
+			everything := len(f.subs) > 0
+			f.mu.Unlock()
+			if err := f.mark(ctx, conn, everything); err != nil {
 				return err
 			}
 			marked = time.Now()
@@ -228,6 +268,8 @@ func (f *feed) listen(ctx context.Context, up chan struct{}, idleSince *time.Tim
 			return err
 		}
 		f.mu.Lock()
+		resync := f.resync && time.Now().After(f.hazy)
+		f.resync = f.resync && !resync
 		busy := f.count > 0
 		if busy {
 			*idleSince = time.Time{}
@@ -236,32 +278,40 @@ func (f *feed) listen(ctx context.Context, up chan struct{}, idleSince *time.Tim
 		}
 		quit := !busy && time.Since(*idleSince) > lingerFor
 		if quit {
-			f.up = nil // from here on a subscriber starts another
+			f.forget() // from here on a subscriber starts another
 		}
 		f.mu.Unlock()
 		if quit {
 			return e.q.Unwatch(ctx, conn, f.id)
+		}
+		if resync {
+			f.publish(nil, true)
 		}
 	}
 }
 
 // watchedBy returns a function that tells the call lane whether anybody watches. It has no ear of its own, so
 // it asks the database, at most once a second.
-func (f *feed) watchedBy() func(context.Context, *pgx.Conn) bool {
+func (f *feed) watchedBy() func(context.Context, *pgx.Conn) watch {
 	var (
 		asked time.Time
-		on    bool
+		last  watch
 	)
-	return func(ctx context.Context, conn *pgx.Conn) bool {
-		f.mu.Lock()
-		here := f.up != nil
-		f.mu.Unlock()
-		if !here && time.Since(asked) > time.Second {
-			if row, err := f.e.q.IsWatched(ctx, conn); err == nil {
-				asked, on = time.Now(), row.Watched
+	return func(ctx context.Context, conn *pgx.Conn) watch {
+		if time.Since(asked) > time.Second {
+			if row, err := f.e.q.Watched(ctx, conn); err == nil {
+				asked, last = time.Now(), watch(row)
 			}
 		}
-		return here || on
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		switch {
+		case f.everything:
+			return watchEverything
+		case f.up != nil:
+			return max(last, watchEnds)
+		}
+		return last
 	}
 }
 
@@ -316,10 +366,13 @@ func (f *feed) wait(no int64) (<-chan struct{}, func()) {
 	}
 	f.waiters[no][ch] = true
 	f.count++
+	hazy := f.hazy
 	f.mu.Unlock()
-	// Committers may not have heard yet that somebody watches, so the first moments are polled.
-	for _, d := range []time.Duration{10 * time.Millisecond, 50 * time.Millisecond, 250 * time.Millisecond} {
-		f.pollAt(now.Add(d))
+	if now.Before(hazy) {
+		// Committers may not have heard yet that somebody watches, so the first moments are polled.
+		for _, d := range []time.Duration{10 * time.Millisecond, 50 * time.Millisecond, 250 * time.Millisecond} {
+			f.pollAt(now.Add(d))
+		}
 	}
 	return ch, func() {
 		f.mu.Lock()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -28,8 +29,10 @@ type lane struct {
 	client string // River client id in whose name task rows run
 	jobIDs *blocks
 
-	// watched tells whether anybody watches the feed.
-	watched func(ctx context.Context, conn *pgx.Conn) bool
+	// watched tells what of the feed is watched by anybody.
+	watched func(ctx context.Context, conn *pgx.Conn) watch
+	// tell tells the feed of changes that need not be told in the commit.
+	tell func(changes []change)
 	// woken is told the instances of this process that got a message.
 	woken func(nos []int64)
 	// committed is told what changed, for watchers in this process.
@@ -50,6 +53,7 @@ type lane struct {
 	conn     *pgx.Conn
 	pipeline *store.Pipeline // on conn
 	next     store.Batch     // memory for the next batch
+	told     watch           // when the present batch was sent
 	inc      int32
 	batch    int64
 	pid      int32
@@ -293,8 +297,10 @@ func (l *lane) send(ctx context.Context, units []*unit) (*store.Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	if l.watched(ctx, l.conn) {
-		if payload := encodeChanges(changes(units)); payload != "" {
+	// Ends are told in the commit itself, because somebody may wait for them. For the rest a notification in the
+	// commit would be too dear: Postgres wakes every listener of the database before it answers.
+	if l.told = l.watched(ctx, l.conn); l.told != watchNothing {
+		if payload := encodeChanges(ends(changes(units))); payload != "" {
 			b.Notifications = append(b.Notifications, store.NotifyChannelParams{Channel: l.db.Channel("feed"), Payload: payload})
 		}
 	}
@@ -338,13 +344,23 @@ func (l *lane) settle(units []*unit, r *store.Result) {
 	if len(r.Mine) > 0 {
 		l.woken(r.Mine)
 	}
-	l.committed(changed)
+	l.publish(changed)
 }
 
 // settleUnknown: the batch has landed, but its answers are lost with the connection.
 func (l *lane) settleUnknown(units []*unit) {
+	changed := changes(units)
 	for _, u := range units {
 		u.answer(outcome{landed: true})
+	}
+	l.publish(changed)
+}
+
+// publish tells of changes that have landed.
+func (l *lane) publish(changed []change) {
+	l.committed(changed)
+	if l.told == watchEverything {
+		l.tell(slices.DeleteFunc(changed, func(c change) bool { return !c.status.Live() }))
 	}
 }
 

@@ -74,7 +74,7 @@ type Node struct {
 	mu        sync.Mutex
 	sessions  map[int64]*session
 	attempts  map[taskKey]*attempt
-	isWatched bool
+	watch     watch
 	leader    bool
 	drain     int // 0 no, 1 go when idle, 2 go now
 	empty     chan struct{}
@@ -163,7 +163,7 @@ func (n *Node) register(ctx context.Context, hub int32) error {
 	n.log = e.log.With("worker", n.no)
 	n.lane = newLane(&lane{
 		db: e.db, q: e.q, log: n.log, name: "lane", no: n.no, client: n.client, jobIDs: e.jobIDs,
-		watched: n.watched, woken: n.wake, committed: e.feed.local, fenced: n.fence,
+		watched: n.watched, tell: e.herald.tell, woken: n.wake, committed: e.feed.local, fenced: n.fence,
 	})
 	if err := n.lane.open(ctx); err != nil {
 		return fail(err)
@@ -368,10 +368,10 @@ func (n *Node) serves(group string) bool {
 	return slices.Contains(n.cfg.Queues, group)
 }
 
-func (n *Node) watched(context.Context, *pgx.Conn) bool {
+func (n *Node) watched(context.Context, *pgx.Conn) watch {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.isWatched
+	return n.watch
 }
 
 // dropJob deletes a turn job that entitles nobody.
@@ -591,7 +591,7 @@ func (n *Node) beat(ctx context.Context) error {
 	}
 	n.clock.set(row.Now, before, time.Now())
 	n.mu.Lock()
-	n.isWatched = row.Watched
+	n.watch = watch(row.Watched)
 	n.mu.Unlock()
 	return nil
 }
@@ -656,7 +656,10 @@ func (n *Node) notified(channel, payload string) {
 	switch {
 	case strings.HasSuffix(channel, ".watch"):
 		n.mu.Lock()
-		n.isWatched = true
+		n.watch = max(n.watch, watchEnds)
+		if payload == "everything" {
+			n.watch = watchEverything
+		}
 		n.mu.Unlock()
 	case payload == "*":
 		n.mu.Lock()

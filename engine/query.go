@@ -417,11 +417,11 @@ func (e *Engine) Secret(ctx context.Context, key string) ([]byte, error) {
 
 // Now is the database's time.
 func (e *Engine) Now(ctx context.Context) (time.Time, error) {
-	row, err := e.q.IsWatched(ctx, e.pool)
+	now, err := e.q.Now(ctx, e.pool)
 	if err != nil {
 		return time.Time{}, fmt.Errorf("read time: %w", err)
 	}
-	return row.Now, nil
+	return now, nil
 }
 
 // PayloadLimit is the largest value accepted, in bytes.

@@ -112,6 +112,9 @@ func (n *Node) reap(ctx context.Context) error {
 			if fenced {
 				n.log.InfoContext(ctx, "fenced a dead worker", "dead_worker", dead)
 				n.lastFence = time.Now()
+				if n.watched(ctx, nil) == watchEverything {
+					n.e.herald.resync() // what it had committed and not told of
+				}
 			}
 		}
 		every := sweepSlow

@@ -195,10 +195,12 @@ CREATE TABLE lanes (
     autovacuum_vacuum_cost_delay = 0
 );
 
--- Processes in which someone watches instances change. Batches notify the feed only while there is one.
+-- Processes in which someone watches instances change. The feed is only told while there is one. everything = all
+-- changes; else only that instances end, for those who wait for it.
 CREATE TABLE watchers (
-    id    uuid PRIMARY KEY,
-    until timestamptz NOT NULL
+    id         uuid PRIMARY KEY,
+    until      timestamptz NOT NULL,
+    everything boolean NOT NULL
 ) WITH (fillfactor = 50);
 
 -- What all servers of this database share, such as the key that signs cursors.

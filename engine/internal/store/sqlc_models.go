@@ -189,8 +189,9 @@ type Timer struct {
 }
 
 type Watcher struct {
-	ID    string
-	Until time.Time
+	ID         string
+	Until      time.Time
+	Everything bool
 }
 
 type Worker struct {

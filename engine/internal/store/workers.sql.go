@@ -239,11 +239,12 @@ func (q *Queries) ForgetWorkers(ctx context.Context, db DBTX) error {
 const heartbeat = `-- name: Heartbeat :one
 UPDATE workers SET heartbeat_at = now()
 WHERE no = $1 AND state = 0
-RETURNING (SELECT EXISTS (SELECT 1 FROM watchers WHERE until > now()))::boolean AS watched, clock_timestamp()::timestamptz AS now
+RETURNING coalesce((SELECT max(CASE WHEN everything THEN 2 ELSE 1 END) FROM watchers WHERE until > now()), 0)::integer AS watched,
+    clock_timestamp()::timestamptz AS now
 `
 
 type HeartbeatRow struct {
-	Watched bool
+	Watched int32
 	Now     time.Time
 }
 
@@ -305,22 +306,6 @@ func (q *Queries) InsertWorker(ctx context.Context, db DBTX, arg InsertWorkerPar
 		arg.LockBackendStart,
 	)
 	return err
-}
-
-const isWatched = `-- name: IsWatched :one
-SELECT EXISTS (SELECT 1 FROM watchers WHERE until > now())::boolean AS watched, clock_timestamp()::timestamptz AS now
-`
-
-type IsWatchedRow struct {
-	Watched bool
-	Now     time.Time
-}
-
-func (q *Queries) IsWatched(ctx context.Context, db DBTX) (IsWatchedRow, error) {
-	row := db.QueryRow(ctx, isWatched)
-	var i IsWatchedRow
-	err := row.Scan(&i.Watched, &i.Now)
-	return i, err
 }
 
 const listLaneBackends = `-- name: ListLaneBackends :many
@@ -454,6 +439,17 @@ type NotifyQueuesParams struct {
 func (q *Queries) NotifyQueues(ctx context.Context, db DBTX, arg NotifyQueuesParams) error {
 	_, err := db.Exec(ctx, notifyQueues, arg.RiverChannel, arg.Queues)
 	return err
+}
+
+const now = `-- name: Now :one
+SELECT clock_timestamp()::timestamptz AS now
+`
+
+func (q *Queries) Now(ctx context.Context, db DBTX) (time.Time, error) {
+	row := db.QueryRow(ctx, now)
+	var now time.Time
+	err := row.Scan(&now)
+	return now, err
 }
 
 const scanTimers = `-- name: ScanTimers :many
@@ -691,11 +687,32 @@ func (q *Queries) Unwatch(ctx context.Context, db DBTX, id string) error {
 }
 
 const watch = `-- name: Watch :exec
-INSERT INTO watchers (id, until) VALUES ($1::uuid, now() + interval '60 seconds')
-ON CONFLICT (id) DO UPDATE SET until = now() + interval '60 seconds'
+WITH mark AS (
+    INSERT INTO watchers (id, until, everything) VALUES ($3::uuid, now() + interval '60 seconds', $2)
+    ON CONFLICT (id) DO UPDATE SET until = excluded.until, everything = excluded.everything
+)
+SELECT pg_notify($1::text, CASE WHEN $2 THEN 'everything' ELSE '' END)
 `
 
-func (q *Queries) Watch(ctx context.Context, db DBTX, id string) error {
-	_, err := db.Exec(ctx, watch, id)
+type WatchParams struct {
+	Channel    string
+	Everything interface{}
+	ID         string
+}
+
+func (q *Queries) Watch(ctx context.Context, db DBTX, arg WatchParams) error {
+	_, err := db.Exec(ctx, watch, arg.Channel, arg.Everything, arg.ID)
 	return err
+}
+
+const watched = `-- name: Watched :one
+SELECT coalesce((SELECT max(CASE WHEN everything THEN 2 ELSE 1 END) FROM watchers WHERE until > now()), 0)::integer AS watched
+`
+
+// What is watched by anybody: 0 nothing, 1 that instances end, 2 everything.
+func (q *Queries) Watched(ctx context.Context, db DBTX) (int32, error) {
+	row := db.QueryRow(ctx, watched)
+	var watched int32
+	err := row.Scan(&watched)
+	return watched, err
 }

@@ -29,14 +29,22 @@ RETURNING batch;
 -- name: Heartbeat :one
 UPDATE workers SET heartbeat_at = now()
 WHERE no = @no AND state = 0
-RETURNING (SELECT EXISTS (SELECT 1 FROM watchers WHERE until > now()))::boolean AS watched, clock_timestamp()::timestamptz AS now;
+RETURNING coalesce((SELECT max(CASE WHEN everything THEN 2 ELSE 1 END) FROM watchers WHERE until > now()), 0)::integer AS watched,
+    clock_timestamp()::timestamptz AS now;
 
--- name: IsWatched :one
-SELECT EXISTS (SELECT 1 FROM watchers WHERE until > now())::boolean AS watched, clock_timestamp()::timestamptz AS now;
+-- What is watched by anybody: 0 nothing, 1 that instances end, 2 everything.
+-- name: Watched :one
+SELECT coalesce((SELECT max(CASE WHEN everything THEN 2 ELSE 1 END) FROM watchers WHERE until > now()), 0)::integer AS watched;
+
+-- name: Now :one
+SELECT clock_timestamp()::timestamptz AS now;
 
 -- name: Watch :exec
-INSERT INTO watchers (id, until) VALUES (@id::uuid, now() + interval '60 seconds')
-ON CONFLICT (id) DO UPDATE SET until = now() + interval '60 seconds';
+WITH mark AS (
+    INSERT INTO watchers (id, until, everything) VALUES (@id::uuid, now() + interval '60 seconds', @everything)
+    ON CONFLICT (id) DO UPDATE SET until = excluded.until, everything = excluded.everything
+)
+SELECT pg_notify(@channel::text, CASE WHEN @everything THEN 'everything' ELSE '' END);
 
 -- name: Unwatch :exec
 DELETE FROM watchers WHERE id = @id::uuid OR until < now() - interval '1 hour';
