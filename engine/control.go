@@ -495,9 +495,15 @@ func (e *Engine) Wait(ctx context.Context, hubName, id string) (Outcome, error) 
 	if err != nil {
 		return Outcome{}, err
 	}
-	no, err := e.find(ctx, instanceName{hub.no, id})
-	if err != nil {
-		return Outcome{}, err
+	if CheckID("instance", id) != nil { // no instance has such an id, and Postgres would refuse some
+		return Outcome{}, instanceNotFound(id)
+	}
+	name := instanceName{hub.no, id}
+	no, known := e.ids.get(name)
+	if !known {
+		if no, err = e.find(ctx, name); err != nil {
+			return Outcome{}, err
+		}
 	}
 	if err := e.feed.start(ctx); err != nil {
 		return Outcome{}, err
@@ -507,7 +513,10 @@ func (e *Engine) Wait(ctx context.Context, hubName, id string) (Outcome, error) 
 	for {
 		out, err := e.outcome(ctx, no)
 		if errors.Is(err, pgx.ErrNoRows) {
-			e.ids.drop(instanceName{hub.no, id})
+			e.ids.drop(name)
+			if known { // purged since, and perhaps started anew
+				return e.Wait(ctx, hubName, id)
+			}
 			return Outcome{}, instanceNotFound(id)
 		}
 		if err != nil {

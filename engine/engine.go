@@ -36,11 +36,14 @@ const DefaultPayloadLimit = 16 << 20
 // Engine is a process's handle on the instances of a database: it starts and controls them, reads them, and
 // watches them change. Executing them is the business of a Node, which an Engine can join.
 type Engine struct {
-	cfg  Config
-	db   *store.DB
-	pool *pgxpool.Pool
-	q    *store.Queries
-	log  *slog.Logger
+	cfg Config
+	db  *store.DB
+	// pool is for statements of a fixed form, whose plans are pinned: planning one anew costs more than running it.
+	// lists is for those whose form and plan depend on what is asked for.
+	pool  *pgxpool.Pool
+	lists *pgxpool.Pool
+	q     *store.Queries
+	log   *slog.Logger
 
 	instanceNos *blocks
 	jobIDs      *blocks
@@ -98,13 +101,16 @@ func Open(ctx context.Context, cfg Config) (*Engine, error) {
 		cfg: cfg, db: store.NewDB(cfg.Pool.Config(), cfg.Schema, cfg.RiverSchema), q: store.New(), log: cfg.Logger,
 		hubs: map[int32]*Hub{}, names: map[string]*Hub{}, ids: newIDCache(10_000),
 	}
-	pool, err := e.db.Pool(ctx, "reads", cfg.PoolSize, nil)
-	if err != nil {
+	var err error
+	if e.pool, err = e.db.Pool(ctx, "reads", cfg.PoolSize, e.unhurried()); err != nil {
 		return nil, err
 	}
-	e.pool = pool
+	if e.lists, err = e.db.Pool(ctx, "lists", cfg.PoolSize, nil); err != nil {
+		e.pool.Close()
+		return nil, err
+	}
 	if err := e.checkVersion(ctx); err != nil {
-		pool.Close()
+		e.closePools()
 		return nil, err
 	}
 	e.ctx, e.cancel = context.WithCancel(context.WithoutCancel(ctx))
@@ -173,7 +179,19 @@ func (e *Engine) checkVersion(ctx context.Context) error {
 func (e *Engine) Close() {
 	e.cancel()
 	e.work.Wait()
+	e.closePools()
+}
+
+func (e *Engine) closePools() {
 	e.pool.Close()
+	e.lists.Close()
+}
+
+// unhurried are the settings of connections that have pinned plans and no lane's haste.
+func (e *Engine) unhurried() map[string]string {
+	settings := store.Pinned()
+	settings["lock_timeout"] = "0"
+	return settings
 }
 
 // EnsureHub creates a task hub if there is none of that name. Names have 3 to 45 letters, digits and hyphens
@@ -321,8 +339,8 @@ func (e *Engine) Hub(ctx context.Context, name string) (*Hub, error) { return e.
 // only lost with the server itself; then every worker loses its number too, and the rows in its name are given
 // out again. A commit of ours that builds on one of River's is later in the log, and is waited for.
 func (e *Engine) RiverPool(ctx context.Context) (*pgxpool.Pool, error) {
-	settings := store.Pinned()
-	settings["synchronous_commit"], settings["lock_timeout"] = "off", "0"
+	settings := e.unhurried()
+	settings["synchronous_commit"] = "off"
 	return e.db.Pool(ctx, "river", 8, settings)
 }
 

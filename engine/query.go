@@ -273,7 +273,7 @@ func (e *Engine) List(ctx context.Context, hub string, f Filter, p Page) ([]*Ins
 	if p.After != nil {
 		filter.AfterAt, filter.AfterNo = p.After.CreatedAt, p.After.No
 	}
-	rows, err := e.q.List(ctx, e.pool, filter)
+	rows, err := e.q.List(ctx, e.lists, filter)
 	if err != nil {
 		return nil, fmt.Errorf("list instances: %w", err)
 	}
@@ -303,7 +303,7 @@ func (e *Engine) Counts(ctx context.Context, hub string, f Filter, limit int) (c
 	if err != nil {
 		return nil, false, err
 	}
-	found, err := e.q.CountByStatus(ctx, e.pool, filter, limit+1)
+	found, err := e.q.CountByStatus(ctx, e.lists, filter, limit+1)
 	if err != nil {
 		return nil, false, fmt.Errorf("count instances: %w", err)
 	}
