@@ -409,7 +409,10 @@ func (f *facts) tasksOf(r *Reason, w *Waiting, lead string) {
 	if t, ok := f.tasks[first.ID]; ok && r.Until == nil {
 		r.Until = t.NextAttemptAt
 	}
-	if w.Count > 1 {
+	switch {
+	case w.Count == 2:
+		r.Parts = append(r.Parts, say(" 1 more is pending."))
+	case w.Count > 2:
 		r.Parts = append(r.Parts, say(fmt.Sprintf(" %d more are pending.", w.Count-1)))
 	}
 }
@@ -477,7 +480,8 @@ func firstLine(s string) string {
 	return line
 }
 
-// Short is the reason in a few words, for lists, from what the row alone tells; "" if there is nothing to say.
+// Short is the reason in a few words, for lists, from what the row alone tells; "" if there is nothing to say. It
+// names points in time but no durations: lists show it as it was read, and a duration would stand still there.
 func (i *Instance) Short(served func(Definition) bool, now time.Time) string {
 	w := i.Waiting
 	switch {
@@ -495,7 +499,7 @@ func (i *Instance) Short(served func(Definition) bool, now time.Time) string {
 	case w == nil:
 		return ""
 	case len(w.Events) > 0:
-		return "waits for event " + strings.Join(w.Events, " or ") + ", " + Span(now.Sub(w.Since))
+		return "waits for event " + strings.Join(w.Events, " or ")
 	case w.Count > 0:
 		t := w.Tasks[0]
 		text := t.Kind + " " + t.Name
