@@ -135,7 +135,7 @@ func (u *unit) addOwnRow(b *store.Batch) {
 	}
 }
 
-// add is B3 and what belongs to it: the row, its start message or timer, its turn job.
+// add is B3 and what belongs to it: the row, and its turn job or the timer of a delayed start.
 func (s *start) add(b *store.Batch, wakes []int64) []int64 {
 	t := &b.Starts
 	t.Nos, t.Hubs, t.Ids = append(t.Nos, s.no), append(t.Hubs, s.hub), append(t.Ids, s.id)
@@ -150,8 +150,7 @@ func (s *start) add(b *store.Batch, wakes []int64) []int64 {
 		(&unit{timers: []newTimer{{timerKey: key, fireAt: s.scheduledAt}}}).addTimers(b)
 		return wakes
 	}
-	addMessage(b, message{no: s.no, gen: -1, kind: msgStart})
-	addJob(b, turnJob(s.turnJob, s.no, s.hub, s.name, s.version))
+	addJob(b, startJob(s))
 	return wakes
 }
 

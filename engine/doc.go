@@ -68,7 +68,8 @@
 //	B6   tokens to messages (results, due timers, outbox), then plain messages
 //	B7   timers and River rows, in and out
 //	B8   releases and hand-overs                                 refused if a message has come
-//	B9   wake-ups: a turn job for targets without one, a notification to the owners of others
+//	B9   wake-ups: a turn job for targets without one, a notification to the owners of others, and to those who wait
+//	     for instances that end
 //	B10  read back what reached the inboxes of first commits and of refused releases
 //
 // Activities start, sessions go on and callers are answered only after its success. A batch of turns alone has no B1:
@@ -97,10 +98,15 @@
 //     a new connection (which waits for a batch in flight), and its counter says whether the batch landed. If it
 //     did, the sessions reload; if not, it is sent again. Never guessed.
 //
+// Who watches more than ends is told after the commit, by the herald of the process: a notification in a commit
+// makes Postgres wake every listener of the database before it answers.
+//
 // # The session
 //
 // open reads the instance, its inbox and its task rows in one snapshot; the history only if the cache has not
-// exactly this (generation, seq, epoch). An owner that is set is taken over first. Tasks that nobody runs are
+// exactly this (generation, seq, epoch). An owner that is set is taken over first. An instance that was only just
+// started need not be read: its turn job brings what was started, and if that is true no more, the first commit
+// loses. Its start is no message either: the row says so itself (PENDING and not delayed), and counts as one. Tasks that nobody runs are
 // started only after a claim, a commit that makes this worker the owner (I6). The first commit of a session reads
 // the inbox again (B10), because until then nobody knew whom to wake.
 //

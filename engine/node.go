@@ -294,9 +294,10 @@ func (n *Node) Close(ctx context.Context) {
 }
 
 // RunSession works a turn job until there is nothing to do for the instance, or no right to do it.
-func (n *Node) RunSession(ctx context.Context, no, job int64) Verdict {
+func (n *Node) RunSession(ctx context.Context, job TurnJob) Verdict {
+	no := job.No
 	s := &session{
-		n: n, no: no, job: job, local: map[int32]*attempt{}, signal: make(chan struct{}, 1), gone: make(chan struct{}),
+		n: n, no: no, job: job.ID, handed: job, local: map[int32]*attempt{}, signal: make(chan struct{}, 1), gone: make(chan struct{}),
 	}
 	for {
 		n.mu.Lock()

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"strconv"
+	"time"
 	"unicode/utf8"
 
 	"github.com/weir-dev/weir/engine/history"
@@ -56,6 +57,76 @@ func turnJob(id, no int64, hub int32, name, version string) job {
 
 func (j job) closed() job { j.args = append(j.args, '}'); return j }
 
+// TurnJob is a turn job that River has handed to this process.
+type TurnJob struct {
+	TurnArgs
+	ID        int64
+	CreatedAt time.Time
+	// First tells that nobody has worked it before.
+	First bool
+}
+
+// TurnArgs are the arguments of a turn job.
+type TurnArgs struct {
+	No int64 `json:"no"`
+	// Start is the instance as it was started, so that its first session need not read it. Whether it still is like
+	// that, the first commit tells.
+	Start *Fresh `json:"start,omitempty"`
+}
+
+// Fresh is an instance that nobody has worked on.
+type Fresh struct {
+	ID      string  `json:"id"`
+	Name    string  `json:"name"`
+	Version string  `json:"version,omitempty"`
+	Input   *string `json:"input,omitempty"`
+	// Input64 is the input when it is not valid UTF-8, or not text at all.
+	Input64 []byte `json:"input64,omitempty"`
+}
+
+// maxFreshInput is the largest input that travels in a turn job: it is written once more there, and once more when
+// River hands the job out.
+const maxFreshInput = 1 << 10
+
+// startJob is the turn job of a new instance.
+func startJob(s *start) job {
+	j := turnJob(s.turnJob, s.no, s.hub, s.name, s.version)
+	if _, elsewhere := s.input.Stored(); elsewhere || s.input.Size() > maxFreshInput || s.parentNo != 0 {
+		return j
+	}
+	args := TurnArgs{No: s.no, Start: &Fresh{ID: s.id, Name: s.name, Version: s.version}}
+	args.Start.Input, args.Start.Input64 = inText(s.input)
+	out, err := json.Marshal(args)
+	if err != nil { // strings and numbers only
+		panic(err)
+	}
+	j.args = out
+	return j
+}
+
+// inText writes a value so that jsonb keeps every byte of it.
+func inText(v history.Payload) (text *string, data []byte) {
+	if !v.Present() {
+		return nil, nil
+	}
+	if utf8.Valid(v.Data()) && !hasNUL(v.Data()) {
+		s := string(v.Data())
+		return &s, nil
+	}
+	return nil, v.Data()
+}
+
+// fromText reads what inText has written.
+func fromText(text *string, data []byte) history.Payload {
+	switch {
+	case text != nil:
+		return history.Text(*text)
+	case data != nil:
+		return history.Bytes(data)
+	}
+	return history.Payload{}
+}
+
 // TaskArgs are the arguments of an activity's River job. The input is text, whatever JSON it holds, because
 // the column is jsonb and would change it.
 type TaskArgs struct {
@@ -78,13 +149,8 @@ func taskArgs(instance string, t *history.TaskScheduled) []byte {
 	args := TaskArgs{Instance: instance, Retry: t.Retry, Timeout: t.Timeout}
 	if id, elsewhere := t.Input.Stored(); elsewhere {
 		args.InputRef, args.Size = id, t.Input.Size()
-	} else if data := t.Input.Data(); t.Input.Present() {
-		if utf8.Valid(data) && !hasNUL(data) {
-			text := string(data)
-			args.Input = &text
-		} else {
-			args.Input64 = data
-		}
+	} else {
+		args.Input, args.Input64 = inText(t.Input)
 	}
 	out, err := json.Marshal(args)
 	if err != nil { // strings, numbers and durations only
@@ -94,15 +160,10 @@ func taskArgs(instance string, t *history.TaskScheduled) []byte {
 }
 
 func (a *TaskArgs) payload() history.Payload {
-	switch {
-	case a.InputRef != 0:
+	if a.InputRef != 0 {
 		return history.Ref(a.InputRef, a.Size)
-	case a.Input != nil:
-		return history.Text(*a.Input)
-	case a.Input64 != nil:
-		return history.Bytes(a.Input64)
 	}
-	return history.Payload{}
+	return fromText(a.Input, a.Input64)
 }
 
 // hasNUL tells whether data holds the one character that jsonb cannot.

@@ -19,6 +19,8 @@ type session struct {
 	n   *Node
 	no  int64
 	job int64
+	// handed is the job as River handed it over.
+	handed TurnJob
 
 	hub     *Hub
 	info    Info
@@ -409,7 +411,7 @@ func (s *session) landed(f *flight, o outcome) error {
 		}
 		// Letters from the inbox are read again; those from memory exist only here.
 		for _, l := range f.letters {
-			if l.id == 0 {
+			if l.inMemory() {
 				s.letters = append(s.letters, l)
 			}
 		}

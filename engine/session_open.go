@@ -15,7 +15,17 @@ import (
 // open reads the instance and brings its code to where the history ends. Holding a turn job that the instance
 // names is the right to open a session: if an owner is set (a session that died, was fenced or handed its job
 // back), it is taken over first.
+//
+// The job of an instance that was only just started brings all there is to know; if that is true no more, the first
+// commit says so.
 func (s *session) open(ctx context.Context) error {
+	if fresh := s.handed.Start; fresh != nil && s.handed.First {
+		created := s.handed.CreatedAt
+		return s.load(ctx, &store.OpenSessionsRow{
+			No: s.no, Found: true, BaseSeq: 1, TurnJob: s.job, Hub: s.n.hub.no, Status: int16(history.Pending), ID: fresh.ID,
+			Name: fresh.Name, Version: fresh.Version, CreatedAt: &created, Input: fromText(fresh.Input, fresh.Input64).Inline(),
+		})
+	}
 	row, err := s.n.loader.open(ctx, s.no)
 	if err != nil {
 		return err
@@ -71,7 +81,7 @@ func (s *session) reload(ctx context.Context) error {
 	}
 	memory := s.letters[:0]
 	for _, l := range s.letters {
-		if l.id == 0 {
+		if l.inMemory() {
 			memory = append(memory, l)
 		}
 	}
@@ -118,6 +128,13 @@ func (s *session) load(ctx context.Context, row *store.OpenSessionsRow) error {
 	inbox := make([]store.Inbox, len(row.Ids))
 	for i, id := range row.Ids {
 		inbox[i] = store.Inbox{InstanceNo: s.no, ID: id, Gen: row.Gens[i], Task: row.Tasks[i], Kind: row.Kinds[i], Payload: row.Payloads[i]}
+	}
+	if statusOf(row.Status) == history.Pending && row.ScheduledAt == nil {
+		started, err := s.started(ctx)
+		if err != nil {
+			return err
+		}
+		s.letters = append(s.letters, letter{kind: msgStart, gen: row.Gen, events: []history.Event{started}})
 	}
 	if err := s.receive(ctx, inbox); err != nil {
 		return err

@@ -27,7 +27,7 @@ func (s *session) turn(ctx context.Context) error {
 	for i := range letters {
 		if letters[i].id != 0 {
 			f.unit.consumed = append(f.unit.consumed, letters[i].id)
-		} else {
+		} else if letters[i].inMemory() {
 			s.settleLocal(f, letters[i].task)
 		}
 	}
@@ -507,8 +507,8 @@ func (s *session) hold(ctx context.Context, why *Held) Verdict {
 		f.unit.deleteJobs = append(f.unit.deleteJobs, s.failing.unit.deleteJobs...)
 	}
 	for _, l := range letters {
-		if l.id != 0 {
-			continue // still in the inbox
+		if !l.inMemory() {
+			continue
 		}
 		s.settleLocal(f, l.task)
 		payload, err := history.Encode(l.events)

@@ -72,6 +72,10 @@ type letter struct {
 	events []history.Event
 }
 
+// inMemory tells that the letter exists nowhere else: an inbox row is read again, and so is the row of an instance
+// that is to start.
+func (l *letter) inMemory() bool { return l.id == 0 && l.kind != msgStart }
+
 // fits tells whether an answer is for a decision that still waits for it, in this generation.
 func (s *state) fits(l *letter) bool {
 	switch l.kind {

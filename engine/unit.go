@@ -160,7 +160,7 @@ type start struct {
 
 // Kinds of inbox messages; the database's function is_held knows them too.
 const (
-	msgStart  int16 = 1
+	msgStart  int16 = 1 // of a delayed start or a further generation; else the pending row itself is the message
 	msgEvent  int16 = 2
 	msgResult int16 = 3
 	msgTimer  int16 = 4

@@ -77,7 +77,7 @@ type unlimited[T river.JobArgs] struct{ river.WorkerDefaults[T] }
 func (unlimited[T]) Timeout(*river.Job[T]) time.Duration { return -1 }
 
 type turnArgs struct {
-	No   int64 `json:"no"`
+	engine.TurnArgs
 	kind string
 }
 
@@ -97,7 +97,9 @@ func (w *turnWorker) Work(ctx context.Context, job *river.Job[turnArgs]) error {
 	if n == nil {
 		return river.JobSnooze(100 * time.Millisecond)
 	}
-	v := n.RunSession(ctx, job.Args.No, job.ID)
+	v := n.RunSession(ctx, engine.TurnJob{
+		TurnArgs: job.Args.TurnArgs, ID: job.ID, CreatedAt: job.CreatedAt, First: job.Attempt == 1 && snoozes(job.Metadata) == 0,
+	})
 	switch {
 	case v.Done:
 		return nil
@@ -111,11 +113,19 @@ func (w *turnWorker) Work(ctx context.Context, job *river.Job[turnArgs]) error {
 // heldFor is how long a held turn rests: 10 s at first, up to 5 minutes. A worker with other code does not wait
 // for it.
 func heldFor(metadata []byte) time.Duration {
+	return min(10*time.Second<<min(snoozes(metadata), 5), 5*time.Minute)
+}
+
+// snoozes is how often the job was given back.
+func snoozes(metadata []byte) int {
+	if len(metadata) <= len("{}") {
+		return 0
+	}
 	var m struct {
 		Snoozes int `json:"snoozes"`
 	}
-	_ = json.Unmarshal(metadata, &m) // without it, the first wait
-	return min(10*time.Second<<min(m.Snoozes, 5), 5*time.Minute)
+	_ = json.Unmarshal(metadata, &m) // without it, none
+	return m.Snoozes
 }
 
 type taskArgs struct {

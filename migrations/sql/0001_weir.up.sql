@@ -237,7 +237,14 @@ LANGUAGE sql STABLE PARALLEL SAFE AS $$
         OR (status = 6 AND scheduled_at > now() AND kind <> 1)
 $$;
 
--- start_instance writes a new instance, its start message and its turn job in the caller's transaction
+-- is_to_start tells whether the instance's row is itself the message that it is to start. (A delayed start becomes
+-- a message in the inbox when its timer fires.)
+CREATE FUNCTION is_to_start(status smallint, scheduled_at timestamptz) RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT status = 6 AND scheduled_at IS NULL
+$$;
+
+-- start_instance writes a new instance and its turn job, or the timer of its start, in the caller's transaction
 -- (StartTx). It returns the instance number, or null when the id is taken.
 CREATE FUNCTION start_instance(
     p_hub integer, p_no bigint, p_id text, p_name text, p_version text, p_input bytea, p_input_ref bigint,
@@ -262,7 +269,6 @@ BEGIN
         INSERT INTO timers (instance_no, fire_at, gen, task, kind) VALUES (p_no, p_scheduled_at, 0, 0, 1);
         RETURN p_no;
     END IF;
-    INSERT INTO inbox (instance_no, gen, task, kind) VALUES (p_no, 0, 0, 1);
     INSERT INTO river_job (id, state, max_attempts, priority, kind, queue, args, tags)
     VALUES (v_job, 'available', 32767, 2, turn_kind(p_name, p_version), v_queue,
             jsonb_build_object('no', p_no), '{}');

@@ -486,6 +486,7 @@ WITH unit AS (
     WHERE i.no = unit.no AND i.seq = unit.seq AND i.epoch = unit.epoch AND i.turn_job = unit.job
       AND i.status IN (0, 6, 7)
       AND i.owner IS NOT DISTINCT FROM CASE WHEN unit.claimed THEN @worker_no::integer END
+      AND NOT is_to_start(i.status, i.scheduled_at)
       AND NOT EXISTS (
           SELECT 1 FROM inbox x WHERE x.instance_no = i.no AND NOT is_held(i.status, i.scheduled_at, x.kind)
       )
@@ -504,9 +505,9 @@ WITH unit AS (
     UPDATE instances i SET turn_job = unit.job
     FROM unit
     WHERE i.no = unit.no AND i.status IN (0, 6, 7) AND i.owner IS NULL AND i.turn_job IS NULL
-      AND EXISTS (
+      AND (is_to_start(i.status, i.scheduled_at) OR EXISTS (
           SELECT 1 FROM inbox x WHERE x.instance_no = i.no AND NOT is_held(i.status, i.scheduled_at, x.kind)
-      )
+      ))
     RETURNING i.no, unit.job, i.hub, i.name, i.version
 ), queued AS (
     INSERT INTO river_job (id, state, attempt, max_attempts, scheduled_at, created_at, priority, kind, queue, args, metadata, tags)
