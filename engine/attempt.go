@@ -131,11 +131,14 @@ type attempt struct {
 	startedAt time.Time
 	firstAt   time.Time
 	earlier   []history.Attempt
+	// unsaved are the failures among earlier that no River row holds.
+	unsaved []riverError
 	// answer is the outcome on its way to the session.
 	answer history.Event
 	// parkUntil asks the session to park the task until then.
 	parkUntil time.Time
-	parkErr   []byte
+	parkErr   []byte // the last failure
+	parkErrs  []byte // all that are unsaved, an array
 }
 
 // maxEarlier is how many failed attempts a result remembers.
@@ -223,6 +226,11 @@ func (a *attempt) failedOnce(why *history.Failure, now time.Time) {
 		N: a.task.Attempt, StartedAt: a.startedAt, EndedAt: now, Type: why.Type, Message: why.Message,
 	})
 	a.earlier = a.earlier[max(0, len(a.earlier)-maxEarlier):]
+	a.unsaved = append(a.unsaved, riverError{
+		At: a.startedAt, Attempt: a.task.Attempt, Error: printable(why.Message), Trace: printable(why.Stack), Type: printable(why.Type),
+		EndedAt: now,
+	})
+	a.unsaved = a.unsaved[max(0, len(a.unsaved)-maxEarlier):]
 	a.task.Attempt++
 }
 
@@ -243,7 +251,7 @@ func (a *attempt) ended(r Result) {
 	case again && wait < shortRetry:
 		time.AfterFunc(wait, a.launch)
 	case again:
-		a.park(now.Add(wait), r.Failure)
+		a.park(now.Add(wait))
 	case r.Delivered, r.Gone: // if it is gone, an earlier commit may have landed whose answer was lost
 		a.n.delivered(a)
 	default:
@@ -284,11 +292,11 @@ func (a *attempt) deliver(answer history.Event) {
 }
 
 // park puts the task aside until a time further off: its River row waits for a retry timer.
-func (a *attempt) park(until time.Time, why *history.Failure) {
+func (a *attempt) park(until time.Time) {
 	a.mu.Lock()
 	s := a.session
 	a.parkUntil = until
-	a.parkErr = attemptError(a.task.Attempt-1, a.startedAt, why)
+	a.parkErr, a.parkErrs = encodeErrors(a.unsaved[len(a.unsaved)-1]), encodeErrors(a.unsaved)
 	a.mu.Unlock()
 	if a.row() != 0 {
 		a.n.parkTask(a)
@@ -301,20 +309,21 @@ func (a *attempt) park(until time.Time, why *history.Failure) {
 	a.n.forget(a)
 }
 
-// riverError is an attempt's error in the form River keeps and shows.
+// riverError is an attempt's error in the form River keeps and shows. At is when the attempt started.
 type riverError struct {
 	At      time.Time `json:"at"`
 	Attempt int       `json:"attempt"`
 	Error   string    `json:"error"`
 	Trace   string    `json:"trace"`
-	// Type and EndedAt are ours; River's own tools ignore them.
+	// Type and EndedAt are ours; River's own tools ignore them, and its library drops them.
 	Type    string    `json:"weir_type,omitempty"`
 	EndedAt time.Time `json:"weir_ended_at,omitzero"`
 }
 
-func attemptError(n int, at time.Time, why *history.Failure) []byte {
-	out, err := json.Marshal(riverError{At: at, Attempt: n, Error: printable(why.Message), Trace: printable(why.Stack), Type: printable(why.Type)})
-	if err != nil { // text and numbers only
+// encodeErrors writes one riverError, or an array of them.
+func encodeErrors(v any) []byte {
+	out, err := json.Marshal(v)
+	if err != nil { // text, numbers and times only
 		panic(err)
 	}
 	return out

@@ -17,10 +17,11 @@ type TaskJob struct {
 	Name    string
 	Attempt int
 	Args    TaskArgs
-	Errors  []TaskError
+	// Errors are the failed attempts that the row remembers, as far as River's library reads them.
+	Errors []TaskError
 }
 
-// TaskError is a failed attempt that the row remembers.
+// TaskError is a failed attempt that the row remembers, with what every River program knows of it.
 type TaskError struct {
 	At      time.Time
 	Attempt int
@@ -63,11 +64,11 @@ func (n *Node) RunTask(ctx context.Context, j TaskJob) (done bool, err error) {
 		a.task.Hub = n.hub.Name
 	}
 	a.task.attempt = a
-	for _, e := range j.Errors {
-		if a.firstAt.IsZero() || e.At.Before(a.firstAt) {
-			a.firstAt = e.At
+	for _, e := range n.failures(ctx, j) {
+		if a.firstAt.IsZero() || e.StartedAt.Before(a.firstAt) {
+			a.firstAt = e.StartedAt
 		}
-		a.earlier = append(a.earlier, history.Attempt{N: e.Attempt, StartedAt: e.At, EndedAt: e.At, Message: e.Message})
+		a.earlier = append(a.earlier, e)
 	}
 	a.earlier = a.earlier[max(0, len(a.earlier)-maxEarlier):]
 	n.mu.Lock()
@@ -75,6 +76,34 @@ func (n *Node) RunTask(ctx context.Context, j TaskJob) (done bool, err error) {
 	n.mu.Unlock()
 	defer n.forget(a)
 	return a.runHere(ctx), nil
+}
+
+// failures are the failed attempts that the job's row remembers. River's library drops what of them is ours, so
+// they are read again; without that, they have no length and no type.
+func (n *Node) failures(ctx context.Context, j TaskJob) []history.Attempt {
+	if len(j.Errors) == 0 {
+		return nil
+	}
+	rows, err := n.e.q.ReadTaskErrors(ctx, n.e.pool, j.ID)
+	if err != nil || len(rows) < len(j.Errors) { // if the row is gone, so is the right to deliver
+		out := make([]history.Attempt, len(j.Errors))
+		for i, e := range j.Errors {
+			out[i] = history.Attempt{N: e.Attempt, StartedAt: e.At, EndedAt: e.At, Message: e.Message}
+		}
+		return out
+	}
+	out := make([]history.Attempt, 0, len(rows))
+	for _, row := range rows {
+		var e riverError
+		if json.Unmarshal(row, &e) != nil {
+			continue // written by none of us: a failure less to show
+		}
+		if e.EndedAt.IsZero() { // written by River itself, which knows only when it ended
+			e.EndedAt = e.At
+		}
+		out = append(out, history.Attempt{N: e.Attempt, StartedAt: e.At, EndedAt: e.EndedAt, Type: e.Type, Message: e.Error})
+	}
+	return out
 }
 
 // runHere makes attempts on the caller's goroutine until the row is dealt with or ctx ends.
@@ -107,7 +136,7 @@ func (a *attempt) runHere(ctx context.Context) (done bool) {
 		}
 		answer := make(chan outcome, 1)
 		if again {
-			a.n.submitPark(a.token, a.task.key, now.Add(wait), attemptError(a.task.Attempt-1, a.startedAt, r.Failure), func(o outcome) { answer <- o })
+			a.n.submitPark(a.token, a.task.key, now.Add(wait), encodeErrors(a.unsaved), func(o outcome) { answer <- o })
 		} else {
 			a.n.submitToken(a.token, a.task.key, a.outcome(r, now), func(o outcome) { answer <- o })
 		}

@@ -884,8 +884,9 @@ WITH unit AS (
 ), parked AS (
     INSERT INTO river_job (id, state, attempt, max_attempts, scheduled_at, created_at, priority, kind, queue, args, errors,
                            metadata, tags, unique_key, unique_states)
-    SELECT unit.new, 'scheduled', gone.attempt, gone.max_attempts, now() + interval '100 years', now(), gone.priority,
-           gone.kind, gone.queue, gone.args, array_append(gone.errors, unit.error), '{}', '{}', gone.unique_key, B'11111111'
+    SELECT unit.new, 'scheduled', coalesce((unit.error->-1->>'attempt')::smallint, gone.attempt), gone.max_attempts, now() + interval '100 years',
+           now(), gone.priority, gone.kind, gone.queue, gone.args,
+           gone.errors || ARRAY(SELECT e FROM jsonb_array_elements(unit.error) AS e), '{}', '{}', gone.unique_key, B'11111111'
     FROM gone JOIN unit ON unit.token = gone.id JOIN instances i ON i.no = unit.no
     WHERE i.status IN (0, 6, 7) AND i.gen = unit.gen
     RETURNING id
@@ -909,8 +910,9 @@ type ParkJobsParams struct {
 	Holder  int32
 }
 
-// B7: a task whose attempt failed and is to be tried again later: its row is replaced by one that waits.
-// Returns what was parked; nothing comes back for a token that is gone.
+// B7: a task whose attempt failed and is to be tried again later: its row is replaced by one that waits. error is
+// an array: the failures since the row was written, some of which were tried again at once; the last of them says
+// how many attempts were made. Returns what was parked; nothing comes back for a token that is gone.
 func (q *Queries) ParkJobs(ctx context.Context, db DBTX, arg ParkJobsParams) ([]int64, error) {
 	rows, err := db.Query(ctx, parkJobs,
 		arg.Tokens,

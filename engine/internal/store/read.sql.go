@@ -587,6 +587,18 @@ func (q *Queries) ReadOutputs(ctx context.Context, db DBTX, nos []int64) ([]Read
 	return items, nil
 }
 
+const readTaskErrors = `-- name: ReadTaskErrors :one
+SELECT j.errors FROM river_job j WHERE j.id = $1
+`
+
+// The failed attempts that a task's row remembers.
+func (q *Queries) ReadTaskErrors(ctx context.Context, db DBTX, id int64) ([][]byte, error) {
+	row := db.QueryRow(ctx, readTaskErrors, id)
+	var errors [][]byte
+	err := row.Scan(&errors)
+	return errors, err
+}
+
 const setHubActivityRows = `-- name: SetHubActivityRows :execrows
 UPDATE hubs SET activity_rows = $1 WHERE name = $2
 `

@@ -76,6 +76,10 @@ FROM instances i JOIN river_job j ON j.unique_key >= int8send(i.no) AND j.unique
 WHERE i.no = @no AND j.unique_key IS NOT NULL AND j.unique_states IS NOT NULL
   AND river_job_state_in_bitmask(j.unique_states, j.state);
 
+-- The failed attempts that a task's row remembers.
+-- name: ReadTaskErrors :one
+SELECT j.errors FROM river_job j WHERE j.id = @id;
+
 -- Retry timers of an instance: when each parked task is tried again.
 -- name: ListRetries :many
 SELECT t.gen, t.task, t.fire_at FROM timers t WHERE t.instance_no = @no AND t.kind = 2;
