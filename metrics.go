@@ -51,6 +51,7 @@ var metrics = []metric[engine.Stats]{
 	describe("tasks", "Activities and steps at work in this process.", prometheus.GaugeValue, func(s engine.Stats) int64 { return s.TasksNow }),
 	describe("timers_fired_total", "Timers this process fired.", prometheus.CounterValue, func(s engine.Stats) int64 { return s.TimersFired }),
 	describe("orphans_total", "Jobs taken over from dead workers.", prometheus.CounterValue, func(s engine.Stats) int64 { return s.Orphans }),
+	describe("audit_repairs_total", "Jobs that were cancelled, deleted or lost, and made anew.", prometheus.CounterValue, func(s engine.Stats) int64 { return s.AuditRepairs }),
 	describe("cached_instances", "Idle instances kept in memory.", prometheus.GaugeValue, func(s engine.Stats) int64 { return s.Cached }),
 }
 

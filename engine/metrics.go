@@ -14,7 +14,7 @@ func (c *counter) Add(n int) { c.n.Add(int64(n)) }
 // nodeMetrics are what a Node counts.
 type nodeMetrics struct {
 	sessions, turns, replays, reloads, held, dropped, strayWakes counter
-	tasks, timersFired, orphans                                  counter
+	tasks, timersFired, orphans, auditRepairs                    counter
 }
 
 // Stats is a reading of a Node's counters and gauges.
@@ -34,5 +34,7 @@ type Stats struct {
 	TasksNow    int64
 	TimersFired int64
 	Orphans     int64 // rows taken over from the dead
-	Cached      int64
+	// AuditRepairs are jobs that somebody had cancelled, deleted or lost, and that were made anew.
+	AuditRepairs int64
+	Cached       int64
 }

@@ -43,6 +43,10 @@ type NodeConfig struct {
 	IdleRelease time.Duration
 	// MaxDecisions bounds the decisions of one turn; 0 means 100,000.
 	MaxDecisions int
+	// AuditEvery is how often the node looks for jobs that somebody has cancelled, deleted or lost, and AuditAge how
+	// long an instance has been let alone before it does; 0 means 10 s and a minute.
+	AuditEvery time.Duration
+	AuditAge   time.Duration
 }
 
 // Node is a process's part in executing instances: it holds sessions, fires timers and watches over the other
@@ -74,6 +78,7 @@ type Node struct {
 	mu        sync.Mutex
 	sessions  map[int64]*session
 	attempts  map[taskKey]*attempt
+	handed    map[int64]bool // River rows of tasks that River has handed to this process
 	watch     watch
 	leader    bool
 	drain     int // 0 no, 1 go when idle, 2 go now
@@ -101,6 +106,12 @@ func (e *Engine) Join(ctx context.Context, cfg NodeConfig) (*Node, error) {
 	if cfg.MaxDecisions == 0 {
 		cfg.MaxDecisions = 100_000
 	}
+	if cfg.AuditEvery == 0 {
+		cfg.AuditEvery = auditEvery
+	}
+	if cfg.AuditAge == 0 {
+		cfg.AuditAge = auditAge
+	}
 	if cfg.Name == "" {
 		host, err := os.Hostname()
 		if err != nil {
@@ -112,7 +123,8 @@ func (e *Engine) Join(ctx context.Context, cfg NodeConfig) (*Node, error) {
 		e: e, cfg: cfg, exec: cfg.Executor, name: cfg.Name, build: cfg.Build, clock: newClock(),
 		limits: limits{payload: e.cfg.PayloadLimit, decisions: cfg.MaxDecisions},
 		slots:  &slots{limit: cfg.Activities, backlog: cfg.Backlog}, cache: newCache(cfg.Cache),
-		sessions: map[int64]*session{}, attempts: map[taskKey]*attempt{}, deaths: make(chan int32, 16), busy: make(chan struct{}, 1),
+		sessions: map[int64]*session{}, attempts: map[taskKey]*attempt{}, handed: map[int64]bool{},
+		deaths: make(chan int32, 16), busy: make(chan struct{}, 1),
 	}
 	var hubNo int32
 	if cfg.Hub != "" {
@@ -192,14 +204,20 @@ func (n *Node) register(ctx context.Context, hub int32) error {
 func (n *Node) No() int32 { return n.no }
 
 // RiverClient is the id that the node's River client must have: by it, rows tell who runs them.
-func (n *Node) RiverClient() string { return n.client }
+func (n *Node) RiverClient() string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.client
+}
 
 // SetRiverClient says that River jobs reach this node through a client of another id.
 func (n *Node) SetRiverClient(ctx context.Context, id string) error {
 	if err := n.e.q.SetRiverClient(ctx, n.e.pool, store.SetRiverClientParams{RiverClient: id, No: n.no}); err != nil {
 		return fmt.Errorf("register river client: %w", err)
 	}
+	n.mu.Lock()
 	n.client = id
+	n.mu.Unlock()
 	return nil
 }
 
@@ -218,6 +236,7 @@ func (n *Node) Run() error {
 	g.Go(func() error { return n.listen(ctx) })
 	g.Go(func() error { return n.reap(ctx) })
 	g.Go(func() error { return n.ring(ctx) })
+	g.Go(func() error { return n.audit(ctx) })
 	err := g.Wait()
 	if cause := context.Cause(n.ctx); errors.Is(cause, ErrFenced) {
 		err = ErrFenced
@@ -718,6 +737,7 @@ func (n *Node) Stats() Stats {
 		Sessions: int64(sessions), SessionsSeen: m.sessions.n.Load(), Turns: m.turns.n.Load(),
 		Units: n.lane.units.n.Load(), Batches: n.lane.batches.n.Load(), Replays: m.replays.n.Load(), Reloads: m.reloads.n.Load(),
 		Held: m.held.n.Load(), Dropped: m.dropped.n.Load(), StrayWakes: m.strayWakes.n.Load(), Tasks: m.tasks.n.Load(),
-		TasksNow: int64(tasks), TimersFired: m.timersFired.n.Load(), Orphans: m.orphans.n.Load(), Cached: int64(n.cache.len()),
+		TasksNow: int64(tasks), TimersFired: m.timersFired.n.Load(), Orphans: m.orphans.n.Load(),
+		AuditRepairs: m.auditRepairs.n.Load(), Cached: int64(n.cache.len()),
 	}
 }

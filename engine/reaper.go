@@ -129,6 +129,9 @@ func (n *Node) reap(ctx context.Context) error {
 			if err := n.HarvestNative(ctx); err != nil {
 				n.warn(ctx, "harvest river jobs", err)
 			}
+			if err := n.replaceCancelled(ctx); err != nil {
+				n.warn(ctx, "replace cancelled turn jobs", err)
+			}
 		}
 		if n.isLeader() && time.Since(lastTidy) >= tidyEvery {
 			lastTidy = time.Now()
@@ -214,21 +217,8 @@ func (n *Node) sweep(ctx context.Context) error {
 			if err := q.LockOrphanInstances(ctx, tx, nos); err != nil {
 				return err
 			}
-			turns, err := q.SweepTurns(ctx, tx, store.SweepTurnsParams{Ids: ids, Nos: nos})
-			if err != nil {
-				return fmt.Errorf("turns: %w", err)
-			}
-			tasks, err := q.SweepTasks(ctx, tx, ids)
-			if err != nil {
-				return fmt.Errorf("tasks: %w", err)
-			}
-			system, err := q.SweepSystem(ctx, tx, ids)
-			if err != nil {
-				return fmt.Errorf("deliveries: %w", err)
-			}
-			queues := append(append(turns, tasks...), system...)
-			moved = len(queues)
-			return q.NotifyQueues(ctx, tx, store.NotifyQueuesParams{RiverChannel: n.e.db.RiverChannel(), Queues: queues})
+			moved, err = n.replaceRows(ctx, tx, "", ids, nos)
+			return err
 		})
 		if err != nil {
 			return err
@@ -241,6 +231,26 @@ func (n *Node) sweep(ctx context.Context) error {
 			return nil
 		}
 	}
+}
+
+// replaceRows deletes rows that run in the name of a dead node, or of the client, and puts others in their place. It
+// returns how many. The caller has locked their instances.
+func (n *Node) replaceRows(ctx context.Context, tx pgx.Tx, client string, ids, nos []int64) (int, error) {
+	q := n.e.q
+	turns, err := q.SweepTurns(ctx, tx, store.SweepTurnsParams{Ids: ids, Nos: nos, Client: client})
+	if err != nil {
+		return 0, fmt.Errorf("turns: %w", err)
+	}
+	tasks, err := q.SweepTasks(ctx, tx, store.SweepTasksParams{Ids: ids, Client: client})
+	if err != nil {
+		return 0, fmt.Errorf("tasks: %w", err)
+	}
+	system, err := q.SweepSystem(ctx, tx, store.SweepSystemParams{Ids: ids, Client: client})
+	if err != nil {
+		return 0, fmt.Errorf("deliveries: %w", err)
+	}
+	queues := append(append(turns, tasks...), system...)
+	return len(queues), q.NotifyQueues(ctx, tx, store.NotifyQueuesParams{RiverChannel: n.e.db.RiverChannel(), Queues: queues})
 }
 
 // tidy removes what is left of processes long gone.

@@ -35,6 +35,7 @@ func (n *Node) RunTask(ctx context.Context, j TaskJob) (done bool, err error) {
 	if !ok {
 		return false, fmt.Errorf("job %d has no task key", j.ID)
 	}
+	defer n.hand(j.ID)()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(n.ctx, cancel)()

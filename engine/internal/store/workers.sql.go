@@ -10,6 +10,135 @@ import (
 	"time"
 )
 
+const auditInstances = `-- name: AuditInstances :many
+SELECT seen.no, seen.created_at, seen.turn_job, seen.seq, seen.found::integer AS found, seen.ord::integer AS ord
+FROM (
+    SELECT i.no, i.created_at, coalesce(i.turn_job, 0)::bigint AS turn_job, i.seq,
+           row_number() OVER w AS ord, lead(i.no) OVER w IS NULL AS is_last,
+           CASE
+           WHEN i.updated_at > now() - make_interval(secs => $1::float8) THEN 0
+           WHEN i.turn_job IS NOT NULL THEN
+               CASE WHEN EXISTS (SELECT 1 FROM river_job j WHERE j.id = i.turn_job AND j.finalized_at IS NULL) THEN 0 ELSE 1 END
+           WHEN i.owner IS NOT NULL OR i.waiting IS NULL OR position('"tasks":'::bytea IN i.waiting) = 0
+               OR position('\\u0000'::bytea IN i.waiting) > 0 THEN 0
+           WHEN EXISTS (
+               SELECT 1 FROM json_array_elements(convert_from(i.waiting, 'UTF8')::json->'tasks') AS t
+               WHERE t->>'kind' = 'activity'
+                 AND NOT EXISTS (
+                     SELECT 1 FROM river_job j
+                     WHERE j.unique_key = int8send(i.no) || int4send(i.gen) || int4send((t->>'id')::integer)
+                       AND j.unique_key IS NOT NULL AND j.unique_states IS NOT NULL
+                       AND river_job_state_in_bitmask(j.unique_states, j.state)
+                 )
+                 AND NOT EXISTS (
+                     SELECT 1 FROM inbox x
+                     WHERE x.instance_no = i.no AND x.gen = i.gen AND x.task = (t->>'id')::integer AND x.kind = 3
+                 )
+           ) THEN 2
+           WHEN (convert_from(i.waiting, 'UTF8')::json->>'count')::bigint <= 3 THEN 0
+           WHEN (convert_from(i.waiting, 'UTF8')::json->>'count')::bigint
+               <= (SELECT count(*) FROM river_job j
+                   WHERE j.unique_key >= int8send(i.no) || int4send(i.gen) AND j.unique_key < int8send(i.no) || int4send(i.gen + 1)
+                     AND j.unique_key IS NOT NULL AND j.unique_states IS NOT NULL
+                     AND river_job_state_in_bitmask(j.unique_states, j.state))
+                + (SELECT count(*) FROM inbox x WHERE x.instance_no = i.no AND x.gen = i.gen AND x.kind = 3)
+                + (SELECT count(*) FROM instances c WHERE c.parent_no = i.no AND c.parent_gen = i.gen AND c.outcome IS NULL)
+               THEN 0
+           ELSE 2
+           END AS found
+    FROM (
+        SELECT s.no, s.seq, s.base_seq, s.turn_job, s.parent_no, s.created_at, s.updated_at, s.started_at, s.completed_at, s.scheduled_at, s.input_ref, s.output_ref, s.hub, s.epoch, s.gen, s.owner, s.parent_gen, s.parent_task, s.status, s.outcome, s.id, s.name, s.version, s.input, s.output, s.failure, s.custom_status, s.waiting, s.held FROM instances s
+        WHERE s.hub = $2 AND s.outcome IS NULL AND (s.created_at, s.no) > ($3::timestamptz, $4::bigint)
+        ORDER BY s.created_at, s.no
+        LIMIT $5
+    ) AS i
+    WINDOW w AS (ORDER BY i.created_at, i.no)
+) AS seen
+WHERE seen.found <> 0 OR seen.is_last
+`
+
+type AuditInstancesParams struct {
+	Age     float64
+	Hub     int32
+	AfterAt time.Time
+	AfterNo int64
+	Chunk   int32
+}
+
+type AuditInstancesRow struct {
+	No        int64
+	CreatedAt time.Time
+	TurnJob   int64
+	Seq       int64
+	Found     int32
+	Ord       int32
+}
+
+// The audit's next stretch of a hub's live instances, by index instances_outcome. Of those untouched for a while it
+// returns what breaks a promise: 1 = the turn job is no row, or a finalized one; 2 = nothing is due, and an activity
+// that is waited for has neither a row nor a result. (Of many tasks the first three are known by number; of the
+// others it is known how many there are, children included.) The last instance comes back in any case.
+func (q *Queries) AuditInstances(ctx context.Context, db DBTX, arg AuditInstancesParams) ([]AuditInstancesRow, error) {
+	rows, err := db.Query(ctx, auditInstances,
+		arg.Age,
+		arg.Hub,
+		arg.AfterAt,
+		arg.AfterNo,
+		arg.Chunk,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []AuditInstancesRow
+	for rows.Next() {
+		var i AuditInstancesRow
+		if err := rows.Scan(
+			&i.No,
+			&i.CreatedAt,
+			&i.TurnJob,
+			&i.Seq,
+			&i.Found,
+			&i.Ord,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const deleteFinalizedTurns = `-- name: DeleteFinalizedTurns :many
+DELETE FROM river_job j
+WHERE j.id = ANY($1::bigint[]) AND j.finalized_at IS NOT NULL AND j.kind LIKE 'turn:%'
+  AND NOT EXISTS (SELECT 1 FROM instances i WHERE i.no = (j.args->>'no')::bigint AND i.turn_job = j.id)
+RETURNING j.id
+`
+
+// Then the finalized rows that no instance names, or no longer.
+func (q *Queries) DeleteFinalizedTurns(ctx context.Context, db DBTX, ids []int64) ([]int64, error) {
+	rows, err := db.Query(ctx, deleteFinalizedTurns, ids)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []int64
+	for rows.Next() {
+		var id int64
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		items = append(items, id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const fenceLanes = `-- name: FenceLanes :exec
 UPDATE lanes SET inc = inc + 1 WHERE worker_no = $1
 `
@@ -115,6 +244,41 @@ func (q *Queries) FindFinalized(ctx context.Context, db DBTX) ([]FindFinalizedRo
 	return items, nil
 }
 
+const findFinalizedTurns = `-- name: FindFinalizedTurns :many
+SELECT j.id, coalesce((j.args->>'no')::bigint, 0)::bigint AS no
+FROM river_job j
+WHERE j.state IN ('completed', 'discarded', 'cancelled') AND j.finalized_at IS NOT NULL
+  AND j.finalized_at > now() - interval '10 minutes' AND j.kind LIKE 'turn:%' AND j.queue ~ '^h[0-9]+_orch$'
+LIMIT 500
+`
+
+type FindFinalizedTurnsRow struct {
+	ID int64
+	No int64
+}
+
+// Turn jobs that River has lately finalized: somebody cancelled them. Older ones the audit finds by their instance,
+// so that what others keep in River's table need not be read. Index river_job_state_and_finalized_at_index.
+func (q *Queries) FindFinalizedTurns(ctx context.Context, db DBTX) ([]FindFinalizedTurnsRow, error) {
+	rows, err := db.Query(ctx, findFinalizedTurns)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []FindFinalizedTurnsRow
+	for rows.Next() {
+		var i FindFinalizedTurnsRow
+		if err := rows.Scan(&i.ID, &i.No); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const findOrphans = `-- name: FindOrphans :many
 SELECT j.id, j.kind, (j.unique_key IS NOT NULL)::boolean AS is_task,
        coalesce((j.args->>'no')::bigint, 0)::bigint AS no,
@@ -157,6 +321,57 @@ func (q *Queries) FindOrphans(ctx context.Context, db DBTX) ([]FindOrphansRow, e
 			&i.IsTask,
 			&i.No,
 			&i.TaskNo,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const findRunning = `-- name: FindRunning :many
+SELECT j.id, j.kind, j.attempted_at, coalesce(j.unique_key, '')::bytea AS unique_key,
+       coalesce((j.args->>'no')::bigint, 0)::bigint AS no
+FROM river_job j
+WHERE j.state = 'running' AND j.attempted_by[cardinality(j.attempted_by)] = $1::text
+  AND (j.kind LIKE 'turn:%' OR octet_length(j.unique_key) = 16 OR j.kind = 'weir.deliver')
+  AND (j.queue = 'weir_system' OR j.queue LIKE 'h' || $2::integer || '\_%')
+  AND j.attempted_at < now() - make_interval(secs => $3::float8)
+`
+
+type FindRunningParams struct {
+	Client string
+	Hub    int32
+	Age    float64
+}
+
+type FindRunningRow struct {
+	ID          int64
+	Kind        string
+	AttemptedAt *time.Time
+	UniqueKey   []byte
+	No          int64
+}
+
+// Our rows that have been running in a client's name for a while: those of one hub's queues, and deliveries.
+func (q *Queries) FindRunning(ctx context.Context, db DBTX, arg FindRunningParams) ([]FindRunningRow, error) {
+	rows, err := db.Query(ctx, findRunning, arg.Client, arg.Hub, arg.Age)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []FindRunningRow
+	for rows.Next() {
+		var i FindRunningRow
+		if err := rows.Scan(
+			&i.ID,
+			&i.Kind,
+			&i.AttemptedAt,
+			&i.UniqueKey,
+			&i.No,
 		); err != nil {
 			return nil, err
 		}
@@ -391,6 +606,31 @@ func (q *Queries) ListWorkers(ctx context.Context, db DBTX, arg ListWorkersParam
 	return items, nil
 }
 
+const lockFreeInstances = `-- name: LockFreeInstances :many
+SELECT i.no FROM instances i WHERE i.no = ANY($1::bigint[]) ORDER BY i.no FOR NO KEY UPDATE SKIP LOCKED
+`
+
+// Locks those of the instances that nobody else has locked: the audit never waits for those who work.
+func (q *Queries) LockFreeInstances(ctx context.Context, db DBTX, nos []int64) ([]int64, error) {
+	rows, err := db.Query(ctx, lockFreeInstances, nos)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []int64
+	for rows.Next() {
+		var no int64
+		if err := rows.Scan(&no); err != nil {
+			return nil, err
+		}
+		items = append(items, no)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const lockOrphanInstances = `-- name: LockOrphanInstances :exec
 SELECT count(*) FROM (
     SELECT i.no FROM instances i WHERE i.no = ANY($1::bigint[]) ORDER BY i.no FOR NO KEY UPDATE
@@ -400,6 +640,44 @@ SELECT count(*) FROM (
 func (q *Queries) LockOrphanInstances(ctx context.Context, db DBTX, nos []int64) error {
 	_, err := db.Exec(ctx, lockOrphanInstances, nos)
 	return err
+}
+
+const lockRunning = `-- name: LockRunning :many
+WITH found AS (
+    SELECT unnest($2::bigint[]) AS id, unnest($3::timestamptz[]) AS attempted_at
+)
+SELECT j.id FROM river_job j JOIN found ON found.id = j.id
+WHERE j.state::text = 'running' AND j.attempted_at = found.attempted_at
+  AND j.attempted_by[cardinality(j.attempted_by)] = $1::text
+ORDER BY j.id
+FOR UPDATE OF j SKIP LOCKED
+`
+
+type LockRunningParams struct {
+	Client       string
+	Ids          []int64
+	AttemptedAts []time.Time
+}
+
+// Those that still run as they did when they were found. Locked, so that it stays like that.
+func (q *Queries) LockRunning(ctx context.Context, db DBTX, arg LockRunningParams) ([]int64, error) {
+	rows, err := db.Query(ctx, lockRunning, arg.Client, arg.Ids, arg.AttemptedAts)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []int64
+	for rows.Next() {
+		var id int64
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		items = append(items, id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const lockWorker = `-- name: LockWorker :exec
@@ -426,6 +704,17 @@ func (q *Queries) MarkWorker(ctx context.Context, db DBTX, arg MarkWorkerParams)
 	return err
 }
 
+const nextHub = `-- name: NextHub :one
+SELECT coalesce(min(h.no), 0)::integer AS no FROM hubs h WHERE h.no > $1
+`
+
+func (q *Queries) NextHub(ctx context.Context, db DBTX, after int32) (int32, error) {
+	row := db.QueryRow(ctx, nextHub, after)
+	var no int32
+	err := row.Scan(&no)
+	return no, err
+}
+
 const notifyQueues = `-- name: NotifyQueues :exec
 SELECT pg_notify($1::text, json_build_object('queue', q.name)::text)
 FROM (SELECT DISTINCT unnest($2::text[]) AS name) AS q
@@ -450,6 +739,60 @@ func (q *Queries) Now(ctx context.Context, db DBTX) (time.Time, error) {
 	var now time.Time
 	err := row.Scan(&now)
 	return now, err
+}
+
+const replaceLostTurns = `-- name: ReplaceLostTurns :many
+WITH lost AS (
+    SELECT i.no, i.turn_job, i.owner FROM instances i
+    WHERE i.no = ANY($1::bigint[]) AND i.status IN (0, 6, 7) AND i.turn_job IS NOT NULL
+      AND NOT EXISTS (SELECT 1 FROM river_job j WHERE j.id = i.turn_job AND j.finalized_at IS NULL)
+), moved AS (
+    UPDATE instances i SET owner = NULL, epoch = i.epoch + 1, turn_job = nextval('river_job_id_seq')
+    FROM lost
+    WHERE i.no = lost.no
+    RETURNING i.no, i.turn_job, i.hub, i.id, i.name, i.version, lost.turn_job AS lost_job, lost.owner AS lost_owner
+), queued AS (
+    INSERT INTO river_job (id, state, attempt, max_attempts, scheduled_at, created_at, priority, kind, queue, args, metadata, tags)
+    SELECT moved.turn_job, 'available', 0, 32767, now(), now(), 1, turn_kind(moved.name, moved.version), 'h' || moved.hub || '_orch',
+           jsonb_build_object('no', moved.no), '{}', '{}'
+    FROM moved
+)
+SELECT moved.no, moved.hub, moved.id, moved.lost_job::bigint AS lost_job, coalesce(moved.lost_owner, 0)::integer AS owner FROM moved
+`
+
+type ReplaceLostTurnsRow struct {
+	No      int64
+	Hub     int32
+	ID      string
+	LostJob int64
+	Owner   int32
+}
+
+// Live instances whose turn job is no row, or a finalized one, get a new one, as those of the dead do.
+func (q *Queries) ReplaceLostTurns(ctx context.Context, db DBTX, nos []int64) ([]ReplaceLostTurnsRow, error) {
+	rows, err := db.Query(ctx, replaceLostTurns, nos)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []ReplaceLostTurnsRow
+	for rows.Next() {
+		var i ReplaceLostTurnsRow
+		if err := rows.Scan(
+			&i.No,
+			&i.Hub,
+			&i.ID,
+			&i.LostJob,
+			&i.Owner,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const scanTimers = `-- name: ScanTimers :many
@@ -514,9 +857,9 @@ const sweepSystem = `-- name: SweepSystem :many
 WITH gone AS (
     DELETE FROM river_job j
     WHERE j.id = ANY($1::bigint[]) AND j.state::text = 'running' AND j.kind = 'weir.deliver'
-      AND NOT EXISTS (
+      AND (j.attempted_by[cardinality(j.attempted_by)] = $2::text OR NOT EXISTS (
           SELECT 1 FROM workers w WHERE w.state = 0 AND w.river_client = j.attempted_by[cardinality(j.attempted_by)]
-      )
+      ))
     RETURNING j.kind, j.queue, j.args
 )
 INSERT INTO river_job (id, state, attempt, max_attempts, scheduled_at, created_at, priority, kind, queue, args, metadata, tags)
@@ -525,9 +868,14 @@ FROM gone
 RETURNING queue
 `
 
+type SweepSystemParams struct {
+	Ids    []int64
+	Client string
+}
+
 // Jobs of ours that belong to no instance (deliveries), left running by the dead.
-func (q *Queries) SweepSystem(ctx context.Context, db DBTX, ids []int64) ([]string, error) {
-	rows, err := db.Query(ctx, sweepSystem, ids)
+func (q *Queries) SweepSystem(ctx context.Context, db DBTX, arg SweepSystemParams) ([]string, error) {
+	rows, err := db.Query(ctx, sweepSystem, arg.Ids, arg.Client)
 	if err != nil {
 		return nil, err
 	}
@@ -550,9 +898,9 @@ const sweepTasks = `-- name: SweepTasks :many
 WITH gone AS (
     DELETE FROM river_job j
     WHERE j.id = ANY($1::bigint[]) AND j.state::text = 'running' AND j.unique_key IS NOT NULL
-      AND NOT EXISTS (
+      AND (j.attempted_by[cardinality(j.attempted_by)] = $2::text OR NOT EXISTS (
           SELECT 1 FROM workers w WHERE w.state = 0 AND w.river_client = j.attempted_by[cardinality(j.attempted_by)]
-      )
+      ))
     RETURNING j.id, j.attempt, j.max_attempts, j.priority, j.kind, j.queue, j.args, j.errors, j.unique_key,
               ('x' || encode(substr(j.unique_key, 1, 8), 'hex'))::bit(64)::bigint AS no,
               ('x' || encode(substr(j.unique_key, 9, 4), 'hex'))::bit(32)::integer AS gen
@@ -566,9 +914,14 @@ WHERE i.status IN (0, 6, 7) AND i.gen = gone.gen
 RETURNING queue
 `
 
+type SweepTasksParams struct {
+	Ids    []int64
+	Client string
+}
+
 // Task rows of the dead: likewise, as long as their instance still waits for them.
-func (q *Queries) SweepTasks(ctx context.Context, db DBTX, ids []int64) ([]string, error) {
-	rows, err := db.Query(ctx, sweepTasks, ids)
+func (q *Queries) SweepTasks(ctx context.Context, db DBTX, arg SweepTasksParams) ([]string, error) {
+	rows, err := db.Query(ctx, sweepTasks, arg.Ids, arg.Client)
 	if err != nil {
 		return nil, err
 	}
@@ -591,14 +944,14 @@ const sweepTurns = `-- name: SweepTurns :many
 WITH gone AS (
     DELETE FROM river_job j
     WHERE j.id = ANY($1::bigint[]) AND j.state::text = 'running' AND j.kind LIKE 'turn:%'
-      AND NOT EXISTS (
+      AND (j.attempted_by[cardinality(j.attempted_by)] = $2::text OR NOT EXISTS (
           SELECT 1 FROM workers w WHERE w.state = 0 AND w.river_client = j.attempted_by[cardinality(j.attempted_by)]
-      )
+      ))
     RETURNING j.id
 ), moved AS (
     UPDATE instances i SET owner = NULL, epoch = i.epoch + 1, turn_job = nextval('river_job_id_seq')
     FROM gone
-    WHERE i.no = ANY($2::bigint[]) AND i.turn_job = gone.id AND i.status IN (0, 6, 7)
+    WHERE i.no = ANY($3::bigint[]) AND i.turn_job = gone.id AND i.status IN (0, 6, 7)
     RETURNING i.no, i.turn_job, i.hub, i.name, i.version
 )
 INSERT INTO river_job (id, state, attempt, max_attempts, scheduled_at, created_at, priority, kind, queue, args, metadata, tags)
@@ -609,14 +962,16 @@ RETURNING queue
 `
 
 type SweepTurnsParams struct {
-	Ids []int64
-	Nos []int64
+	Ids    []int64
+	Client string
+	Nos    []int64
 }
 
 // Turn jobs of the dead: the row goes, and where it was the instance's turn job a new row, with a new id, takes
-// its place, so that nothing the dead process still does by id can touch it.
+// its place, so that nothing the dead process still does by id can touch it. client names a worker that lives and
+// does not run them, or nobody.
 func (q *Queries) SweepTurns(ctx context.Context, db DBTX, arg SweepTurnsParams) ([]string, error) {
-	rows, err := db.Query(ctx, sweepTurns, arg.Ids, arg.Nos)
+	rows, err := db.Query(ctx, sweepTurns, arg.Ids, arg.Client, arg.Nos)
 	if err != nil {
 		return nil, err
 	}
@@ -684,6 +1039,56 @@ DELETE FROM watchers WHERE id = $1::uuid OR until < now() - interval '1 hour'
 func (q *Queries) Unwatch(ctx context.Context, db DBTX, id string) error {
 	_, err := db.Exec(ctx, unwatch, id)
 	return err
+}
+
+const wakeForTasks = `-- name: WakeForTasks :many
+WITH unit AS (
+    SELECT unnest($1::bigint[]) AS no, unnest($2::bigint[]) AS seq
+), woken AS (
+    UPDATE instances i SET turn_job = nextval('river_job_id_seq'), updated_at = now()
+    FROM unit
+    WHERE i.no = unit.no AND i.seq = unit.seq AND i.status IN (0, 6, 7) AND i.owner IS NULL AND i.turn_job IS NULL
+    RETURNING i.no, i.turn_job, i.hub, i.id, i.name, i.version
+), queued AS (
+    INSERT INTO river_job (id, state, attempt, max_attempts, scheduled_at, created_at, priority, kind, queue, args, metadata, tags)
+    SELECT woken.turn_job, 'available', 0, 32767, now(), now(), 2, turn_kind(woken.name, woken.version), 'h' || woken.hub || '_orch',
+           jsonb_build_object('no', woken.no), '{}', '{}'
+    FROM woken
+)
+SELECT woken.no, woken.hub, woken.id FROM woken
+`
+
+type WakeForTasksParams struct {
+	Nos  []int64
+	Seqs []int64
+}
+
+type WakeForTasksRow struct {
+	No  int64
+	Hub int32
+	ID  string
+}
+
+// Instances of which nothing is due get a turn job, if they are still where they were: opening a session dispatches
+// again what nobody runs. updated_at keeps the audit away for a while.
+func (q *Queries) WakeForTasks(ctx context.Context, db DBTX, arg WakeForTasksParams) ([]WakeForTasksRow, error) {
+	rows, err := db.Query(ctx, wakeForTasks, arg.Nos, arg.Seqs)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []WakeForTasksRow
+	for rows.Next() {
+		var i WakeForTasksRow
+		if err := rows.Scan(&i.No, &i.Hub, &i.ID); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const watch = `-- name: Watch :exec

@@ -101,14 +101,15 @@ SELECT count(*) FROM (
 ) AS locked;
 
 -- Turn jobs of the dead: the row goes, and where it was the instance's turn job a new row, with a new id, takes
--- its place, so that nothing the dead process still does by id can touch it.
+-- its place, so that nothing the dead process still does by id can touch it. client names a worker that lives and
+-- does not run them, or nobody.
 -- name: SweepTurns :many
 WITH gone AS (
     DELETE FROM river_job j
     WHERE j.id = ANY(@ids::bigint[]) AND j.state::text = 'running' AND j.kind LIKE 'turn:%'
-      AND NOT EXISTS (
+      AND (j.attempted_by[cardinality(j.attempted_by)] = @client::text OR NOT EXISTS (
           SELECT 1 FROM workers w WHERE w.state = 0 AND w.river_client = j.attempted_by[cardinality(j.attempted_by)]
-      )
+      ))
     RETURNING j.id
 ), moved AS (
     UPDATE instances i SET owner = NULL, epoch = i.epoch + 1, turn_job = nextval('river_job_id_seq')
@@ -127,9 +128,9 @@ RETURNING queue;
 WITH gone AS (
     DELETE FROM river_job j
     WHERE j.id = ANY(@ids::bigint[]) AND j.state::text = 'running' AND j.unique_key IS NOT NULL
-      AND NOT EXISTS (
+      AND (j.attempted_by[cardinality(j.attempted_by)] = @client::text OR NOT EXISTS (
           SELECT 1 FROM workers w WHERE w.state = 0 AND w.river_client = j.attempted_by[cardinality(j.attempted_by)]
-      )
+      ))
     RETURNING j.id, j.attempt, j.max_attempts, j.priority, j.kind, j.queue, j.args, j.errors, j.unique_key,
               ('x' || encode(substr(j.unique_key, 1, 8), 'hex'))::bit(64)::bigint AS no,
               ('x' || encode(substr(j.unique_key, 9, 4), 'hex'))::bit(32)::integer AS gen
@@ -147,9 +148,9 @@ RETURNING queue;
 WITH gone AS (
     DELETE FROM river_job j
     WHERE j.id = ANY(@ids::bigint[]) AND j.state::text = 'running' AND j.kind = 'weir.deliver'
-      AND NOT EXISTS (
+      AND (j.attempted_by[cardinality(j.attempted_by)] = @client::text OR NOT EXISTS (
           SELECT 1 FROM workers w WHERE w.state = 0 AND w.river_client = j.attempted_by[cardinality(j.attempted_by)]
-      )
+      ))
     RETURNING j.kind, j.queue, j.args
 )
 INSERT INTO river_job (id, state, attempt, max_attempts, scheduled_at, created_at, priority, kind, queue, args, metadata, tags)
@@ -198,3 +199,134 @@ WHERE j.state IN ('completed', 'discarded', 'cancelled') AND j.finalized_at IS N
   AND j.queue ~ '^h[0-9]+_'
 ORDER BY j.finalized_at
 LIMIT 500;
+
+-- Turn jobs that River has lately finalized: somebody cancelled them. Older ones the audit finds by their instance,
+-- so that what others keep in River's table need not be read. Index river_job_state_and_finalized_at_index.
+-- name: FindFinalizedTurns :many
+SELECT j.id, coalesce((j.args->>'no')::bigint, 0)::bigint AS no
+FROM river_job j
+WHERE j.state IN ('completed', 'discarded', 'cancelled') AND j.finalized_at IS NOT NULL
+  AND j.finalized_at > now() - interval '10 minutes' AND j.kind LIKE 'turn:%' AND j.queue ~ '^h[0-9]+_orch$'
+LIMIT 500;
+
+-- name: NextHub :one
+SELECT coalesce(min(h.no), 0)::integer AS no FROM hubs h WHERE h.no > @after;
+
+-- The audit's next stretch of a hub's live instances, by index instances_outcome. Of those untouched for a while it
+-- returns what breaks a promise: 1 = the turn job is no row, or a finalized one; 2 = nothing is due, and an activity
+-- that is waited for has neither a row nor a result. (Of many tasks the first three are known by number; of the
+-- others it is known how many there are, children included.) The last instance comes back in any case.
+-- name: AuditInstances :many
+SELECT seen.no, seen.created_at, seen.turn_job, seen.seq, seen.found::integer AS found, seen.ord::integer AS ord
+FROM (
+    SELECT i.no, i.created_at, coalesce(i.turn_job, 0)::bigint AS turn_job, i.seq,
+           row_number() OVER w AS ord, lead(i.no) OVER w IS NULL AS is_last,
+           CASE
+           WHEN i.updated_at > now() - make_interval(secs => @age::float8) THEN 0
+           WHEN i.turn_job IS NOT NULL THEN
+               CASE WHEN EXISTS (SELECT 1 FROM river_job j WHERE j.id = i.turn_job AND j.finalized_at IS NULL) THEN 0 ELSE 1 END
+           WHEN i.owner IS NOT NULL OR i.waiting IS NULL OR position('"tasks":'::bytea IN i.waiting) = 0
+               OR position('\\u0000'::bytea IN i.waiting) > 0 THEN 0
+           WHEN EXISTS (
+               SELECT 1 FROM json_array_elements(convert_from(i.waiting, 'UTF8')::json->'tasks') AS t
+               WHERE t->>'kind' = 'activity'
+                 AND NOT EXISTS (
+                     SELECT 1 FROM river_job j
+                     WHERE j.unique_key = int8send(i.no) || int4send(i.gen) || int4send((t->>'id')::integer)
+                       AND j.unique_key IS NOT NULL AND j.unique_states IS NOT NULL
+                       AND river_job_state_in_bitmask(j.unique_states, j.state)
+                 )
+                 AND NOT EXISTS (
+                     SELECT 1 FROM inbox x
+                     WHERE x.instance_no = i.no AND x.gen = i.gen AND x.task = (t->>'id')::integer AND x.kind = 3
+                 )
+           ) THEN 2
+           WHEN (convert_from(i.waiting, 'UTF8')::json->>'count')::bigint <= 3 THEN 0
+           WHEN (convert_from(i.waiting, 'UTF8')::json->>'count')::bigint
+               <= (SELECT count(*) FROM river_job j
+                   WHERE j.unique_key >= int8send(i.no) || int4send(i.gen) AND j.unique_key < int8send(i.no) || int4send(i.gen + 1)
+                     AND j.unique_key IS NOT NULL AND j.unique_states IS NOT NULL
+                     AND river_job_state_in_bitmask(j.unique_states, j.state))
+                + (SELECT count(*) FROM inbox x WHERE x.instance_no = i.no AND x.gen = i.gen AND x.kind = 3)
+                + (SELECT count(*) FROM instances c WHERE c.parent_no = i.no AND c.parent_gen = i.gen AND c.outcome IS NULL)
+               THEN 0
+           ELSE 2
+           END AS found
+    FROM (
+        SELECT s.* FROM instances s
+        WHERE s.hub = @hub AND s.outcome IS NULL AND (s.created_at, s.no) > (@after_at::timestamptz, @after_no::bigint)
+        ORDER BY s.created_at, s.no
+        LIMIT @chunk
+    ) AS i
+    WINDOW w AS (ORDER BY i.created_at, i.no)
+) AS seen
+WHERE seen.found <> 0 OR seen.is_last;
+
+-- Locks those of the instances that nobody else has locked: the audit never waits for those who work.
+-- name: LockFreeInstances :many
+SELECT i.no FROM instances i WHERE i.no = ANY(@nos::bigint[]) ORDER BY i.no FOR NO KEY UPDATE SKIP LOCKED;
+
+-- Live instances whose turn job is no row, or a finalized one, get a new one, as those of the dead do.
+-- name: ReplaceLostTurns :many
+WITH lost AS (
+    SELECT i.no, i.turn_job, i.owner FROM instances i
+    WHERE i.no = ANY(@nos::bigint[]) AND i.status IN (0, 6, 7) AND i.turn_job IS NOT NULL
+      AND NOT EXISTS (SELECT 1 FROM river_job j WHERE j.id = i.turn_job AND j.finalized_at IS NULL)
+), moved AS (
+    UPDATE instances i SET owner = NULL, epoch = i.epoch + 1, turn_job = nextval('river_job_id_seq')
+    FROM lost
+    WHERE i.no = lost.no
+    RETURNING i.no, i.turn_job, i.hub, i.id, i.name, i.version, lost.turn_job AS lost_job, lost.owner AS lost_owner
+), queued AS (
+    INSERT INTO river_job (id, state, attempt, max_attempts, scheduled_at, created_at, priority, kind, queue, args, metadata, tags)
+    SELECT moved.turn_job, 'available', 0, 32767, now(), now(), 1, turn_kind(moved.name, moved.version), 'h' || moved.hub || '_orch',
+           jsonb_build_object('no', moved.no), '{}', '{}'
+    FROM moved
+)
+SELECT moved.no, moved.hub, moved.id, moved.lost_job::bigint AS lost_job, coalesce(moved.lost_owner, 0)::integer AS owner FROM moved;
+
+-- Then the finalized rows that no instance names, or no longer.
+-- name: DeleteFinalizedTurns :many
+DELETE FROM river_job j
+WHERE j.id = ANY(@ids::bigint[]) AND j.finalized_at IS NOT NULL AND j.kind LIKE 'turn:%'
+  AND NOT EXISTS (SELECT 1 FROM instances i WHERE i.no = (j.args->>'no')::bigint AND i.turn_job = j.id)
+RETURNING j.id;
+
+-- Instances of which nothing is due get a turn job, if they are still where they were: opening a session dispatches
+-- again what nobody runs. updated_at keeps the audit away for a while.
+-- name: WakeForTasks :many
+WITH unit AS (
+    SELECT unnest(@nos::bigint[]) AS no, unnest(@seqs::bigint[]) AS seq
+), woken AS (
+    UPDATE instances i SET turn_job = nextval('river_job_id_seq'), updated_at = now()
+    FROM unit
+    WHERE i.no = unit.no AND i.seq = unit.seq AND i.status IN (0, 6, 7) AND i.owner IS NULL AND i.turn_job IS NULL
+    RETURNING i.no, i.turn_job, i.hub, i.id, i.name, i.version
+), queued AS (
+    INSERT INTO river_job (id, state, attempt, max_attempts, scheduled_at, created_at, priority, kind, queue, args, metadata, tags)
+    SELECT woken.turn_job, 'available', 0, 32767, now(), now(), 2, turn_kind(woken.name, woken.version), 'h' || woken.hub || '_orch',
+           jsonb_build_object('no', woken.no), '{}', '{}'
+    FROM woken
+)
+SELECT woken.no, woken.hub, woken.id FROM woken;
+
+-- Our rows that have been running in a client's name for a while: those of one hub's queues, and deliveries.
+-- name: FindRunning :many
+SELECT j.id, j.kind, j.attempted_at, coalesce(j.unique_key, '')::bytea AS unique_key,
+       coalesce((j.args->>'no')::bigint, 0)::bigint AS no
+FROM river_job j
+WHERE j.state = 'running' AND j.attempted_by[cardinality(j.attempted_by)] = @client::text
+  AND (j.kind LIKE 'turn:%' OR octet_length(j.unique_key) = 16 OR j.kind = 'weir.deliver')
+  AND (j.queue = 'weir_system' OR j.queue LIKE 'h' || @hub::integer || '\_%')
+  AND j.attempted_at < now() - make_interval(secs => @age::float8);
+
+-- Those that still run as they did when they were found. Locked, so that it stays like that.
+-- name: LockRunning :many
+WITH found AS (
+    SELECT unnest(@ids::bigint[]) AS id, unnest(@attempted_ats::timestamptz[]) AS attempted_at
+)
+SELECT j.id FROM river_job j JOIN found ON found.id = j.id
+WHERE j.state::text = 'running' AND j.attempted_at = found.attempted_at
+  AND j.attempted_by[cardinality(j.attempted_by)] = @client::text
+ORDER BY j.id
+FOR UPDATE OF j SKIP LOCKED;
