@@ -193,19 +193,31 @@ func (f *feed) run(ctx context.Context, up chan struct{}) {
 	}()
 	defer func() { <-polls }()
 	defer f.stop()
-	var idleSince time.Time
+	var (
+		idleSince time.Time
+		lost      time.Time // since when it has no connection; zero if it has one
+	)
 	for ctx.Err() == nil {
-		err := f.listen(ctx, up, &idleSince)
+		err := f.listen(ctx, up, &idleSince, func() {
+			if !lost.IsZero() {
+				f.e.log.InfoContext(ctx, "the feed listens again", "after", time.Since(lost).Round(time.Millisecond))
+				lost = time.Time{}
+			}
+		})
 		if err == nil {
 			return
 		}
-		if ctx.Err() == nil {
+		if ctx.Err() != nil {
+			return
+		}
+		if lost.IsZero() { // told once; those who watch look for themselves now, and again once it listens
+			lost = time.Now()
 			f.e.log.WarnContext(ctx, "the feed lost its connection", "error", err)
 			f.publish(nil, true)
-			select {
-			case <-ctx.Done():
-			case <-time.After(200 * time.Millisecond):
-			}
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(200 * time.Millisecond):
 		}
 	}
 }
@@ -226,8 +238,8 @@ func (f *feed) ended(up chan struct{}) {
 // forget is for a feed that listens no more. The caller holds the lock.
 func (f *feed) forget() { f.up, f.everything, f.hazy, f.resync = nil, false, time.Time{}, false }
 
-// listen returns nil when nobody watches any more.
-func (f *feed) listen(ctx context.Context, up chan struct{}, idleSince *time.Time) error {
+// listen calls listens once it hears everything, and returns nil when nobody watches any more.
+func (f *feed) listen(ctx context.Context, up chan struct{}, idleSince *time.Time, listens func()) error {
 	e := f.e
 	conn, err := e.db.Connect(ctx, "feed", nil)
 	if err != nil {
@@ -247,6 +259,7 @@ func (f *feed) listen(ctx context.Context, up chan struct{}, idleSince *time.Tim
 				return err
 			}
 			marked = time.Now()
+			listens()
 			select {
 			case <-up:
 				f.publish(nil, true) // what was missed meanwhile
