@@ -180,9 +180,8 @@ func (w *Worker) Run(ctx context.Context) error {
 		return fmt.Errorf("run worker: %w", err)
 	}
 	defer e.Close()
-	for wait := 100 * time.Millisecond; ; {
-		began := time.Now()
-		err := w.runOnce(ctx, e)
+	for pause := (backoff{}); ; {
+		worked, err := w.runOnce(ctx, e)
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -190,16 +189,32 @@ func (w *Worker) Run(ctx context.Context) error {
 			return fmt.Errorf("run worker: %w", err)
 		}
 		w.cfg.Logger.WarnContext(ctx, "worker joins again", "reason", err)
-		if time.Since(began) > time.Minute {
-			wait = 100 * time.Millisecond
-		}
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-time.After(wait):
+		case <-time.After(pause.after(worked)):
 		}
-		wait = min(2*wait, 5*time.Second)
 	}
+}
+
+const (
+	minPause = 100 * time.Millisecond
+	maxPause = 5 * time.Second
+)
+
+// backoff is how long a worker waits before it joins again: twice as long after each life, until one has worked for
+// as long as the longest wait. So a worker whose lives are short takes no more of the database than one join in some
+// seconds, and one that worked comes back at once.
+type backoff struct{ last time.Duration }
+
+// after returns the wait after a life that worked for so long; a try to join that failed, however long it took, did
+// not work at all.
+func (b *backoff) after(worked time.Duration) time.Duration {
+	if worked >= maxPause {
+		b.last = 0
+	}
+	b.last = min(max(2*b.last, minPause), maxPause)
+	return b.last
 }
 
 // transient tells whether an error to join may pass: everything does but what the caller has to mend.
@@ -208,14 +223,15 @@ func transient(err error) bool {
 	return !errors.As(err, &coded) || coded.Code == engine.CodeUnavailable
 }
 
-// runOnce is one life of the worker as a node: from joining until it leaves or is fenced.
-func (w *Worker) runOnce(ctx context.Context, e *engine.Engine) error {
+// runOnce is one life of the worker as a node: from joining until it leaves or is fenced. It returns how long the
+// worker was there for others.
+func (w *Worker) runOnce(ctx context.Context, e *engine.Engine) (worked time.Duration, err error) {
 	node, err := e.Join(ctx, engine.NodeConfig{
 		Hub: w.cfg.Hub, Name: w.cfg.Name, Build: w.cfg.Build, Executor: w.x, Activities: w.cfg.Activities, Cache: w.cfg.Cache,
 		Queues: w.cfg.Queues, IdleRelease: w.cfg.IdleRelease,
 	})
 	if err != nil {
-		return err
+		return 0, err
 	}
 	g := new(errgroup.Group)
 	g.Go(node.Run)
@@ -230,16 +246,16 @@ func (w *Worker) runOnce(ctx context.Context, e *engine.Engine) error {
 	} else {
 		pool, err := e.RiverPool(ctx)
 		if err != nil {
-			return err
+			return 0, err
 		}
 		defer pool.Close()
 		cfg := w.jobs
 		cfg.Node, cfg.Pool, cfg.Schema, cfg.Maintain = node, pool, e.RiverSchema(), e.RiverOwned(ctx)
 		if client, err = jobs.NewClient(cfg); err != nil {
-			return err
+			return 0, err
 		}
 		if err := client.Start(context.WithoutCancel(ctx)); err != nil {
-			return err
+			return 0, err
 		}
 	}
 	if err := node.RetryHeld(ctx, w.turnKinds()); err != nil {
@@ -247,17 +263,19 @@ func (w *Worker) runOnce(ctx context.Context, e *engine.Engine) error {
 	}
 	w.cfg.Logger.InfoContext(ctx, "worker runs", "worker", node.No(), "hub", w.cfg.Hub,
 		"orchestrations", len(w.jobs.Orchestrations), "activities", len(w.x.activities))
+	began := time.Now()
 	select {
 	case <-node.Done():
+		worked = time.Since(began)
 		if client != nil {
 			if err := client.Kill(context.WithoutCancel(ctx)); err != nil {
 				w.cfg.Logger.WarnContext(ctx, "stop after fencing", "error", err)
 			}
 		}
-		return engine.ErrFenced
+		return worked, engine.ErrFenced
 	case <-ctx.Done():
 	}
-	return w.drain(context.WithoutCancel(ctx), node, client)
+	return time.Since(began), w.drain(context.WithoutCancel(ctx), node, client)
 }
 
 // drain lets work end. River's client waits for its jobs, which end as the node's sessions do.
