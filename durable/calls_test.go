@@ -383,6 +383,42 @@ func TestStep(t *testing.T) {
 	})
 }
 
+// TestRefusedStatus: a status that cannot be kept holds the turn, which says why and goes on with mended code.
+func TestRefusedStatus(t *testing.T) {
+	t.Parallel()
+	for name, refused := range map[string]struct{ status, why string }{
+		"TooLarge":    {strings.Repeat("x", 1000), "the custom status has 1002 bytes, the limit is 1000"},
+		"InvalidUTF8": {"a\xffb", "set status: encode string: value is not valid UTF-8"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := setup(t)
+			text := func(status string) durable.Handler {
+				return Text.Handler(func(ctx *durable.Context, in string) (string, error) {
+					ctx.SetStatus(status)
+					return in, nil
+				})
+			}
+			stop := b.worker(&durable.Config{PayloadLimit: 1000}, text(refused.status))
+			inst := start(b, Text, "in")
+			b.until("the turn is held", func() bool {
+				s := status(b, inst)
+				if s.Status == "FAILED" {
+					t.Fatal("it has failed")
+				}
+				return strings.Contains(s.Held, refused.why)
+			})
+			stop()
+			b.worker(&durable.Config{PayloadLimit: 1000}, text("short"))
+			if out := wait(b, inst); out != "in" {
+				t.Errorf("got %q", out)
+			}
+			if s := status(b, inst); string(s.CustomStatus) != `"short"` {
+				t.Errorf("the status is %s", s.CustomStatus)
+			}
+		})
+	}
+}
+
 func TestCustomStatus(t *testing.T) {
 	b := setup(t)
 	const next durable.Event[durable.None] = "next"

@@ -112,7 +112,9 @@ func (h liveHandler) WithGroup(name string) slog.Handler {
 	return liveHandler{h.Handler.WithGroup(name), h.run}
 }
 
-// SetStatus shows v as the instance's custom status, as JSON. The last one of a turn counts; nil clears it.
+// SetStatus shows v as the instance's custom status, as JSON. The last one of a turn counts; nil clears it. A status
+// that cannot be shown, because JSON cannot hold it or because it is over the payload limit, holds the turn until
+// code comes that sets another.
 func (c *Context) SetStatus(v any) {
 	if v == nil {
 		c.run.status = history.Bytes([]byte{})

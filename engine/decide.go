@@ -40,8 +40,9 @@ type limits struct {
 func (s *state) decide(arrived []history.Event, turn Turn, lim limits) (*plan, error) {
 	p := &plan{events: arrived}
 	if turn.CustomStatus.Present() {
-		if turn.CustomStatus.Size() > lim.payload {
-			return s.refuse(p, "custom status", turn.CustomStatus.Size(), lim)
+		if size := turn.CustomStatus.Size(); size > lim.payload {
+			// The code that set it gets no answer, and an instance need not end for want of a status.
+			return nil, &Held{Kind: "limit", Step: s.nextID, Message: tooLargeFailure("the custom status", size, lim).Message}
 		}
 		p.status = turn.CustomStatus.Data()
 		if p.status == nil {

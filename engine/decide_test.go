@@ -281,6 +281,7 @@ func TestDecideRefusesWhatNoCodeOfOursDecides(t *testing.T) {
 		{"NotADecision", "protocol", Turn{Decisions: []history.Event{&history.TimerFired{}}}},
 		{"AfterTheEnd", "protocol", Turn{Decisions: []history.Event{&history.ExecutionCompleted{ID: 0}, &history.TimerCreated{ID: 1}}}},
 		{"TooMany", "limit", Turn{Decisions: many}},
+		{"LargeStatus", "limit", Turn{CustomStatus: history.Bytes(make([]byte, testLimits.payload+1))}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var held *Held

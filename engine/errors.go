@@ -79,7 +79,8 @@ func CodeOf(err error) Code {
 // Held is why an instance's turn is held: its code does not match its history, or panics. Nothing was
 // committed; the turn is tried again from time to time and when a worker with other code arrives.
 type Held struct {
-	// Kind is "nondeterminism", "panic", "history" (events this version does not know) or "commit" (the
+	// Kind is "nondeterminism", "panic", "limit" (the turn decided on too much, or set a status that is too large),
+	// "protocol" (decisions that no SDK may make), "history" (events this version does not know) or "commit" (the
 	// database refused what the turn decided).
 	Kind    string `json:"kind"`
 	Message string `json:"message"`
