@@ -20,7 +20,7 @@ const (
 	// has fewer.
 	auditChunk = 2000
 	auditHub   = 20
-	// auditNamed is how many instances a log line names.
+	// auditNamed is how many instances or jobs a log line names.
 	auditNamed = 10
 )
 
@@ -59,13 +59,13 @@ func (n *Node) audit(ctx context.Context) error {
 	}
 }
 
-// repaired counts and tells what was found.
-func (n *Node) repaired(ctx context.Context, what string, count int, named []string) {
-	if count == 0 {
+// repaired counts and tells what was found: instances by id, or jobs by number.
+func repaired[T any](ctx context.Context, n *Node, what string, found []T) {
+	if len(found) == 0 {
 		return
 	}
-	n.metrics.auditRepairs.Add(count)
-	n.log.WarnContext(ctx, "audit: "+what, "count", count, "instances", named[:min(len(named), auditNamed)])
+	n.metrics.auditRepairs.Add(len(found))
+	n.log.WarnContext(ctx, "audit: "+what, "count", len(found), "first", found[:min(len(found), auditNamed)])
 }
 
 // walk looks at the next stretch of live instances, over as many hubs as it takes, and at each at most once.
@@ -179,14 +179,9 @@ func (n *Node) replaceLostTurns(ctx context.Context, nos, ids []int64) error {
 		lost[m.LostJob] = true
 		named = append(named, m.ID)
 	}
-	stray := 0
-	for _, id := range gone {
-		if !lost[id] {
-			stray++
-		}
-	}
-	n.repaired(ctx, "turn jobs were cancelled or deleted, and are replaced", len(moved), named)
-	n.repaired(ctx, "deleted cancelled turn jobs of no instance", stray, nil)
+	stray := slices.DeleteFunc(gone, func(id int64) bool { return lost[id] })
+	repaired(ctx, n, "turn jobs of these instances were cancelled or deleted, and are replaced", named)
+	repaired(ctx, n, "these cancelled turn jobs are of no instance, and are deleted", stray)
 	return nil
 }
 
@@ -223,7 +218,7 @@ func (n *Node) wakeForTasks(ctx context.Context, nos, seqs []int64) error {
 	for _, w := range woken {
 		named = append(named, w.ID)
 	}
-	n.repaired(ctx, "activities have neither a job nor a result, and are dispatched again", len(woken), named)
+	repaired(ctx, n, "activities of these instances have neither a job nor a result, and are dispatched again", named)
 	return nil
 }
 
@@ -306,7 +301,7 @@ func rowInstance(row *store.FindRunningRow) int64 {
 // giveAway replaces rows of this node's own as those of the dead are, if they still run as they did when they were
 // found.
 func (n *Node) giveAway(ctx context.Context, lost *store.LockRunningParams, nos []int64) error {
-	moved := 0
+	var ids []int64
 	err := pgx.BeginFunc(ctx, n.e.pool, func(tx pgx.Tx) error {
 		free, err := n.e.q.LockFreeInstances(ctx, tx, nos)
 		if err != nil {
@@ -318,16 +313,15 @@ func (n *Node) giveAway(ctx context.Context, lost *store.LockRunningParams, nos 
 				mine.Ids, mine.AttemptedAts = append(mine.Ids, lost.Ids[i]), append(mine.AttemptedAts, lost.AttemptedAts[i])
 			}
 		}
-		ids, err := n.e.q.LockRunning(ctx, tx, mine)
-		if err != nil {
+		if ids, err = n.e.q.LockRunning(ctx, tx, mine); err != nil {
 			return err
 		}
-		moved, err = n.replaceRows(ctx, tx, lost.Client, ids, free)
+		_, err = n.replaceRows(ctx, tx, lost.Client, ids, free)
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	n.repaired(ctx, "jobs ran in this worker's name and were not known here, and are given away", moved, nil)
+	repaired(ctx, n, "these jobs ran in this worker's name and were not known here, and are given away", ids)
 	return nil
 }
