@@ -2,8 +2,10 @@ package durable_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -71,6 +73,25 @@ func TestEarlierAttempts(t *testing.T) {
 			b.atRest()
 		})
 	}
+}
+
+// TestStepRetriesAfterALongWait: a step runs where its orchestration runs, however long it has waited.
+func TestStepRetriesAfterALongWait(t *testing.T) {
+	b := setup(t)
+	var calls atomic.Int32
+	b.worker(nil, Number.Handler(func(ctx *durable.Context, n int) (int, error) {
+		return durable.Step(ctx, "count", func(ctx context.Context) (int, error) {
+			info, _ := durable.Task(ctx)
+			if calls.Add(1); info.Attempt < 3 {
+				return 0, errors.New("not yet")
+			}
+			return n * info.Attempt, nil
+		}, durable.Retry{Attempts: 3, Initial: 10 * time.Millisecond, Factor: 200, Max: 1100 * time.Millisecond, Jitter: -1})
+	}))
+	if out := wait(b, start(b, Number, 5)); out != 15 || calls.Load() != 3 {
+		t.Errorf("got %d after %d calls", out, calls.Load())
+	}
+	b.atRest()
 }
 
 // taskCompleted finds the one result of an activity in the history of all instances.

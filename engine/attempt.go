@@ -145,7 +145,7 @@ type attempt struct {
 const maxEarlier = 20
 
 // shortRetry is the longest wait between attempts that is spent in memory; longer ones are parked in the
-// database, where nothing is held meanwhile.
+// database, where nothing is held meanwhile. Steps are never parked: River finds nobody who could run them.
 const shortRetry = time.Second
 
 // promote says which River row, in this worker's name, stands for the task from the commit that follows on.
@@ -201,7 +201,21 @@ func (a *attempt) launch() {
 	a.mu.Unlock()
 }
 
+// launchAfter starts the attempt once a long wait is over, in a slot that it takes only then.
+func (a *attempt) launchAfter(wait time.Duration) {
+	timer := time.AfterFunc(wait, func() {
+		a.n.slots.reserve(true)
+		a.launch()
+	})
+	context.AfterFunc(a.ctx, func() { timer.Stop() })
+}
+
 func (a *attempt) run() {
+	if a.ctx.Err() != nil { // let go of while it waited
+		a.n.slots.finish(false)
+		a.n.forget(a)
+		return
+	}
 	task := a.begin()
 	a.ended(a.n.exec.Run(a.ctx, &task))
 }
@@ -250,6 +264,8 @@ func (a *attempt) ended(r Result) {
 		a.n.forget(a) // it failed because it was let go of, or because this node has ended: that says nothing
 	case again && wait < shortRetry:
 		time.AfterFunc(wait, a.launch)
+	case again && a.task.Step != nil:
+		a.launchAfter(wait)
 	case again:
 		a.park(now.Add(wait))
 	case r.Delivered, r.Gone: // if it is gone, an earlier commit may have landed whose answer was lost
