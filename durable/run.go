@@ -171,14 +171,20 @@ func (r *run) Turn(_ context.Context, events []history.Event) (engine.Turn, erro
 			end.CarryOver = r.arrived
 		}
 	}
-	t := engine.Turn{Decisions: r.decisions, CustomStatus: r.status}
+	t := engine.Turn{Decisions: r.decisions, CustomStatus: r.status, Awaits: r.Awaits()}
 	r.decisions, r.status = nil, history.Payload{}
+	return t, nil
+}
+
+// Awaits implements engine.Orchestration.
+func (r *run) Awaits() []string {
+	var names []string
 	for _, e := range r.expected {
-		if !slices.Contains(t.Awaits, e.name) {
-			t.Awaits = append(t.Awaits, e.name)
+		if !slices.Contains(names, e.name) {
+			names = append(names, e.name)
 		}
 	}
-	return t, nil
+	return names
 }
 
 // feed takes in one event that is not a decision, and lets the code go on.

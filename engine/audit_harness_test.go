@@ -104,6 +104,7 @@ func (c *code) Turn(_ context.Context, events []history.Event) (engine.Turn, err
 }
 
 func (c *code) Step(int32) func(context.Context) engine.Result { return nil }
+func (c *code) Awaits() []string                               { return nil }
 func (c *code) Close()                                         {}
 
 // site is a database with an engine and what an operator has.

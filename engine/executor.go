@@ -28,6 +28,8 @@ type Orchestration interface {
 	// Turn feeds new events, the first of which is OrchestratorStarted, and returns what the code decided.
 	// An error of type *Held holds the turn.
 	Turn(ctx context.Context, events []history.Event) (Turn, error)
+	// Awaits names the events the code waits for, if it says so: after Open, what Turn.Awaits was after the last turn.
+	Awaits() []string
 	// Step returns the function of a step that the code has decided on; nil if there is none.
 	Step(id int32) func(context.Context) Result
 	// Close unwinds the code. Nothing may be called afterwards.

@@ -162,6 +162,7 @@ func (s *session) replay(ctx context.Context) error {
 		return err
 	}
 	s.code = code
+	s.state.awaits = code.Awaits() // the history does not say
 	return nil
 }
 
