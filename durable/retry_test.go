@@ -21,6 +21,10 @@ func TestEarlierAttempts(t *testing.T) {
 	t.Parallel()
 	policy := durable.Retry{Attempts: 4, Initial: 10 * time.Millisecond, Factor: 200, Max: 1100 * time.Millisecond, Jitter: -1}
 	for name, run := range map[string]func(b *bundle, call durable.Handler, pay func(context.Context) (string, error)){
+		// It has no row before it is parked.
+		"InProcess": func(b *bundle, call durable.Handler, pay func(context.Context) (string, error)) {
+			b.worker(nil, call, Pay.Handler(func(ctx context.Context, _ int) (string, error) { return pay(ctx) }))
+		},
 		// Its row is there from the start.
 		"TxHandler": func(b *bundle, call durable.Handler, pay func(context.Context) (string, error)) {
 			b.worker(nil, call, Pay.TxHandler(func(ctx context.Context, _ pgx.Tx, _ int) (string, error) { return pay(ctx) }))

@@ -137,8 +137,7 @@ type attempt struct {
 	answer history.Event
 	// parkUntil asks the session to park the task until then.
 	parkUntil time.Time
-	parkErr   []byte // the last failure
-	parkErrs  []byte // all that are unsaved, an array
+	parkErr   []byte // the failures that are unsaved
 }
 
 // maxEarlier is how many failed attempts a result remembers.
@@ -312,7 +311,7 @@ func (a *attempt) park(until time.Time) {
 	a.mu.Lock()
 	s := a.session
 	a.parkUntil = until
-	a.parkErr, a.parkErrs = encodeErrors(a.unsaved[len(a.unsaved)-1]), encodeErrors(a.unsaved)
+	a.parkErr = encodeErrors(a.unsaved)
 	a.mu.Unlock()
 	if a.row() != 0 {
 		a.n.parkTask(a)
@@ -336,9 +335,9 @@ type riverError struct {
 	EndedAt time.Time `json:"weir_ended_at,omitzero"`
 }
 
-// encodeErrors writes one riverError, or an array of them.
-func encodeErrors(v any) []byte {
-	out, err := json.Marshal(v)
+// encodeErrors writes an array of errors.
+func encodeErrors(errs []riverError) []byte {
+	out, err := json.Marshal(errs)
 	if err != nil { // text, numbers and times only
 		panic(err)
 	}

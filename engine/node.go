@@ -564,7 +564,7 @@ func (n *Node) submitToken(token int64, key taskKey, answer history.Event, done 
 func (n *Node) parkTask(a *attempt) {
 	n.forget(a)
 	a.mu.Lock()
-	s, until, why := a.session, a.parkUntil, a.parkErrs
+	s, until, why := a.session, a.parkUntil, a.parkErr
 	a.session = nil
 	a.mu.Unlock()
 	n.submitPark(a.row(), a.task.key, until, why, func(o outcome) {

@@ -659,7 +659,7 @@ SELECT unit.id, unit.state::river_job_state, unit.attempt, unit.max_attempts,
        CASE WHEN unit.state = 'running' THEN ARRAY[$1::text] END,
        CASE WHEN unit.state = 'scheduled' THEN now() + interval '100 years' ELSE now() END,
        now(), unit.priority, unit.kind, unit.queue, unit.args,
-       CASE WHEN unit.error IS NOT NULL THEN ARRAY[unit.error] END, '{}', '{}',
+       CASE WHEN unit.error IS NOT NULL THEN ARRAY(SELECT e FROM jsonb_array_elements(unit.error) AS e) END, '{}', '{}',
        unit.unique_key, CASE WHEN unit.unique_key IS NOT NULL THEN B'11111111' END
 FROM unit
 `
