@@ -7,7 +7,7 @@ TOOL := go tool -modfile=tools/go.mod
 tool = env CGO_ENABLED=0 $(TOOL) $(1)
 # The race detector needs a C compiler; without one the tests run all the same.
 RACE := $(shell command -v $${CC:-cc} >/dev/null 2>&1 && echo -race)
-GO_FILES = $$(git ls-files -co --exclude-standard '*.go' | grep -vE 'sqlc_|\.sql\.go|graph/generated|graph/model/generated')
+GO_FILES = $$(git ls-files -co --exclude-standard "*.go" | grep -vE "sqlc_|\.sql\.go|graph/generated|graph/model/generated")
 UI_SOURCES := $(shell find ui -path ui/node_modules -prune -o -path ui/dist -prune -o -type f -print 2>/dev/null)
 STEP := ./tools/step
 

@@ -166,7 +166,7 @@ func (b *bench) costs(ctx context.Context) error {
 	fmt.Fprintf(os.Stderr, "\n%9s %9s %8s %8s %11s %10s  %s\n", "calls", "rows", "plan ms", "run ms", "WAL B", "buffers", "statement")
 	var (
 		calls, n, plan, ms, wal, hits int64
-		query                   string
+		query                         string
 	)
 	_, err = pgx.ForEachRow(rows, []any{&calls, &n, &plan, &ms, &wal, &hits, &query}, func() error {
 		fmt.Fprintf(os.Stderr, "%9d %9d %8d %8d %11d %10d  %s\n", calls, n, plan, ms, wal, hits, query)
