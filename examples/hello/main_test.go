@@ -38,7 +38,7 @@ func TestReadme(t *testing.T) {
 	if !found || !closed {
 		t.Fatal("the README shows no program")
 	}
-	for _, part := range strings.SplitSeq(shown, "\n// ...\n") {
+	for part := range strings.SplitSeq(shown, "\n// ...\n") {
 		if part = strings.Trim(part, "\n"); !strings.Contains(string(program), part) {
 			t.Errorf("the README shows what examples/hello/main.go does not have:\n%s", part)
 		}
