@@ -18,7 +18,7 @@ const (
 	auditAge = time.Minute
 	// auditChunk is how many instances the leader looks at in a round, and auditHub how many a hub counts for that
 	// has fewer.
-	auditChunk = 2000
+	auditChunk = 1000
 	auditHub   = 20
 	// auditNamed is how many instances or jobs a log line names.
 	auditNamed = 10

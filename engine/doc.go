@@ -147,6 +147,21 @@
 // new id, because River completes rows by id and state alone. A fenced process stops, drops its sessions and
 // joins again under a new number.
 //
+// # The audit
+//
+// What no rule above brings about, others do: an operator cancels or deletes a River job, the answer to River's fetch
+// is lost. A turn job that nobody will ever work is the worst of it, because no message makes another one while
+// turn_job is set. Three nets, each of which tests what it found again under the instance's lock, never waits for a
+// lock, and counts and logs what it mends:
+//
+//   - every sweep replaces turn jobs that were finalized in the last ten minutes (finalized tasks are delivered);
+//   - one leader walks the live instances by key, a thousand every 10 s. Of those untouched for a minute it
+//     replaces turn jobs that are no row, or a finalized one, and gives a turn job to those that wait for an activity
+//     without a row and without a result: findRedispatch does the rest;
+//   - every node gives away the rows that run in its name and that it has not known in two rounds.
+//
+// The promises are kept by single commits, so one snapshot is enough to see one broken: age only saves work.
+//
 // test/model explores these rules exhaustively in small worlds, and finds each of the faults that leaving one out
 // brings.
 package engine
