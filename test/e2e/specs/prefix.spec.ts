@@ -20,6 +20,7 @@ test("below a path of its own everything works: pages, assets, the API, the stre
     await page.reload();
     await expect(page.getByRole("heading", { name: "Approval" })).toBeVisible();
   } finally {
+    await page.goto("about:blank"); // it would rightly complain that its server is gone
     await server.stop();
   }
 });
