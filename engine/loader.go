@@ -121,7 +121,7 @@ func (l *loader) answer(ctx context.Context, batch []loadRequest) {
 
 func (l *loader) read(ctx context.Context, batch []loadRequest) error {
 	var (
-		opens   = store.OpenSessionsParams{WorkerNo: l.n.no, Client: l.n.client}
+		opens   = store.OpenSessionsParams{WorkerNo: l.n.no, Client: l.n.RiverClient()}
 		inboxes store.ReadInboxesParams
 		q       = l.n.e.q
 	)
