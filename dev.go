@@ -132,11 +132,7 @@ func withoutPassword(connection string) string {
 
 // startPostgres finds or fetches the binaries and starts the server of the dev directory.
 func startPostgres(ctx context.Context, cfg *Config, out io.Writer) (*devpg.Server, error) {
-	bin, err := devpg.Find(ctx, devpg.Lookup{})
-	if errors.Is(err, devpg.ErrNoBinaries) {
-		_, _ = fmt.Fprintln(out, "No Postgres on this machine.")
-		bin, err = devpg.Fetch(ctx, "", func(line string) { _, _ = fmt.Fprintln(out, line) })
-	}
+	bin, err := devpg.FindOrFetch(ctx, devpg.Lookup{}, func(line string) { _, _ = fmt.Fprintln(out, line) })
 	if err != nil {
 		return nil, err
 	}

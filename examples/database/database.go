@@ -4,7 +4,6 @@ package database
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -100,10 +99,7 @@ func running(ctx context.Context, dir string) string {
 
 // start starts a Postgres for this process.
 func (db *Database) start(ctx context.Context, dir string, out io.Writer) (string, error) {
-	bin, err := devpg.Find(ctx, devpg.Lookup{})
-	if errors.Is(err, devpg.ErrNoBinaries) {
-		bin, err = devpg.Fetch(ctx, "", func(line string) { _, _ = fmt.Fprintln(out, line) })
-	}
+	bin, err := devpg.FindOrFetch(ctx, devpg.Lookup{}, func(line string) { _, _ = fmt.Fprintln(out, line) })
 	if err != nil {
 		return "", err
 	}

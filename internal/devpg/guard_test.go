@@ -138,7 +138,8 @@ func startHelper(t *testing.T, acct *account, spec helperSpec, shell bool) helpe
 	cmd := exec.Command(name, args...)
 	cmd.Dir = "/"
 	cmd.SysProcAttr = asUser(acct)
-	cmd.Env = append(os.Environ(), helperEnv+"="+string(text), "HOME="+base)
+	// The helper may run as somebody else, whose cache has no binaries.
+	cmd.Env = append(os.Environ(), helperEnv+"="+string(text), "HOME="+base, BinEnv+"="+binDir)
 	var stderr strings.Builder
 	cmd.Stderr = &stderr
 	if err := cmd.Start(); err != nil {

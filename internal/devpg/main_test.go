@@ -23,6 +23,7 @@ const helperEnv = "WEIR_DEVPG_HELPER"
 var (
 	initCache string // saves the tests that are not about initdb its second
 	parentExe string // a copy of this binary where every user can run it
+	binDir    string // the PostgreSQL that the tests use
 )
 
 func TestMain(m *testing.M) {
@@ -54,6 +55,11 @@ func setUp() (dir string, err error) {
 	if err := os.Chmod(dir, 0o755); err != nil {
 		return dir, err
 	}
+	bin, err := FindOrFetch(context.Background(), Lookup{}, func(line string) { fmt.Fprintln(os.Stderr, line) })
+	if err != nil {
+		return dir, err
+	}
+	binDir = bin.Dir
 	initCache = filepath.Join(dir, "init")
 	parentExe = filepath.Join(dir, "parent")
 	self, err := os.Executable()

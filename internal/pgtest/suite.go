@@ -118,7 +118,7 @@ func (s *suite) openShared(ctx context.Context) (*shared, error) {
 	}
 	srv, err := devpg.Start(ctx, opts)
 	if err != nil {
-		return nil, advise(err)
+		return nil, err
 	}
 	sh, err := openShared(ctx, func(database string) (string, error) { return srv.DSN(database), nil }, "postgres")
 	if err != nil {
@@ -143,7 +143,12 @@ func (s *suite) options(ctx context.Context) (devpg.Options, error) {
 			return devpg.Options{}, fmt.Errorf("make folder for test servers: %w", err)
 		}
 	}
+	bin, err := devpg.FindOrFetch(ctx, devpg.Lookup{}, func(line string) { fmt.Fprintln(os.Stderr, line) })
+	if err != nil {
+		return devpg.Options{}, advise(err)
+	}
 	return devpg.Options{
+		Binaries:  bin,
 		Dir:       filepath.Join(s.dir, fmt.Sprintf("server%d", s.servers.Add(1))),
 		NoFsync:   true,
 		Settings:  settings,

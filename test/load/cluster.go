@@ -35,7 +35,11 @@ func startCluster(ctx context.Context, dir string, statements bool) (*cluster, e
 	if statements {
 		settings["shared_preload_libraries"], settings["pg_stat_statements.track_planning"] = "pg_stat_statements", "on"
 	}
-	pg, err := devpg.Start(ctx, devpg.Options{Dir: dir, Settings: settings})
+	bin, err := devpg.FindOrFetch(ctx, devpg.Lookup{}, func(line string) { donef("%s", line) })
+	if err != nil {
+		return nil, err
+	}
+	pg, err := devpg.Start(ctx, devpg.Options{Dir: dir, Binaries: bin, Settings: settings})
 	if err != nil {
 		return nil, err
 	}

@@ -263,14 +263,13 @@ func (b *Batch) queueEffects(ctx context.Context, s *sending) {
 		ask(s.q.ReleaseInstances(ctx, s.rows(marks(s.r.Released)), b.Releases))
 	}
 	if len(b.Wakes.Nos) > 0 { // B9
-		b.Wakes.RiverChannel = b.RiverChannel
-		do(s.q.WakeInstances(ctx, s.db, b.Wakes))
+		b.Wakes.RiverChannel, b.Wakes.WorkerNo = b.RiverChannel, b.WorkerNo
 		mine := func(no int64) {
 			if no != 0 {
 				s.r.Mine = append(s.r.Mine, no)
 			}
 		}
-		ask(s.q.NotifyOwners(ctx, s.rows(each(mine)), NotifyOwnersParams{WorkerNo: b.WorkerNo, Nos: b.Wakes.Nos}))
+		ask(s.q.WakeInstances(ctx, s.rows(each(mine)), b.Wakes))
 	}
 	for _, queue := range b.RiverQueues {
 		do(s.q.NotifyChannel(ctx, s.db, NotifyChannelParams{Channel: b.RiverChannel, Payload: `{"queue":"` + queue + `"}`}))

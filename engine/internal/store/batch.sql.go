@@ -825,54 +825,6 @@ func (q *Queries) NotifyChannel(ctx context.Context, db DBTX, arg NotifyChannelP
 	return err
 }
 
-const notifyOwners = `-- name: NotifyOwners :many
-WITH owned AS (
-    SELECT i.owner, i.no FROM instances i
-    WHERE i.no = ANY($1::bigint[]) AND i.owner IS NOT NULL AND i.status IN (0, 6, 7)
-)
-SELECT owned.no FROM owned WHERE owned.owner = $2::integer
-UNION ALL
-SELECT CASE WHEN sent.ok IS NULL THEN 0 ELSE 0 END::bigint
-FROM (
-    SELECT pg_notify(
-        current_schema() || '.wake.' || g.owner,
-        CASE WHEN length(g.nos) <= 7500 THEN g.nos ELSE '*' END
-    ) AS ok
-    FROM (
-        SELECT owned.owner, string_agg(owned.no::text, ',') AS nos
-        FROM owned WHERE owned.owner <> $2::integer GROUP BY owned.owner
-    ) AS g
-) AS sent
-`
-
-type NotifyOwnersParams struct {
-	Nos      []int64
-	WorkerNo int32
-}
-
-// B9: wake-ups of targets that other workers own: one notification an owner, "*" when the list is too long.
-// Targets that this worker owns come back, to be woken in memory; a 0 stands for a notification. (Were the
-// notifications a CTE that the result joins, the executor would not run them when the other side is empty.)
-func (q *Queries) NotifyOwners(ctx context.Context, db DBTX, arg NotifyOwnersParams) ([]int64, error) {
-	rows, err := db.Query(ctx, notifyOwners, arg.Nos, arg.WorkerNo)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var items []int64
-	for rows.Next() {
-		var no int64
-		if err := rows.Scan(&no); err != nil {
-			return nil, err
-		}
-		items = append(items, no)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
-}
-
 const parkJobs = `-- name: ParkJobs :many
 WITH unit AS (
     SELECT unnest($1::bigint[]) AS token, unnest($2::bigint[]) AS new, unnest($3::bigint[]) AS no,
@@ -1296,9 +1248,9 @@ func (q *Queries) TerminateInstances(ctx context.Context, db DBTX, arg Terminate
 	return items, nil
 }
 
-const wakeInstances = `-- name: WakeInstances :exec
+const wakeInstances = `-- name: WakeInstances :many
 WITH unit AS (
-    SELECT unnest($2::bigint[]) AS no, unnest($3::bigint[]) AS job
+    SELECT unnest($1::bigint[]) AS no, unnest($2::bigint[]) AS job
 ), woken AS (
     UPDATE instances i SET turn_job = unit.job
     FROM unit
@@ -1313,20 +1265,60 @@ WITH unit AS (
            jsonb_build_object('no', woken.no), '{}', '{}'
     FROM woken
     RETURNING queue
+), owned AS (
+    SELECT i.owner, i.no FROM unit JOIN instances i ON i.no = unit.no
+    WHERE i.owner IS NOT NULL AND i.status IN (0, 6, 7)
 )
-SELECT pg_notify($1::text, json_build_object('queue', q.queue)::text)
-FROM (SELECT DISTINCT queued.queue FROM queued) AS q
+SELECT owned.no FROM owned WHERE owned.owner = $3::integer
+UNION ALL
+SELECT CASE WHEN sent.ok IS NULL THEN 0 ELSE 0 END::bigint
+FROM (
+    SELECT pg_notify(
+        current_schema() || '.wake.' || g.owner,
+        CASE WHEN length(g.nos) <= 7500 THEN g.nos ELSE '*' END
+    ) AS ok
+    FROM (
+        SELECT owned.owner, string_agg(owned.no::text, ',') AS nos
+        FROM owned WHERE owned.owner <> $3::integer GROUP BY owned.owner
+    ) AS g
+    UNION ALL
+    SELECT pg_notify($4::text, json_build_object('queue', q.queue)::text)
+    FROM (SELECT DISTINCT queued.queue FROM queued) AS q
+) AS sent
 `
 
 type WakeInstancesParams struct {
-	RiverChannel string
 	Nos          []int64
 	Jobs         []int64
+	WorkerNo     int32
+	RiverChannel string
 }
 
-// B9: wake-ups of targets nobody owns: a turn job each, if one is due and none is queued. A statement after
-// B6 and B8, so that it sees their rows.
-func (q *Queries) WakeInstances(ctx context.Context, db DBTX, arg WakeInstancesParams) error {
-	_, err := db.Exec(ctx, wakeInstances, arg.RiverChannel, arg.Nos, arg.Jobs)
-	return err
+// B9: wake-ups. Targets nobody owns get a turn job each, if one is due and none is queued. Targets that other workers
+// own are told to their owner, in one notification an owner, "*" when the list is too long. Targets that this worker
+// owns come back, to be woken in memory; a 0 stands for a notification, so that the executor runs it. A statement
+// after B6 and B8, so that it sees their rows.
+func (q *Queries) WakeInstances(ctx context.Context, db DBTX, arg WakeInstancesParams) ([]int64, error) {
+	rows, err := db.Query(ctx, wakeInstances,
+		arg.Nos,
+		arg.Jobs,
+		arg.WorkerNo,
+		arg.RiverChannel,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []int64
+	for rows.Next() {
+		var no int64
+		if err := rows.Scan(&no); err != nil {
+			return nil, err
+		}
+		items = append(items, no)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }

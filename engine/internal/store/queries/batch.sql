@@ -498,9 +498,11 @@ WITH unit AS (
 )
 SELECT released.no FROM released;
 
--- B9: wake-ups of targets nobody owns: a turn job each, if one is due and none is queued. A statement after
--- B6 and B8, so that it sees their rows.
--- name: WakeInstances :exec
+-- B9: wake-ups. Targets nobody owns get a turn job each, if one is due and none is queued. Targets that other workers
+-- own are told to their owner, in one notification an owner, "*" when the list is too long. Targets that this worker
+-- owns come back, to be woken in memory; a 0 stands for a notification, so that the executor runs it. A statement
+-- after B6 and B8, so that it sees their rows.
+-- name: WakeInstances :many
 WITH unit AS (
     SELECT unnest(@nos::bigint[]) AS no, unnest(@jobs::bigint[]) AS job
 ), woken AS (
@@ -517,17 +519,9 @@ WITH unit AS (
            jsonb_build_object('no', woken.no), '{}', '{}'
     FROM woken
     RETURNING queue
-)
-SELECT pg_notify(@river_channel::text, json_build_object('queue', q.queue)::text)
-FROM (SELECT DISTINCT queued.queue FROM queued) AS q;
-
--- B9: wake-ups of targets that other workers own: one notification an owner, "*" when the list is too long.
--- Targets that this worker owns come back, to be woken in memory; a 0 stands for a notification. (Were the
--- notifications a CTE that the result joins, the executor would not run them when the other side is empty.)
--- name: NotifyOwners :many
-WITH owned AS (
-    SELECT i.owner, i.no FROM instances i
-    WHERE i.no = ANY(@nos::bigint[]) AND i.owner IS NOT NULL AND i.status IN (0, 6, 7)
+), owned AS (
+    SELECT i.owner, i.no FROM unit JOIN instances i ON i.no = unit.no
+    WHERE i.owner IS NOT NULL AND i.status IN (0, 6, 7)
 )
 SELECT owned.no FROM owned WHERE owned.owner = @worker_no::integer
 UNION ALL
@@ -541,6 +535,9 @@ FROM (
         SELECT owned.owner, string_agg(owned.no::text, ',') AS nos
         FROM owned WHERE owned.owner <> @worker_no::integer GROUP BY owned.owner
     ) AS g
+    UNION ALL
+    SELECT pg_notify(@river_channel::text, json_build_object('queue', q.queue)::text)
+    FROM (SELECT DISTINCT queued.queue FROM queued) AS q
 ) AS sent;
 
 -- B9: sessions elsewhere whose instance was taken from them (terminated): told, so that they stop early.

@@ -106,7 +106,11 @@ func (s *soak) run(ctx context.Context) (err error) {
 }
 
 func (s *soak) setUp(ctx context.Context) (err error) {
-	s.server, err = devpg.Start(ctx, devpg.Options{Dir: filepath.Join(s.dir, "postgres"), Settings: map[string]string{"max_connections": "300"}})
+	bin, err := devpg.FindOrFetch(ctx, devpg.Lookup{}, func(line string) { fmt.Fprintln(os.Stderr, line) })
+	if err != nil {
+		return err
+	}
+	s.server, err = devpg.Start(ctx, devpg.Options{Binaries: bin, Dir: filepath.Join(s.dir, "postgres"), Settings: map[string]string{"max_connections": "300"}})
 	if err != nil {
 		return err
 	}
