@@ -85,6 +85,7 @@ type Node struct {
 	empty     chan struct{}
 	busy      chan struct{} // there is a session, where there was none
 	lastFence time.Time     // owned by reap
+	harvested time.Time     // when all finalized jobs were looked at
 	deaths    chan int32
 }
 

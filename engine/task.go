@@ -174,12 +174,29 @@ func (n *Node) RetryHeld(ctx context.Context, kinds []string) error {
 	return n.e.q.NotifyQueues(ctx, n.e.pool, store.NotifyQueuesParams{RiverChannel: n.e.db.RiverChannel(), Queues: []string{queue}})
 }
 
+// harvestWithin is how far back finalized jobs are looked for: every sweep looks, so most are seconds old.
+const harvestWithin = 10 * time.Minute
+
 // HarvestNative delivers the outcomes of plain River jobs that serve as activities. River runs and finalizes
 // them by its own rules; their finalized row is the token.
+//
+// Recent ones are looked at; all of them at first, and every hour by the leader, in case nobody looked for a while.
 func (n *Node) HarvestNative(ctx context.Context) error {
-	rows, err := n.e.q.FindFinalized(ctx, n.e.pool)
+	within := harvestWithin
+	n.mu.Lock()
+	all := n.harvested.IsZero() || n.leader && time.Since(n.harvested) > time.Hour
+	n.mu.Unlock()
+	if all {
+		within = 100 * 365 * 24 * time.Hour
+	}
+	rows, err := n.e.q.FindFinalized(ctx, n.e.pool, within.Seconds())
 	if err != nil {
 		return err
+	}
+	if all {
+		n.mu.Lock()
+		n.harvested = time.Now()
+		n.mu.Unlock()
 	}
 	for _, row := range rows {
 		key, ok := parseTaskKey(row.UniqueKey)

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -91,7 +92,12 @@ func (b *bench) run(ctx context.Context) error {
 		b.current = w.name
 		began := time.Now()
 		progressf("%-8s %s", w.name, w.what)
-		if err := b.on(ctx, "bench_"+strings.ToLower(strings.ReplaceAll(w.name, "-", "_")), func() error { return w.run(b, ctx) }); err != nil {
+		if err := b.on(ctx, "bench_"+strings.ToLower(strings.ReplaceAll(w.name, "-", "_")), func() error {
+			if relative(w.name) {
+				return b.besideCommits(ctx, &w)
+			}
+			return w.run(b, ctx)
+		}); err != nil {
 			fmt.Fprintln(os.Stderr)
 			return fmt.Errorf("%s: %w", w.name, err)
 		}
@@ -252,53 +258,78 @@ func (b *bench) size(n int) int { return max(1, int(float64(n)*b.scale)) }
 
 // yardstickCommit measures C: commits of one inserted row by one client. All targets are ratios to it.
 func (b *bench) yardstickCommit(ctx context.Context) error {
-	if _, err := b.pg.pool.Exec(ctx, "CREATE TABLE yardstick (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, v integer)"); err != nil {
+	c, err := b.commits(ctx, 10*time.Second)
+	if err == nil {
+		b.report.add("commit", "commits/s", c)
+	}
+	return err
+}
+
+// besideCommits runs a workload whose targets are ratios, and measures C right before and after it: how fast a
+// machine and its disk are may change within minutes.
+func (b *bench) besideCommits(ctx context.Context, w *workload) error {
+	const each = 3 * time.Second
+	before, err := b.commits(ctx, each)
+	if err != nil {
 		return err
 	}
-	const seconds = 10
+	if err := w.run(b, ctx); err != nil {
+		return err
+	}
+	after, err := b.commits(ctx, each)
+	if err != nil {
+		return err
+	}
+	c := (before + after) / 2
+	b.report.judge(w.name, c)
+	b.report.add(w.name, "commits/s beside it", c)
+	return nil
+}
+
+// commits is how many rows one client commits in a second, one by one.
+func (b *bench) commits(ctx context.Context, length time.Duration) (float64, error) {
+	if _, err := b.pg.pool.Exec(ctx, "CREATE TABLE IF NOT EXISTS public.yardstick (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, v integer)"); err != nil {
+		return 0, err
+	}
+	const insert = "INSERT INTO public.yardstick (v) VALUES (1)"
 	path := b.pg.pg.Binaries().Dir + "/pgbench"
 	if _, err := os.Stat(path); err == nil {
 		script, err := os.CreateTemp("", "insert-*.sql")
 		if err != nil {
-			return err
+			return 0, err
 		}
 		defer os.Remove(script.Name())
-		if _, err := script.WriteString("INSERT INTO yardstick (v) VALUES (1);\n"); err != nil {
-			return err
+		if _, err := script.WriteString(insert + ";\n"); err != nil {
+			return 0, err
 		}
 		if err := script.Close(); err != nil {
-			return err
+			return 0, err
 		}
-		out, err := exec.CommandContext(ctx, path, "-n", "-M", "prepared", "-f", script.Name(), "-c", "1", "-T", fmt.Sprint(seconds), b.pg.dsn).Output()
+		seconds := strconv.Itoa(int(length.Seconds()))
+		out, err := exec.CommandContext(ctx, path, "-n", "-M", "prepared", "-f", script.Name(), "-c", "1", "-T", seconds, b.pg.dsn).Output()
 		if err != nil {
-			return fmt.Errorf("pgbench: %w", err)
+			return 0, fmt.Errorf("pgbench: %w", err)
 		}
 		m := regexp.MustCompile(`tps = ([0-9.]+)`).FindSubmatch(out)
 		if m == nil {
-			return fmt.Errorf("pgbench said: %s", out)
+			return 0, fmt.Errorf("pgbench said: %s", out)
 		}
-		var tps float64
-		if _, err := fmt.Sscan(string(m[1]), &tps); err != nil {
-			return err
-		}
-		b.report.add("commit", "commits/s", tps)
-		return nil
+		return strconv.ParseFloat(string(m[1]), 64)
 	}
 	// These binaries come without pgbench: the same by a prepared statement on one connection.
 	conn, err := b.pg.pool.Acquire(ctx)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer conn.Release()
 	n, began := 0, time.Now()
-	for time.Since(began) < seconds*time.Second {
-		if _, err := conn.Exec(ctx, "INSERT INTO yardstick (v) VALUES (1)"); err != nil {
-			return err
+	for time.Since(began) < length {
+		if _, err := conn.Exec(ctx, insert); err != nil {
+			return 0, err
 		}
 		n++
 	}
-	b.report.add("commit", "commits/s", float64(n)/time.Since(began).Seconds())
-	return nil
+	return float64(n) / time.Since(began).Seconds(), nil
 }
 
 func machineLine() string {

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 )
@@ -68,31 +69,46 @@ func (r *report) get(workload, name string) (float64, bool) {
 	return 0, false
 }
 
+// relative tells whether a target of the workload is a ratio to C.
+func relative(workload string) bool {
+	return slices.ContainsFunc(targets, func(t target) bool { return t.workload == workload && t.ratio != "" })
+}
+
+// add adds a figure. One whose target is a ratio is judged later.
 func (r *report) add(workload, name string, value float64) {
 	f := figure{Workload: workload, Name: name, Value: value}
-	c, known := r.get("commit", "commits/s")
 	for _, t := range targets {
-		if t.workload != workload || t.name != name {
-			continue
+		if t.workload == workload && t.name == name && t.ratio == "" {
+			f.judge(t, value)
 		}
-		got := value
-		switch {
-		case t.ratio == "rate" && known:
-			f.Ratio = value / c
-			got = f.Ratio
-		case t.ratio == "time" && known:
-			f.Ratio = value / 1000 * c
-			got = f.Ratio
-		case t.ratio != "":
-			continue // no yardstick in this run
-		}
-		ok := got >= t.value
-		if t.atMost {
-			ok = got <= t.value
-		}
-		f.Target, f.OK = t.text, &ok
 	}
 	r.Figures = append(r.Figures, f)
+}
+
+// judge holds the figures of a workload against their targets that are ratios to c, the commits per second beside
+// it.
+func (r *report) judge(workload string, c float64) {
+	for i := range r.Figures {
+		f := &r.Figures[i]
+		for _, t := range targets {
+			if f.Workload != workload || t.workload != workload || t.name != f.Name || t.ratio == "" {
+				continue
+			}
+			f.Ratio = f.Value / c
+			if t.ratio != "rate" {
+				f.Ratio = f.Value / 1000 * c
+			}
+			f.judge(t, f.Ratio)
+		}
+	}
+}
+
+func (f *figure) judge(t target, got float64) {
+	ok := got >= t.value
+	if t.atMost {
+		ok = got <= t.value
+	}
+	f.Target, f.OK = t.text, &ok
 }
 
 // summary is the figures of a workload on one line.

@@ -202,7 +202,7 @@ SELECT j.id, j.unique_key, j.state::text AS state, j.attempt, j.attempted_at, j.
        coalesce(j.attempted_by[cardinality(j.attempted_by)], '')::text AS client
 FROM river_job j
 WHERE j.state IN ('completed', 'discarded', 'cancelled') AND j.finalized_at IS NOT NULL AND octet_length(j.unique_key) = 16
-  AND j.queue ~ '^h[0-9]+_'
+  AND j.finalized_at > now() - make_interval(secs => $1::float8) AND j.queue ~ '^h[0-9]+_'
 ORDER BY j.finalized_at
 LIMIT 500
 `
@@ -219,9 +219,10 @@ type FindFinalizedRow struct {
 	Client      string
 }
 
-// Plain River jobs that served as activities and are finalized. Index river_job_state_and_finalized_at_index.
-func (q *Queries) FindFinalized(ctx context.Context, db DBTX) ([]FindFinalizedRow, error) {
-	rows, err := db.Query(ctx, findFinalized)
+// Plain River jobs that served as activities and are finalized, within so many seconds: in the tables of another
+// application there may be millions of its own that are older. Index river_job_state_and_finalized_at_index.
+func (q *Queries) FindFinalized(ctx context.Context, db DBTX, within float64) ([]FindFinalizedRow, error) {
+	rows, err := db.Query(ctx, findFinalized, within)
 	if err != nil {
 		return nil, err
 	}

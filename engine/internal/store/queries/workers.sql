@@ -190,13 +190,14 @@ WHERE t.fire_at <= now() + make_interval(secs => @horizon::float8)
 ORDER BY t.fire_at
 LIMIT 5000;
 
--- Plain River jobs that served as activities and are finalized. Index river_job_state_and_finalized_at_index.
+-- Plain River jobs that served as activities and are finalized, within so many seconds: in the tables of another
+-- application there may be millions of its own that are older. Index river_job_state_and_finalized_at_index.
 -- name: FindFinalized :many
 SELECT j.id, j.unique_key, j.state::text AS state, j.attempt, j.attempted_at, j.finalized_at, j.metadata, j.errors,
        coalesce(j.attempted_by[cardinality(j.attempted_by)], '')::text AS client
 FROM river_job j
 WHERE j.state IN ('completed', 'discarded', 'cancelled') AND j.finalized_at IS NOT NULL AND octet_length(j.unique_key) = 16
-  AND j.queue ~ '^h[0-9]+_'
+  AND j.finalized_at > now() - make_interval(secs => @within::float8) AND j.queue ~ '^h[0-9]+_'
 ORDER BY j.finalized_at
 LIMIT 500;
 
