@@ -57,17 +57,18 @@ func live[T any](ctx context.Context, r *Resolver, frame func(changed map[int64]
 				case <-sub.C:
 				}
 			}
-			rest := time.NewTimer(frameEvery)
 			changed, resync := sub.Take()
 			scopeOf(ctx).reset()
 			err := frame(changed, resync || again, send)
+			wait := frameEvery // from here on, so that two frames never begin closer to each other
 			if again = err != nil; again {
 				if ctx.Err() != nil || errors.Is(err, engine.ErrNotFound) { // nobody is there any more, or nothing
 					return
 				}
 				r.log.WarnContext(ctx, "subscription waits for the database", "request", requestID(ctx), "error", err)
-				rest.Reset(retryEvery)
+				wait = retryEvery
 			}
+			rest := time.NewTimer(wait)
 			select {
 			case <-ctx.Done():
 				rest.Stop()
