@@ -144,8 +144,9 @@
 // fences it: its lanes' incarnation grows, which waits for a batch in flight. A worker that is silent for 15 s
 // has its connections ended first. River rows that run in the name of workers that do not live are swept, for
 // ever and not once, because a fenced process may fetch once more: each is deleted and replaced by a row with a
-// new id, because River completes rows by id and state alone. A fenced process stops, drops its sessions and
-// joins again under a new number.
+// new id, because River completes rows by id and state alone. The transaction of a TxHandler holds a shared lock on
+// its worker's number; those of workers that do not live are ended, because a stopped process would keep their row
+// locks. A fenced process stops, drops its sessions and joins again under a new number.
 //
 // # The audit
 //
