@@ -248,11 +248,27 @@ type change struct {
 	no     int64
 	seq    int64
 	status history.Status
+	// output is what a completed instance returned, where it is told with the change; else absent.
+	output history.Payload
 }
 
-// ends are those of the changes that end instances.
+// maxToldOutput is how large an output may be to be told with the end of its instance, which saves those who wait
+// for it from reading it; and maxToldOutputs, of how many instances one notification tells the outputs.
+const (
+	maxToldOutput  = 256
+	maxToldOutputs = 8
+)
+
+// ends are those of the changes that end instances. The outputs of many are left out: their notification would
+// become too long to name them all.
 func ends(changes []change) []change {
-	return slices.DeleteFunc(changes, func(c change) bool { return c.status.Live() })
+	ended := slices.DeleteFunc(changes, func(c change) bool { return c.status.Live() })
+	if len(ended) > maxToldOutputs {
+		for i := range ended {
+			ended[i].output = history.Payload{}
+		}
+	}
+	return ended
 }
 
 // changes lists what watchers of the feed would see of the units.
@@ -261,18 +277,22 @@ func changes(units []*unit) []change {
 	for _, u := range units {
 		switch u.kind {
 		case unitTurn, unitContinue:
-			out = append(out, change{u.no, u.seq, history.Running})
+			out = append(out, change{no: u.no, seq: u.seq, status: history.Running})
 		case unitFinish:
-			out = append(out, change{u.no, u.seq, u.status})
+			c := change{no: u.no, seq: u.seq, status: u.status}
+			if _, elsewhere := u.output.Stored(); u.status == history.Completed && !elsewhere && u.output.Size() <= maxToldOutput {
+				c.output = u.output
+			}
+			out = append(out, c)
 		case unitTerminate:
-			out = append(out, change{u.no, u.seq, history.Terminated})
+			out = append(out, change{no: u.no, seq: u.seq, status: history.Terminated})
 		case unitHold, unitRelease, unitClaim, unitHandOver:
 			if u.waiting != nil || u.held != nil {
-				out = append(out, change{u.no, u.base, history.Running})
+				out = append(out, change{no: u.no, seq: u.base, status: history.Running})
 			}
 		}
 		for i := range u.starts {
-			out = append(out, change{u.starts[i].no, 0, history.Pending})
+			out = append(out, change{no: u.starts[i].no, status: history.Pending})
 		}
 	}
 	return out

@@ -482,10 +482,9 @@ func (e *Engine) termination(ctx context.Context, row store.FindInstancesRow, r 
 
 // Outcome is how an instance has ended, or how it stands.
 type Outcome struct {
-	Status       history.Status
-	Output       history.Payload
-	Failure      *history.Failure
-	CustomStatus []byte
+	Status  history.Status
+	Output  history.Payload
+	Failure *history.Failure
 }
 
 // Wait returns the outcome of an instance once it has ended, or ctx's error. Errors: NOT_FOUND, also when the
@@ -526,7 +525,10 @@ func (e *Engine) Wait(ctx context.Context, hubName, id string) (Outcome, error) 
 			return out, nil
 		}
 		select {
-		case <-changed:
+		case t := <-changed:
+			if t.output.Present() {
+				return Outcome{Status: t.status, Output: t.output}, nil
+			}
 		case <-ctx.Done():
 			return out, ctx.Err()
 		}
@@ -538,7 +540,7 @@ func (e *Engine) outcome(ctx context.Context, no int64) (Outcome, error) {
 	if err != nil {
 		return Outcome{}, err
 	}
-	out := Outcome{Status: statusOf(row.Status), CustomStatus: row.CustomStatus}
+	out := Outcome{Status: statusOf(row.Status)}
 	if out.Output, err = e.value(ctx, row.Output, &row.OutputRef); err != nil {
 		return out, err
 	}

@@ -73,7 +73,8 @@
 //	B10  read back what reached the inboxes of first commits and of refused releases
 //
 // Activities start, sessions go on and callers are answered only after its success. A batch of turns alone has no B1:
-// its one statement of B2 takes the same locks in the same order before it compares.
+// its one statement of B2 takes the same locks in the same order before it compares. A batch of one turn or one start
+// does its first statements in one function (commit_turn, commit_start), in the same order.
 //
 // The order is the point. Locks are taken in one order by everybody: a lane's own row, instances by number, new
 // instances by (hub, id), what hangs on an instance, River rows by id. Flags are tested in a later statement than
@@ -87,6 +88,8 @@
 // Postgres ends it; larger values are written before, into payloads. A transaction of a user never holds an
 // instance's row while user code runs: StartTx inserts rows that nobody else can see, RaiseTx writes to the
 // outbox, and a TxHandler locks in the pipeline that also commits (the function finish_task).
+//
+// Plans of these statements are pinned, and made anew when a table has doubled (planAge).
 //
 // What can go wrong with a batch:
 //

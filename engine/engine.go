@@ -61,6 +61,7 @@ type Engine struct {
 	ids   *idCache
 
 	herald *herald
+	plans  planAge
 }
 
 // Hub is a task hub: an isolated set of instances with workers of their own.
@@ -102,10 +103,10 @@ func Open(ctx context.Context, cfg Config) (*Engine, error) {
 		hubs: map[int32]*Hub{}, names: map[string]*Hub{}, ids: newIDCache(10_000),
 	}
 	var err error
-	if e.pool, err = e.db.Pool(ctx, "reads", cfg.PoolSize, e.unhurried()); err != nil {
+	if e.pool, err = e.db.Pool(ctx, "reads", cfg.PoolSize, e.unhurried(), e.plans.now); err != nil {
 		return nil, err
 	}
-	if e.lists, err = e.db.Pool(ctx, "lists", cfg.PoolSize, nil); err != nil {
+	if e.lists, err = e.db.Pool(ctx, "lists", cfg.PoolSize, nil, nil); err != nil {
 		e.pool.Close()
 		return nil, err
 	}
@@ -144,7 +145,7 @@ func (e *Engine) fetchInstanceNos(ctx context.Context, n int) ([]int64, error) {
 }
 
 // SchemaVersion is the version of the database schema that this package is written for.
-const SchemaVersion = 1
+const SchemaVersion = 2
 
 func (e *Engine) checkVersion(ctx context.Context) error {
 	have, err := e.q.MigrationVersion(ctx, e.pool)
@@ -292,13 +293,14 @@ func (e *Engine) callLane(ctx context.Context) (*lane, error) {
 	}
 	l := newLane(&lane{
 		db: e.db, q: e.q, log: e.log, name: "calls", no: no, jobIDs: e.jobIDs,
-		watched: e.feed.watchedBy(), tell: e.herald.tell, woken: func([]int64) {}, committed: e.feed.local, fenced: e.lostCallLane,
+		watched: e.feed.watchedBy(), plans: e.plans.now, tell: e.herald.tell, woken: func([]int64) {}, committed: e.feed.local, fenced: e.lostCallLane,
 	})
 	if err := l.open(ctx); err != nil {
 		return nil, err
 	}
 	e.calls = l
 	e.work.Go(func() { l.run(e.ctx) })
+	e.plans.watch(e, time.Second)
 	return l, nil
 }
 
@@ -341,7 +343,8 @@ func (e *Engine) Hub(ctx context.Context, name string) (*Hub, error) { return e.
 func (e *Engine) RiverPool(ctx context.Context) (*pgxpool.Pool, error) {
 	settings := e.unhurried()
 	settings["synchronous_commit"] = "off"
-	return e.db.Pool(ctx, "river", 8, settings)
+	e.plans.watch(e, 250*time.Millisecond)
+	return e.db.Pool(ctx, "river", 8, settings, e.plans.now)
 }
 
 // RiverSchema is the schema of River's tables.

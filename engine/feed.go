@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"crypto/rand"
+	"encoding/base64"
 	"fmt"
 	"strconv"
 	"strings"
@@ -17,8 +18,9 @@ import (
 
 // feed tells this process which instances change, whoever changes them. Committers notify it only while somebody
 // watches: in the commit, of instances that end; by their herald, right after the commit, of everything else. A
-// notification names instances and how far they are, never what happened to them: who wants to know reads the
-// tail, once for all its own subscribers.
+// notification names instances and how far they are, not what happened to them: who wants to know reads the tail,
+// once for all its own subscribers. Only a short output comes with the end, because who waits for it waits for nothing
+// else.
 //
 // The feed listens only while it has subscribers. Notifications can be missed (a connection breaks, a committer has
 // not heard yet that somebody watches, or dies before its herald has told): subscribers are then told to look for
@@ -35,7 +37,7 @@ type feed struct {
 	hazy    time.Time
 	resync  bool
 	subs    map[*Subscription]bool
-	waiters map[int64]map[chan struct{}]bool
+	waiters map[int64]map[chan told]bool
 	up      chan struct{} // closed once the feed listens
 	stop    context.CancelFunc
 	poke    chan struct{} // the poller has something to do soon
@@ -77,7 +79,7 @@ const (
 
 func newFeed(e *Engine) *feed {
 	return &feed{
-		e: e, id: newUUID(), subs: map[*Subscription]bool{}, waiters: map[int64]map[chan struct{}]bool{},
+		e: e, id: newUUID(), subs: map[*Subscription]bool{}, waiters: map[int64]map[chan told]bool{},
 		poke: make(chan struct{}, 1),
 	}
 }
@@ -346,7 +348,7 @@ func (f *feed) publish(changes []change, many bool) {
 	}
 	for _, c := range changes {
 		if !c.status.Live() {
-			f.end(c.no)
+			f.end(c.no, told{c.status, c.output})
 		}
 	}
 	waiting := len(f.waiters) > 0
@@ -359,23 +361,29 @@ func (f *feed) publish(changes []change, many bool) {
 	}
 }
 
+// told is what one who waits hears of an end. Without an output there is more to read.
+type told struct {
+	status history.Status
+	output history.Payload
+}
+
 // end tells those who wait for the instance. The caller holds the lock.
-func (f *feed) end(no int64) {
+func (f *feed) end(no int64, t told) {
 	for ch := range f.waiters[no] {
 		select {
-		case ch <- struct{}{}:
+		case ch <- t:
 		default:
 		}
 	}
 }
 
 // wait returns a channel that receives when the instance may have ended, and a function to stop.
-func (f *feed) wait(no int64) (<-chan struct{}, func()) {
-	ch := make(chan struct{}, 1)
+func (f *feed) wait(no int64) (<-chan told, func()) {
+	ch := make(chan told, 1)
 	now := time.Now()
 	f.mu.Lock()
 	if f.waiters[no] == nil {
-		f.waiters[no] = map[chan struct{}]bool{}
+		f.waiters[no] = map[chan told]bool{}
 	}
 	f.waiters[no][ch] = true
 	f.count++
@@ -463,7 +471,7 @@ func (f *feed) poll(ctx context.Context) {
 		}
 		f.mu.Lock()
 		for _, no := range ended {
-			f.end(no)
+			f.end(no, told{})
 		}
 		f.mu.Unlock()
 	}
@@ -481,6 +489,10 @@ func encodeChanges(changes []change) string {
 		b.WriteString(strconv.FormatInt(c.seq, 36))
 		b.WriteByte('.')
 		b.WriteString(strconv.FormatInt(int64(c.status), 36))
+		if c.output.Present() {
+			b.WriteByte('.')
+			b.WriteString(base64.RawURLEncoding.EncodeToString(c.output.Data()))
+		}
 		if b.Len() > maxFeedPayload {
 			return "*"
 		}
@@ -494,7 +506,7 @@ func decodeChanges(payload string) (changes []change, many bool) {
 	}
 	for item := range strings.SplitSeq(payload, ",") {
 		parts := strings.Split(item, ".")
-		if len(parts) != 3 {
+		if len(parts) < 3 {
 			return nil, true
 		}
 		no, err1 := strconv.ParseInt(parts[0], 36, 64)
@@ -503,7 +515,15 @@ func decodeChanges(payload string) (changes []change, many bool) {
 		if err1 != nil || err2 != nil || err3 != nil {
 			return nil, true
 		}
-		changes = append(changes, change{no, seq, history.Status(status)})
+		c := change{no: no, seq: seq, status: history.Status(status)}
+		if len(parts) > 3 {
+			output, err := base64.RawURLEncoding.DecodeString(parts[3])
+			if err != nil {
+				return nil, true
+			}
+			c.output = history.Bytes(output)
+		}
+		changes = append(changes, c)
 	}
 	return changes, false
 }

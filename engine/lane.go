@@ -31,6 +31,8 @@ type lane struct {
 
 	// watched tells what of the feed is watched by anybody.
 	watched func(ctx context.Context, conn *pgx.Conn) watch
+	// plans is the generation of the tables' sizes that plans must be for.
+	plans func() int64
 	// tell tells the feed of changes that need not be told in the commit.
 	tell func(changes []change)
 	// woken is told the instances of this process that got a message.
@@ -303,6 +305,9 @@ func (l *lane) send(ctx context.Context, units []*unit) (*store.Result, error) {
 		if payload := encodeChanges(ends(changes(units))); payload != "" {
 			b.Notifications = append(b.Notifications, store.NotifyChannelParams{Channel: l.db.Channel("feed"), Payload: payload})
 		}
+	}
+	if err := l.pipeline.ReplanFor(ctx, l.plans()); err != nil {
+		return nil, err
 	}
 	return b.Run(ctx, l.pipeline)
 }

@@ -15,9 +15,10 @@ import (
 // loader reads for sessions, on a connection of its own with pinned plans. Requests that come in while it
 // reads are answered together: a thousand sessions that open at once cost a few statements.
 type loader struct {
-	n    *Node
-	conn *pgx.Conn
-	reqs chan loadRequest
+	n     *Node
+	conn  *pgx.Conn
+	plans int64 // the generation that its plans are for
+	reqs  chan loadRequest
 }
 
 type loadRequest struct {
@@ -120,6 +121,12 @@ func (l *loader) answer(ctx context.Context, batch []loadRequest) {
 }
 
 func (l *loader) read(ctx context.Context, batch []loadRequest) error {
+	if now := l.n.e.plans.now(); now != l.plans {
+		if err := store.Replan(ctx, l.conn); err != nil {
+			return err
+		}
+		l.plans = now
+	}
 	var (
 		opens   = store.OpenSessionsParams{WorkerNo: l.n.no, Client: l.n.RiverClient()}
 		inboxes store.ReadInboxesParams

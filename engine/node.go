@@ -176,7 +176,7 @@ func (n *Node) register(ctx context.Context, hub int32) error {
 	n.log = e.log.With("worker", n.no)
 	n.lane = newLane(&lane{
 		db: e.db, q: e.q, log: n.log, name: "lane", no: n.no, client: n.client, jobIDs: e.jobIDs,
-		watched: n.watched, tell: e.herald.tell, woken: n.wake, committed: e.feed.local, fenced: n.fence,
+		watched: n.watched, plans: e.plans.now, tell: e.herald.tell, woken: n.wake, committed: e.feed.local, fenced: n.fence,
 	})
 	if err := n.lane.open(ctx); err != nil {
 		return fail(err)

@@ -39,10 +39,11 @@ func (s *stall) rule(at point) action {
 
 // inBatch matches a statement of a batch, before it is passed on.
 func inBatch(statement string) func(at point) bool {
-	return func(at point) bool {
-		return at.app == "weir lane" && at.first == "AdvanceLane" && at.statement == statement && !at.sent
-	}
+	return func(at point) bool { return at.inBatch() && at.statement == statement && !at.sent }
 }
+
+// beginsBatch matches the first statement of a batch, before it is passed on.
+func beginsBatch(at point) bool { return at.inBatch() && at.statement == at.first && !at.sent }
 
 // TestFencedAtEachStep declares a worker dead, without its knowledge, at each step of a session: while it opens,
 // with its first commit on the way, between two commits, while it releases, while it finishes. Others take its
@@ -55,14 +56,14 @@ func TestFencedAtEachStep(t *testing.T) {
 		match func(at point) bool
 	}{
 		{"Opening", 1, func(at point) bool { return at.app == "weir loader" && at.statement == "OpenSessions" && !at.sent }},
-		{"FirstCommitNotBegun", 1, inBatch("AdvanceLane")},
-		{"FirstCommit", 1, inBatch("ApplyTurns")},
-		{"Claimed", 4, inBatch("AdvanceLane")},
+		{"FirstCommitNotBegun", 1, beginsBatch},
+		{"FirstCommit", 1, func(at point) bool { return at.inBatch() && at.statement == "CommitTurn" && at.sent }},
+		{"Claimed", 4, beginsBatch},
 		{"TaskRowsWritten", 1, func(at point) bool { return at.app == "weir lane" && at.statement == "InsertJobs" && at.sent }},
 		{"Continuing", 1, inBatch("ContinueInstances")},
 		{"Releasing", 1, inBatch("ReleaseInstances")},
 		{"Finishing", 1, inBatch("DropInbox")},
-		{"Committing", 5, func(at point) bool { return at.app == "weir lane" && at.first == "AdvanceLane" && at.sync }},
+		{"Committing", 5, func(at point) bool { return at.inBatch() && at.sync }},
 		{"TransactionOfAHandler", 1, func(at point) bool {
 			return at.app == "app" && strings.Contains(at.statement, "finish_task") && !at.sent
 		}},

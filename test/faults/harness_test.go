@@ -111,7 +111,7 @@ func (b *bench) worker(dsn string) (stop func()) {
 	b.no(err)
 	client, err := durable.NewClient(pool)
 	b.no(err)
-	return b.serve(pool, nil, func() { client.Close(); pool.Close() }, workload.Handlers(pool, client)...)
+	return b.serve(pool, &durable.Config{IdleRelease: workload.IdleRelease}, func() { client.Close(); pool.Close() }, workload.Handlers(pool, client)...)
 }
 
 // run runs a worker with handlers of the test's own in this process.

@@ -20,7 +20,7 @@ type recorder struct {
 }
 
 func (r *recorder) rule(at point) action {
-	if at.app == "weir lane" && at.first == "AdvanceLane" && at.sent {
+	if at.inBatch() && at.sent {
 		r.mu.Lock()
 		r.seen[at.statement]++
 		r.mu.Unlock()
@@ -43,7 +43,7 @@ func batchStatements(t *testing.T) (names []string, seen map[string]int) {
 	defer r.mu.Unlock()
 	names = slices.Sorted(maps.Keys(r.seen))
 	for _, must := range []string{
-		"AdvanceLane", "LockInstances", "ApplyTurns", "ContinueInstances", "InsertInstances", "InsertHistory",
+		"CommitTurn", "AdvanceLane", "LockInstances", "ApplyTurns", "ContinueInstances", "InsertInstances", "InsertHistory",
 		"DeleteConsumed", "DropInbox", "FinishTasks", "FireTimers", "InsertMessages", "InsertOutbox", "DeliverOutbox", "InsertTimers",
 		"InsertJobs", "DeleteJobs", "ReleaseInstances", "ReadInboxes",
 	} {
@@ -70,7 +70,7 @@ func newStriker(statement string, nth int, what func(at point) action) *striker 
 }
 
 func (s *striker) rule(at point) action {
-	if at.app != "weir lane" || at.first != "AdvanceLane" || at.statement != s.statement || at.sent == at.sync {
+	if !at.inBatch() || at.statement != s.statement || at.sent == at.sync {
 		return pass
 	}
 	s.mu.Lock()
@@ -147,8 +147,9 @@ func TestConnectionLost(t *testing.T) {
 		what      action
 		times     int
 	}{
-		{"ApplyTurns", cut, 2},
-		{"InsertHistory", cut, 2},
+		{"CommitTurn", cut, 2},
+		{"ApplyTurns", cut, 1},
+		{"InsertHistory", cut, 1},
 		{"DropInbox", cut, 1}, // a turn that ends its instance
 		{"InsertMessages", cut, 1},
 		{"ReleaseInstances", cut, 1},
@@ -181,7 +182,7 @@ func TestAnswersLostAgainAndAgain(t *testing.T) {
 		n  int
 	)
 	b.proxy.set(func(at point) action {
-		if at.app != "weir lane" || at.first != "AdvanceLane" || !at.sync {
+		if !at.inBatch() || !at.sync {
 			return pass
 		}
 		mu.Lock()
@@ -215,7 +216,7 @@ func TestCallerLosesItsAnswer(t *testing.T) {
 			var once sync.Once
 			b.proxy.set(func(at point) action {
 				a := pass
-				if at.app == "weir calls" && at.first == "AdvanceLane" && at.sync {
+				if at.app == "weir calls" && at.first == "CommitStart" && at.sync {
 					once.Do(func() { a = what })
 				}
 				return a
@@ -249,7 +250,7 @@ func TestStoppedInMidPipeline(t *testing.T) {
 	l := b.start(3, false)
 	var victim *process
 	ready, resume := make(chan struct{}), make(chan struct{})
-	s := newStriker("ApplyTurns", 2, func(point) action {
+	s := newStriker("CommitTurn", 2, func(point) action {
 		<-ready
 		victim.signal(syscall.SIGSTOP)
 		go func() {
@@ -264,7 +265,7 @@ func TestStoppedInMidPipeline(t *testing.T) {
 		a := s.rule(at)
 		select {
 		case <-s.struck:
-			if at.app == "weir lane" && at.first == "AdvanceLane" {
+			if at.inBatch() {
 				select {
 				case <-stopped:
 				default:

@@ -62,6 +62,11 @@ type point struct {
 	first string
 }
 
+// inBatch tells whether the statement belongs to a batch of a worker's committer, by the statement that begins it.
+func (at point) inBatch() bool {
+	return at.app == "weir lane" && (at.first == "AdvanceLane" || at.first == "CommitTurn")
+}
+
 func newProxy(t *testing.T, dsn string) *proxy {
 	t.Helper()
 	config, err := pgx.ParseConfig(dsn)

@@ -175,7 +175,9 @@ func rssOf(pid int) (int64, error) {
 
 // process is a worker process of the run.
 type process struct {
-	cmd *exec.Cmd
+	cmd   *exec.Cmd
+	ended chan struct{} // closed once it has, with err
+	err   error
 }
 
 // startWorker starts a worker in a process of its own and waits until it has joined.
@@ -208,11 +210,26 @@ func (b *bench) startWorker(ctx context.Context, args ...string) (*process, erro
 	if _, err := bufio.NewReader(out).ReadString('\n'); err != nil {
 		return nil, fmt.Errorf("the worker did not start: %w", err)
 	}
-	p := &process{cmd}
+	p := watched(cmd)
 	return p, b.until(ctx, func() (bool, error) {
+		select {
+		case <-p.ended:
+			return false, fmt.Errorf("the worker ended: %w", p.err)
+		default:
+		}
 		now, err := b.alive(ctx)
 		return now > before, err
 	})
+}
+
+// watched watches over a process that has been started.
+func watched(cmd *exec.Cmd) *process {
+	p := &process{cmd: cmd, ended: make(chan struct{})}
+	go func() {
+		p.err = cmd.Wait()
+		close(p.ended)
+	}()
+	return p
 }
 
 func (p *process) pid() int { return p.cmd.Process.Pid }
@@ -222,7 +239,8 @@ func (p *process) stop() error {
 	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		return err
 	}
-	return p.cmd.Wait()
+	<-p.ended
+	return p.err
 }
 
 // kill ends it at once.
@@ -230,7 +248,7 @@ func (p *process) kill() error {
 	if err := p.cmd.Process.Kill(); err != nil {
 		return err
 	}
-	_ = p.cmd.Wait()
+	<-p.ended
 	return nil
 }
 

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -41,6 +42,14 @@ func main() {
 		re, err := regexp.Compile(*only)
 		if err != nil {
 			fmt.Fprintln(os.Stderr, "load: -only:", err)
+			os.Exit(2)
+		}
+		if !slices.ContainsFunc(workloads, func(w workload) bool { return re.MatchString(w.name) }) {
+			fmt.Fprintf(os.Stderr, "load: -only %q matches none of:", *only)
+			for _, w := range workloads {
+				fmt.Fprint(os.Stderr, " ", w.name)
+			}
+			fmt.Fprintln(os.Stderr)
 			os.Exit(2)
 		}
 		b.only = re

@@ -176,7 +176,8 @@ func (b *bench) startServer(ctx context.Context) (*process, error) {
 		return nil, err
 	}
 	_ = os.Remove(bin)
-	return &process{cmd}, b.until(ctx, func() (bool, error) {
+	p := watched(cmd)
+	return p, b.until(ctx, func() (bool, error) {
 		now, err := b.alive(ctx)
 		return now > before, err
 	})

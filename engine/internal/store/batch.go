@@ -122,7 +122,9 @@ func (b *Batch) Run(ctx context.Context, p *Pipeline) (*Result, error) {
 		},
 	}
 	defer p.reset()
-	b.queueRows(ctx, s)
+	if !b.queueOne(ctx, s) {
+		b.queueRows(ctx, s)
+	}
 	b.queueMessages(ctx, s)
 	b.queueEffects(ctx, s)
 	if failed != nil {
@@ -153,6 +155,40 @@ func (s *sending) rows(read func(pgx.Rows) error) queuer { return queuer{s.pipel
 // do and ask mark statements that are queued here: they fail when the batch is sent, not before.
 func do(error)       {}
 func ask(any, error) {}
+
+// queueOne queues a batch of one turn or one start, which is what a batch is under light load, in the one statement
+// that does the same (migration 0002), and takes what that did out of the batch. What else the unit brings, such as
+// River rows and the notification of an end, follows as in any batch.
+func (b *Batch) queueOne(ctx context.Context, s *sending) bool {
+	others := len(b.Locks) + len(b.Purges) + len(b.Continues.Nos) + len(b.Claims.Nos) + len(b.Holds.Nos) + len(b.TakeOvers.Nos) +
+		len(b.Terminates.Nos) + len(b.Releases.Nos)
+	if others > 0 || b.Lane.WorkerNo == 0 {
+		return false
+	}
+	lane, turns, history, starts, jobs := b.Lane, &b.Turns, &b.History, &b.Starts, &b.Jobs
+	switch {
+	case len(turns.Nos) == 1 && len(history.Nos) == 1 && len(starts.Nos) == 0:
+		do(s.q.CommitTurn(ctx, s.db, CommitTurnParams{
+			WorkerNo: lane.WorkerNo, Lane: lane.Lane, Inc: lane.Inc, Previous: lane.Previous,
+			No: turns.Nos[0], Base: turns.Bases[0], Epoch: turns.Epochs[0], Job: turns.Jobs[0], Seq: turns.Seqs[0],
+			Status: turns.Statuses[0], Output: turns.Outputs[0], OutputRef: turns.OutputRefs[0], Failure: turns.Failures[0],
+			CustomStatus: turns.CustomStatuses[0], Count: history.Counts[0], Events: history.Events[0],
+		}))
+		history.Nos = history.Nos[:0]
+		return true
+	case len(starts.Nos) == 1 && starts.TurnJobs[0] != 0 && len(turns.Nos) == 0 && len(jobs.Ids) == 1:
+		do(s.q.CommitStart(ctx, s.db, CommitStartParams{
+			WorkerNo: lane.WorkerNo, Lane: lane.Lane, Inc: lane.Inc, Previous: lane.Previous,
+			No: starts.Nos[0], Hub: starts.Hubs[0], ID: starts.Ids[0], Name: starts.Names[0], Version: starts.Versions[0],
+			Input: starts.Inputs[0], InputRef: starts.InputRefs[0],
+			Job: jobs.Ids[0], Priority: jobs.Priorities[0], Kind: jobs.Kinds[0], Queue: jobs.Queues[0], Args: jobs.Args[0],
+			MaxAttempts: jobs.MaxAttempts[0], RiverChannel: b.RiverChannel,
+		}))
+		jobs.Ids, b.RiverQueues = jobs.Ids[:0], b.RiverQueues[:0]
+		return true
+	}
+	return false
+}
 
 // queueRows queues B0 to B3: the fence, the locks, and the instances' own rows.
 func (b *Batch) queueRows(ctx context.Context, s *sending) {

@@ -152,6 +152,110 @@ func (q *Queries) ClaimInstances(ctx context.Context, db DBTX, arg ClaimInstance
 	return err
 }
 
+const commitStart = `-- name: CommitStart :exec
+SELECT commit_start(
+    $1::integer, $2::smallint, $3::integer, $4::bigint,
+    $5::bigint, $6::integer, $7::text, $8::text, $9::text, $10::bytea, $11::bigint,
+    $12::bigint, $13::smallint, $14::text, $15::text, $16::jsonb, $17::smallint, $18::text
+)
+`
+
+type CommitStartParams struct {
+	WorkerNo     int32
+	Lane         int16
+	Inc          int32
+	Previous     int64
+	No           int64
+	Hub          int32
+	ID           string
+	Name         string
+	Version      string
+	Input        []byte
+	InputRef     int64
+	Job          int64
+	Priority     int16
+	Kind         string
+	Queue        string
+	Args         []byte
+	MaxAttempts  int16
+	RiverChannel string
+}
+
+// B0, B3, B7 and B9 of a batch of one start.
+func (q *Queries) CommitStart(ctx context.Context, db DBTX, arg CommitStartParams) error {
+	_, err := db.Exec(ctx, commitStart,
+		arg.WorkerNo,
+		arg.Lane,
+		arg.Inc,
+		arg.Previous,
+		arg.No,
+		arg.Hub,
+		arg.ID,
+		arg.Name,
+		arg.Version,
+		arg.Input,
+		arg.InputRef,
+		arg.Job,
+		arg.Priority,
+		arg.Kind,
+		arg.Queue,
+		arg.Args,
+		arg.MaxAttempts,
+		arg.RiverChannel,
+	)
+	return err
+}
+
+const commitTurn = `-- name: CommitTurn :exec
+SELECT commit_turn(
+    $1::integer, $2::smallint, $3::integer, $4::bigint,
+    $5::bigint, $6::bigint, $7::integer, $8::bigint, $9::bigint, $10::smallint,
+    $11::bytea, $12::bigint, $13::bytea, $14::bytea, $15::integer, $16::bytea
+)
+`
+
+type CommitTurnParams struct {
+	WorkerNo     int32
+	Lane         int16
+	Inc          int32
+	Previous     int64
+	No           int64
+	Base         int64
+	Epoch        int32
+	Job          int64
+	Seq          int64
+	Status       int16
+	Output       []byte
+	OutputRef    int64
+	Failure      []byte
+	CustomStatus []byte
+	Count        int32
+	Events       []byte
+}
+
+// B0, B2 and B4 of a batch of one turn.
+func (q *Queries) CommitTurn(ctx context.Context, db DBTX, arg CommitTurnParams) error {
+	_, err := db.Exec(ctx, commitTurn,
+		arg.WorkerNo,
+		arg.Lane,
+		arg.Inc,
+		arg.Previous,
+		arg.No,
+		arg.Base,
+		arg.Epoch,
+		arg.Job,
+		arg.Seq,
+		arg.Status,
+		arg.Output,
+		arg.OutputRef,
+		arg.Failure,
+		arg.CustomStatus,
+		arg.Count,
+		arg.Events,
+	)
+	return err
+}
+
 const continueInstances = `-- name: ContinueInstances :exec
 WITH unit AS (
     SELECT unnest($1::bigint[]) AS no,

@@ -75,7 +75,9 @@ func (d *DB) Connect(ctx context.Context, name string, settings map[string]strin
 	return conn, nil
 }
 
-// Pinned are the settings of connections whose plans must not change with the tables' statistics.
+// Pinned are the settings of connections whose plans are made once and kept, because planning takes longer than running.
+// A plan that is made while a table is tiny may read all of it for each row it looks up, so that they have to be made anew
+// whenever a table has grown: see Replan.
 func Pinned() map[string]string {
 	return map[string]string{
 		"enable_seqscan":       "off",
@@ -93,9 +95,13 @@ func Pinned() map[string]string {
 	}
 }
 
-// Pool opens a pool on the same database with Weir's search path and some settings.
-func (d *DB) Pool(ctx context.Context, name string, maxConns int32, settings map[string]string) (*pgxpool.Pool, error) {
+// Pool opens a pool on the same database with Weir's search path and some settings. If its plans are pinned, plans tells
+// the generation of the tables' sizes that they must be for.
+func (d *DB) Pool(ctx context.Context, name string, maxConns int32, settings map[string]string, plans func() int64) (*pgxpool.Pool, error) {
 	config := d.config.Copy()
+	if plans != nil {
+		config.PrepareConn = replanning(config.PrepareConn, plans)
+	}
 	config.MaxConns = maxConns
 	config.MinConns = 0
 	config.MinIdleConns = 0
@@ -108,6 +114,26 @@ func (d *DB) Pool(ctx context.Context, name string, maxConns int32, settings map
 		return nil, fmt.Errorf("open pool %s: %w", name, err)
 	}
 	return pool, nil
+}
+
+// replanning is a hook that makes a connection's plans anew if they are old, after the hook that the user has set.
+func replanning(first func(context.Context, *pgx.Conn) (bool, error), plans func() int64) func(context.Context, *pgx.Conn) (bool, error) {
+	const generation = "weir plans"
+	return func(ctx context.Context, conn *pgx.Conn) (bool, error) {
+		if first != nil {
+			if ok, err := first(ctx, conn); !ok || err != nil {
+				return ok, err
+			}
+		}
+		data, now := conn.PgConn().CustomData(), plans()
+		if have, ok := data[generation].(int64); ok && have != now {
+			if err := Replan(ctx, conn); err != nil {
+				return false, nil //nolint:nilerr // a broken connection is replaced
+			}
+		}
+		data[generation] = now
+		return true, nil
+	}
 }
 
 // Code returns the SQLSTATE of an error that the server reported, else "".

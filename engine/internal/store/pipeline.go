@@ -18,6 +18,7 @@ type Pipeline struct {
 	conn     *pgx.Conn
 	prepared map[string]*statement // by SQL
 	named    int                   // statements prepared so far
+	plans    int64                 // the generation of the tables' sizes that the plans are for
 
 	queue  []queued
 	args   []byte   // of all queued statements, encoded
@@ -93,6 +94,24 @@ func (p *Pipeline) prepare(ctx context.Context, sql string) (*statement, error) 
 	}
 	p.prepared[sql] = s
 	return s, nil
+}
+
+// ReplanFor has the statements planned anew if their plans were made for another generation of the tables' sizes.
+func (p *Pipeline) ReplanFor(ctx context.Context, generation int64) error {
+	if p.plans == generation {
+		return nil
+	}
+	if err := Replan(ctx, p.conn); err != nil {
+		return err
+	}
+	p.plans = generation
+	return nil
+}
+
+// Replan forgets the plans of a connection's prepared statements.
+func Replan(ctx context.Context, conn *pgx.Conn) error {
+	_, err := conn.Exec(ctx, "DISCARD PLANS")
+	return err
 }
 
 // forget makes the statements be prepared anew, after the tables under them have changed.

@@ -267,17 +267,15 @@ func (q *Queries) GetInstance(ctx context.Context, db DBTX, arg GetInstanceParam
 }
 
 const getOutcome = `-- name: GetOutcome :one
-SELECT i.status, i.output, coalesce(i.output_ref, 0)::bigint AS output_ref, i.failure, i.custom_status, i.seq
+SELECT i.status, i.output, coalesce(i.output_ref, 0)::bigint AS output_ref, i.failure
 FROM instances i WHERE i.no = $1
 `
 
 type GetOutcomeRow struct {
-	Status       int16
-	Output       []byte
-	OutputRef    int64
-	Failure      []byte
-	CustomStatus []byte
-	Seq          int64
+	Status    int16
+	Output    []byte
+	OutputRef int64
+	Failure   []byte
 }
 
 func (q *Queries) GetOutcome(ctx context.Context, db DBTX, no int64) (GetOutcomeRow, error) {
@@ -288,8 +286,6 @@ func (q *Queries) GetOutcome(ctx context.Context, db DBTX, no int64) (GetOutcome
 		&i.Output,
 		&i.OutputRef,
 		&i.Failure,
-		&i.CustomStatus,
-		&i.Seq,
 	)
 	return i, err
 }
@@ -614,4 +610,19 @@ func (q *Queries) SetHubActivityRows(ctx context.Context, db DBTX, arg SetHubAct
 		return 0, err
 	}
 	return result.RowsAffected(), nil
+}
+
+const tableSizes = `-- name: TableSizes :one
+SELECT ARRAY[
+    pg_relation_size('instances'), pg_relation_size('history'), pg_relation_size('inbox'), pg_relation_size('timers'),
+    pg_relation_size('outbox'), pg_relation_size('event_keys'), pg_relation_size('payloads'), pg_relation_size('river_job')
+]::bigint[] AS sizes
+`
+
+// How large the tables are that can grow fast, in bytes.
+func (q *Queries) TableSizes(ctx context.Context, db DBTX) ([]int64, error) {
+	row := db.QueryRow(ctx, tableSizes)
+	var sizes []int64
+	err := row.Scan(&sizes)
+	return sizes, err
 }

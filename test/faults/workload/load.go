@@ -23,6 +23,9 @@ func OpenPool(ctx context.Context, dsn string) (*pgxpool.Pool, error) {
 	return pgxpool.NewWithConfig(ctx, config)
 }
 
+// IdleRelease is so short that instances are released in the workload's sleep of 20 ms, however fast the machine is.
+const IdleRelease = 5 * time.Millisecond
+
 // Run runs a worker for the workload until ctx ends.
 func Run(ctx context.Context, dsn string, cfg durable.Config, logger *slog.Logger) error {
 	pool, err := OpenPool(ctx, dsn)
@@ -35,7 +38,7 @@ func Run(ctx context.Context, dsn string, cfg durable.Config, logger *slog.Logge
 		return err
 	}
 	defer client.Close()
-	cfg.Logger, cfg.DrainTimeout = logger, 5*time.Second
+	cfg.Logger, cfg.DrainTimeout, cfg.IdleRelease = logger, 5*time.Second, IdleRelease
 	w, err := durable.NewWorker(pool, &cfg, Handlers(pool, client)...)
 	if err != nil {
 		return err

@@ -14,6 +14,22 @@ WITH lane AS (
 )
 SELECT expect('WE001', 1, (SELECT count(*) FROM lane));
 
+-- B0, B2 and B4 of a batch of one turn.
+-- name: CommitTurn :exec
+SELECT commit_turn(
+    @worker_no::integer, @lane::smallint, @inc::integer, @previous::bigint,
+    @no::bigint, @base::bigint, @epoch::integer, @job::bigint, @seq::bigint, @status::smallint,
+    @output::bytea, @output_ref::bigint, @failure::bytea, @custom_status::bytea, @count::integer, @events::bytea
+);
+
+-- B0, B3, B7 and B9 of a batch of one start.
+-- name: CommitStart :exec
+SELECT commit_start(
+    @worker_no::integer, @lane::smallint, @inc::integer, @previous::bigint,
+    @no::bigint, @hub::integer, @id::text, @name::text, @version::text, @input::bytea, @input_ref::bigint,
+    @job::bigint, @priority::smallint, @kind::text, @queue::text, @args::jsonb, @max_attempts::smallint, @river_channel::text
+);
+
 -- B1: all existing instances the batch touches, in one statement, by ascending number: the lock order that
 -- every transaction of Weir keeps. Flags are tested in later statements only, because this one still sees
 -- the snapshot from before it waited.

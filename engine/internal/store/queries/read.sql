@@ -50,7 +50,7 @@ LEFT JOIN river_job j ON j.id = i.turn_job
 WHERE i.hub = @hub AND i.id = @id;
 
 -- name: GetOutcome :one
-SELECT i.status, i.output, coalesce(i.output_ref, 0)::bigint AS output_ref, i.failure, i.custom_status, i.seq
+SELECT i.status, i.output, coalesce(i.output_ref, 0)::bigint AS output_ref, i.failure
 FROM instances i WHERE i.no = @no;
 
 -- Which of these have ended, for those who wait.
@@ -93,3 +93,10 @@ SELECT coalesce(max(version), 0)::integer AS version FROM migrations;
 
 -- name: GetSetting :one
 SELECT value FROM settings WHERE key = @key;
+
+-- How large the tables are that can grow fast, in bytes.
+-- name: TableSizes :one
+SELECT ARRAY[
+    pg_relation_size('instances'), pg_relation_size('history'), pg_relation_size('inbox'), pg_relation_size('timers'),
+    pg_relation_size('outbox'), pg_relation_size('event_keys'), pg_relation_size('payloads'), pg_relation_size('river_job')
+]::bigint[] AS sizes;
