@@ -349,3 +349,6 @@ func (e *Engine) RiverPool(ctx context.Context) (*pgxpool.Pool, error) {
 
 // RiverSchema is the schema of River's tables.
 func (e *Engine) RiverSchema() string { return e.cfg.RiverSchema }
+
+// table qualifies a name of the weir schema, for statements in the transactions of others.
+func (e *Engine) table(name string) string { return pgx.Identifier{e.cfg.Schema, name}.Sanitize() }

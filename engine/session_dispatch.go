@@ -1,0 +1,161 @@
+package engine
+
+import (
+	"context"
+	"time"
+
+	"github.com/weir-dev/weir/engine/history"
+)
+
+// dispatchAgain adds the tasks that nobody runs to a unit that makes this worker the owner.
+func (s *session) dispatchAgain(f *flight) {
+	for _, id := range s.redispatch {
+		p := s.state.pending[id]
+		if p == nil || p.task == nil {
+			continue // answered by the turn of this unit
+		}
+		if err := s.dispatch(s.n.ctx, f, p.task, s.tokens[id]); err != nil {
+			s.n.log.Warn("redispatch", "instance", s.info.InstanceID, "task", id, "error", err)
+		}
+	}
+	s.redispatch = nil
+}
+
+// dispatch decides where a scheduled task runs: here, right after this commit, if this process can and has
+// room; else through River. token is the row it already has in this worker's name, if any.
+func (s *session) dispatch(ctx context.Context, f *flight, t *history.TaskScheduled, token int64) error {
+	var (
+		u           = &f.unit
+		key         = taskKey{s.no, s.state.gen, t.ID}
+		kind, retry = s.n.exec.Activity(t.Name)
+		here        = (kind == PlainActivity || kind == TxActivity) && !t.Native && s.n.serves(t.Queue)
+	)
+	if t.Step {
+		kind, here = PlainActivity, true // only the process that holds the code can run it
+	}
+	here = here && s.n.slots.reserve(t.Step)
+	if !here {
+		id, err := s.n.e.jobIDs.one(ctx)
+		if err != nil {
+			return err
+		}
+		if token != 0 {
+			u.replaces = append(u.replaces, replacedJob{token, id})
+			return nil
+		}
+		u.jobs = append(u.jobs, s.taskJob(id, key, t, "available", 0))
+		return nil
+	}
+	if t.Retry != nil {
+		retry = t.Retry
+	}
+	a := s.n.newAttempt(s, key, t, retry, kind == TxActivity, token)
+	if token == 0 && (a.tx || (s.hub.ActivityRows && !t.Step)) {
+		id, err := s.n.e.jobIDs.one(ctx)
+		if err != nil {
+			return err
+		}
+		a.token = id
+		u.jobs = append(u.jobs, s.taskJob(id, key, t, "running", 1))
+	}
+	s.local[t.ID] = a
+	f.start = append(f.start, a)
+	return nil
+}
+
+// taskJob is the River row of a task.
+func (s *session) taskJob(id int64, key taskKey, t *history.TaskScheduled, state string, attempt int16) job {
+	j := job{
+		id: id, state: state, attempt: attempt, priority: priorityTask, kind: t.Name, queue: ActivityQueue(s.hub.no, t.Queue),
+		args: taskArgs(s.info.InstanceID, t), key: key.bytes(), max: unlimited,
+	}
+	if t.Native {
+		j.max = 25 // River's own default; River itself retries
+		if t.Retry != nil && t.Retry.Attempts > 0 {
+			j.max = int16(min(t.Retry.Attempts, unlimited))
+		}
+	}
+	return j
+}
+
+const (
+	// promoteAfter is how long a task runs without a River row, and exportAfter how long it waits for a slot
+	// here before any worker may take it.
+	promoteAfter = time.Second
+	exportAfter  = 100 * time.Millisecond
+)
+
+// tend looks after tasks that take long: those that run get a River row, so that tools, cancellation and
+// rescue see them; those that still wait for a slot are given to River. It returns when to look again.
+func (s *session) tend(ctx context.Context) (time.Duration, error) {
+	now := s.n.clock.now()
+	next := time.Hour
+	var rows []job
+	for id, a := range s.local {
+		due, export := a.tendAt()
+		if due.IsZero() {
+			continue
+		}
+		if left := due.Sub(now); left > 0 {
+			next = min(next, left)
+			continue
+		}
+		jobID, err := s.n.e.jobIDs.one(ctx)
+		if err != nil {
+			return 0, err
+		}
+		p := s.state.pending[id]
+		if p == nil || p.task == nil {
+			continue
+		}
+		if export {
+			if !s.n.slots.steal(a.entry) {
+				next = min(next, time.Millisecond) // it has just begun
+				continue
+			}
+			delete(s.local, id)
+			s.n.forget(a)
+			rows = append(rows, s.taskJob(jobID, a.task.key, p.task, "available", 0))
+			continue
+		}
+		a.promote(jobID)
+		rows = append(rows, s.taskJob(jobID, a.task.key, p.task, "running", int16(a.task.Attempt)))
+	}
+	if rows == nil {
+		return next, nil
+	}
+	f := s.newFlight(unitClaim)
+	f.unit.jobs, f.unit.waiting = append(f.unit.jobs, rows...), s.state.waiting().encode()
+	s.submit(f)
+	return 0, nil
+}
+
+// park puts a rowless task aside until its next attempt is due.
+func (s *session) park(ctx context.Context, a *attempt) error {
+	if s.local[a.task.ID] != a {
+		s.n.forget(a)
+		return nil
+	}
+	p := s.state.pending[a.task.ID]
+	if p == nil || p.task == nil {
+		return nil
+	}
+	id, err := s.n.e.jobIDs.one(ctx)
+	if err != nil {
+		return err
+	}
+	delete(s.local, a.task.ID)
+	s.n.forget(a)
+	j := s.taskJob(id, a.task.key, p.task, "scheduled", int16(a.task.Attempt-1))
+	j.err = a.parkErr
+	row := newTimer{timerKey: timerKey{a.task.key, timerRetry}, fireAt: a.parkUntil}
+	f := s.newFlight(unitClaim)
+	f.unit.jobs, f.unit.waiting = append(f.unit.jobs, j), s.state.waiting().encode()
+	if s.n.clock.until(a.parkUntil) < timerHorizon {
+		row.holder = s.n.no
+		f.timers = append(f.timers, row)
+	}
+	f.unit.timers = append(f.unit.timers, row)
+	s.submit(f)
+	return nil
+}

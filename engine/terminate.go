@@ -1,0 +1,99 @@
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/weir-dev/weir/engine/history"
+	"github.com/weir-dev/weir/engine/internal/store"
+)
+
+// TerminateRequest asks for an instance to be ended at once.
+type TerminateRequest struct {
+	Hub      string
+	Instance string
+	Reason   string
+	// Output becomes the instance's output.
+	Output history.Payload
+}
+
+// Terminate ends an instance by a commit of its own: it needs no worker, and whatever the instance's session is
+// doing loses. Timers, waiting tasks and unread messages go; a parent is told; children run on. Errors:
+// INVALID_ARGUMENT, TOO_LARGE, NOT_FOUND, FAILED_PRECONDITION when the instance has finished, UNAVAILABLE.
+func (e *Engine) Terminate(ctx context.Context, r TerminateRequest) error {
+	hub, err := e.hub(ctx, r.Hub)
+	if err != nil {
+		return err
+	}
+	if err := first(CheckID("instance", r.Instance), checkText("reason", r.Reason, maxReason, true), e.checkPayload("output", r.Output)); err != nil {
+		return err
+	}
+	rows, err := e.q.FindInstances(ctx, e.pool, store.FindInstancesParams{Hubs: []int32{hub.no}, Ids: []string{r.Instance}})
+	if err != nil {
+		return fmt.Errorf("terminate: %w", err)
+	}
+	if len(rows) == 0 {
+		return instanceNotFound(r.Instance)
+	}
+	row := rows[0]
+	if !statusOf(row.Status).Live() {
+		return finished(r.Instance, statusOf(row.Status))
+	}
+	u, err := e.termination(ctx, row, r)
+	if err != nil {
+		return err
+	}
+	o, err := e.commit(ctx, u)
+	if err != nil {
+		return err
+	}
+	if !o.terminated && !o.landed {
+		return finished(r.Instance, history.Completed)
+	}
+	if o.owner != 0 {
+		// Its session would find out with its next commit; told, it stops the tasks it runs.
+		payload := fmt.Sprintf("!%d", row.No)
+		err := e.q.NotifyChannel(ctx, e.pool, store.NotifyChannelParams{Channel: e.db.Channel(fmt.Sprintf("wake.%d", o.owner)), Payload: payload})
+		if err != nil {
+			e.log.WarnContext(ctx, "tell the owner of a terminated instance", "error", err)
+		}
+	}
+	return nil
+}
+
+func (e *Engine) termination(ctx context.Context, row store.FindInstancesRow, r TerminateRequest) (*unit, error) {
+	output, large, err := e.externalizeCopy(ctx, row.No, r.Output)
+	if err != nil {
+		return nil, err
+	}
+	why := &history.Failure{Type: history.Terminated.String(), Message: "terminated", NonRetriable: true}
+	if r.Reason != "" {
+		why.Message = "terminated: " + r.Reason
+	}
+	header := history.Header{At: time.Now().UTC().Truncate(time.Microsecond)}
+	events, err := history.Encode([]history.Event{
+		&history.ExecutionTerminated{Header: header, Reason: r.Reason, Output: output},
+		&history.ExecutionCompleted{Header: header, ID: -1, Status: history.Terminated, Result: output, Failure: why},
+	})
+	if err != nil {
+		return nil, err
+	}
+	reason, err := json.Marshal(why)
+	if err != nil {
+		return nil, err
+	}
+	u := &unit{
+		kind: unitTerminate, no: row.No, events: events, count: 2, output: output, failure: reason, large: large,
+		dropInbox: true, dropTimers: true, dropTasks: true,
+	}
+	if row.ParentNo != 0 {
+		answer, err := history.Encode([]history.Event{&history.SubOrchestrationInstanceFailed{Header: header, TaskID: row.ParentTask, Failure: why}})
+		if err != nil {
+			return nil, err
+		}
+		u.messages = []message{{no: row.ParentNo, gen: row.ParentGen, task: row.ParentTask, kind: msgResult, payload: answer}}
+	}
+	return u, nil
+}
