@@ -186,7 +186,8 @@ func TestAuditGivesAwayWhatRunsNowhere(t *testing.T) {
 	s.atRest("waits")
 	p.setKind("work", engine.PlainActivity)
 
-	b := s.join(engine.NodeConfig{Executor: p})
+	// On a busy machine moments pass between River's fetch of a job and its start: two rounds must be longer than that.
+	b := s.join(engine.NodeConfig{Executor: p, AuditEvery: 500 * time.Millisecond})
 	tx, err := s.pool.Begin(s.ctx)
 	s.no(err)
 	defer func() { _ = tx.Rollback(context.WithoutCancel(s.ctx)) }()
