@@ -148,7 +148,7 @@ func (x *executor) Run(ctx context.Context, t *engine.Task) engine.Result {
 	}
 	if timeout > 0 {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeoutCause(ctx, timeout, fmt.Errorf("the attempt took longer than %s: %w", timeout, context.DeadlineExceeded))
+		ctx, cancel = t.WithTimeout(ctx, timeout, fmt.Errorf("the attempt took longer than %s: %w", timeout, context.DeadlineExceeded))
 		defer cancel()
 	}
 	ctx = &taskContext{ctx, TaskInfo{

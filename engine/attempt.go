@@ -279,13 +279,18 @@ func (a *attempt) outcome(r Result, now time.Time) history.Event {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	run := history.Run{StartedAt: a.startedAt, Worker: a.n.name, Attempts: a.task.Attempt, Earlier: a.earlier}
-	if size := r.Output.Size(); r.Failure == nil && size > a.n.e.cfg.PayloadLimit {
-		r.Failure = failure(CodeTooLarge, "the output of activity %s has %d bytes, the limit is %d", a.task.Name, size, a.n.e.cfg.PayloadLimit)
+	return taskOutcome(&a.task, r, run, now, a.n.e.cfg.PayloadLimit)
+}
+
+// taskOutcome is the history event of a task's final result. An output over the limit is a failure.
+func taskOutcome(t *Task, r Result, run history.Run, now time.Time, limit int) history.Event {
+	if size := r.Output.Size(); r.Failure == nil && size > limit {
+		r.Failure = failure(CodeTooLarge, "the output of activity %s has %d bytes, the limit is %d", t.Name, size, limit)
 	}
 	if r.Failure != nil {
-		return &history.TaskFailed{Header: history.Header{At: now}, TaskID: a.task.ID, Failure: r.Failure, Run: run}
+		return &history.TaskFailed{Header: history.Header{At: now}, TaskID: t.ID, Failure: r.Failure, Run: run}
 	}
-	return &history.TaskCompleted{Header: history.Header{At: now}, TaskID: a.task.ID, Result: r.Output, Run: run}
+	return &history.TaskCompleted{Header: history.Header{At: now}, TaskID: t.ID, Result: r.Output, Run: run}
 }
 
 // deliver hands the outcome to the session, in memory, or through the token when there is no session any more

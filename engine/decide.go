@@ -2,6 +2,7 @@ package engine
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/weir-dev/weir/engine/history"
 )
@@ -26,6 +27,14 @@ type refusal struct {
 	id      int32
 	child   bool
 	failure *history.Failure
+}
+
+// answer is what the code hears of a decision that cannot be carried out.
+func (r refusal) answer(at time.Time) history.Event {
+	if r.child {
+		return &history.SubOrchestrationInstanceFailed{Header: history.Header{At: at}, TaskID: r.id, Failure: r.failure}
+	}
+	return &history.TaskFailed{Header: history.Header{At: at}, TaskID: r.id, Failure: r.failure}
 }
 
 // limits bound what a turn may decide.

@@ -166,6 +166,12 @@
 //
 // The promises are kept by single commits, so one snapshot is enough to see one broken: age only saves work.
 //
+// # Rehearsals
+//
+// A Rehearsal runs instances in memory and in virtual time, for tests of orchestrations. It has state, admit and decide
+// in common with sessions, and what they make of a plan (answers, openings, outcomes); it has no lanes, units and
+// tokens, because nothing in it can be lost. Package durabletest holds its histories against those on Postgres.
+//
 // test/model explores these rules exhaustively in small worlds, and finds each of the faults that leaving one out
 // brings.
 package engine

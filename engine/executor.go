@@ -86,6 +86,9 @@ type Task struct {
 	// Step is the function to run instead of a registered activity.
 	Step func(context.Context) Result
 
+	// rehearsed is set when a Rehearsal runs the task, not a Node.
+	rehearsed *rehearsedTask
+
 	key     taskKey
 	attempt *attempt
 	e       *Engine
@@ -115,6 +118,15 @@ type Capabilities struct {
 type Definition struct {
 	Name    string `json:"name"`
 	Version string `json:"version,omitempty"`
+}
+
+// WithTimeout bounds the attempt: the context ends after d by the clock of whoever runs the task, which is virtual in
+// a Rehearsal.
+func (t *Task) WithTimeout(ctx context.Context, d time.Duration, cause error) (context.Context, context.CancelFunc) {
+	if t.rehearsed != nil {
+		return t.rehearsed.withTimeout(ctx, d, cause)
+	}
+	return context.WithTimeoutCause(ctx, d, cause)
 }
 
 // BeginTx begins the transaction of a TxHandler. It can be told whose it is, so that it does not outlive this

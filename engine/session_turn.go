@@ -120,12 +120,7 @@ func (s *session) fill(ctx context.Context, f *flight, p *plan) error {
 
 // refuse answers a decision that cannot be carried out, in the commit that records it.
 func (s *session) refuse(u *unit, r refusal) error {
-	at := history.Header{At: s.state.lastTurn}
-	var answer history.Event = &history.TaskFailed{Header: at, TaskID: r.id, Failure: r.failure}
-	if r.child {
-		answer = &history.SubOrchestrationInstanceFailed{Header: at, TaskID: r.id, Failure: r.failure}
-	}
-	payload, err := history.Encode([]history.Event{answer})
+	payload, err := history.Encode([]history.Event{r.answer(s.state.lastTurn)})
 	if err != nil {
 		return err
 	}
@@ -174,10 +169,7 @@ func (s *session) startChildren(ctx context.Context, u *unit, p *plan) error {
 		}
 		at := u.starts[i]
 		u.starts = append(u.starts[:i:i], u.starts[i+1:]...)
-		payload, err := history.Encode([]history.Event{&history.SubOrchestrationInstanceFailed{
-			Header: history.Header{At: now}, TaskID: at.parentTask,
-			Failure: failure(CodeAlreadyExists, "an instance with the id %q is running", at.id),
-		}})
+		payload, err := history.Encode([]history.Event{childRefused(at.parentTask, at.id, now)})
 		if err != nil {
 			return false
 		}
@@ -257,6 +249,14 @@ func (s *session) finish(ctx context.Context, f *flight, p *plan) error {
 	return nil
 }
 
+// childRefused is what a parent hears when an instance with its child's id is running.
+func childRefused(task int32, id string, at time.Time) history.Event {
+	return &history.SubOrchestrationInstanceFailed{
+		Header: history.Header{At: at}, TaskID: task,
+		Failure: failure(CodeAlreadyExists, "an instance with the id %q is running", id),
+	}
+}
+
 // childOutcome is what a parent hears of its child.
 func childOutcome(task int32, end *history.ExecutionCompleted) history.Event {
 	at := history.Header{At: end.At}
@@ -282,17 +282,24 @@ func (s *session) continueAsNew(f *flight, end *history.ExecutionCompleted) erro
 	}
 	u.cutBefore = s.baseSeq
 	f.next = newState(s.state.gen + 1)
-	opening := []history.Event{&history.ExecutionStarted{
-		Header: history.Header{At: s.state.lastTurn}, InstanceID: s.info.InstanceID, ExecutionID: executionID(s.no, f.next.gen),
-		Name: s.info.Name, Version: u.version, Input: end.Result, Parent: s.info.Parent, Generation: int(f.next.gen),
-	}}
-	for _, e := range end.CarryOver {
-		opening = append(opening, e)
-	}
-	payload, err := history.Encode(opening)
+	next := s.info
+	next.Version, next.Generation, next.ExecutionID = u.version, int(f.next.gen), executionID(s.no, f.next.gen)
+	payload, err := history.Encode(opening(next, end, s.state.lastTurn))
 	if err != nil {
 		return err
 	}
 	u.messages = append(u.messages, message{no: s.no, gen: f.next.gen, kind: msgStart, payload: payload})
 	return nil
+}
+
+// opening is what a further generation begins with: its start, and the events that the one before did not use.
+func opening(next Info, end *history.ExecutionCompleted, at time.Time) []history.Event {
+	events := []history.Event{&history.ExecutionStarted{
+		Header: history.Header{At: at}, InstanceID: next.InstanceID, ExecutionID: next.ExecutionID,
+		Name: next.Name, Version: next.Version, Input: end.Result, Parent: next.Parent, Generation: next.Generation,
+	}}
+	for _, e := range end.CarryOver {
+		events = append(events, e)
+	}
+	return events
 }

@@ -68,15 +68,9 @@ func (e *Engine) termination(ctx context.Context, row store.FindInstancesRow, r 
 	if err != nil {
 		return nil, err
 	}
-	why := &history.Failure{Type: history.Terminated.String(), Message: "terminated", NonRetriable: true}
-	if r.Reason != "" {
-		why.Message = "terminated: " + r.Reason
-	}
-	header := history.Header{At: time.Now().UTC().Truncate(time.Microsecond)}
-	events, err := history.Encode([]history.Event{
-		&history.ExecutionTerminated{Header: header, Reason: r.Reason, Output: output},
-		&history.ExecutionCompleted{Header: header, ID: -1, Status: history.Terminated, Result: output, Failure: why},
-	})
+	at := time.Now().UTC().Truncate(time.Microsecond)
+	end, why := terminated(r.Reason, output, at)
+	events, err := history.Encode(end)
 	if err != nil {
 		return nil, err
 	}
@@ -89,11 +83,24 @@ func (e *Engine) termination(ctx context.Context, row store.FindInstancesRow, r 
 		dropInbox: true, dropTimers: true, dropTasks: true,
 	}
 	if row.ParentNo != 0 {
-		answer, err := history.Encode([]history.Event{&history.SubOrchestrationInstanceFailed{Header: header, TaskID: row.ParentTask, Failure: why}})
+		answer, err := history.Encode([]history.Event{&history.SubOrchestrationInstanceFailed{Header: history.Header{At: at}, TaskID: row.ParentTask, Failure: why}})
 		if err != nil {
 			return nil, err
 		}
 		u.messages = []message{{no: row.ParentNo, gen: row.ParentGen, task: row.ParentTask, kind: msgResult, payload: answer}}
 	}
 	return u, nil
+}
+
+// terminated is how a history ends that somebody ended from outside, and why, for whoever waits.
+func terminated(reason string, output history.Payload, at time.Time) ([]history.Event, *history.Failure) {
+	why := &history.Failure{Type: history.Terminated.String(), Message: "terminated", NonRetriable: true}
+	if reason != "" {
+		why.Message = "terminated: " + reason
+	}
+	header := history.Header{At: at}
+	return []history.Event{
+		&history.ExecutionTerminated{Header: header, Reason: reason, Output: output},
+		&history.ExecutionCompleted{Header: header, ID: -1, Status: history.Terminated, Result: output, Failure: why},
+	}, why
 }

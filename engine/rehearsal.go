@@ -1,0 +1,740 @@
+package engine
+
+import (
+	"cmp"
+	"container/heap"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/weir-dev/weir/engine/history"
+)
+
+// Rehearsal runs instances in memory, without a database and in virtual time, for tests of orchestrations. What an
+// instance is, what a turn takes in and what it means are the engine's own: state, admit and decide, and the
+// executor that a worker has. Only what carries messages differs, a slice instead of an inbox, and the clock, which
+// jumps to whatever is due next when nothing runs.
+//
+// It is meant to be predictable. Activities run in goroutines of their own, but what they return is taken in only
+// once all of them have ended or sleep (RehearsedSleep), in the order in which they were scheduled; waits between
+// attempts have no random share; ids that are made up count from 1. It is also stricter than a worker: after a turn
+// the code is opened anew on the history, as another worker would, so that code that does not repeat itself is held
+// at once.
+//
+// Next belongs to one goroutine; the other methods may be called from any, and from activities.
+type Rehearsal struct {
+	cfg    RehearsalConfig
+	limits limits
+
+	mu        sync.Mutex
+	now       time.Time
+	made      int64
+	instances map[string]*rehearsed
+	ready     []*rehearsed // have something to do, in the order in which it came
+	agenda    agenda
+	entries   int64
+	running   map[*rehearsedTask]bool // attempts that are at work; the clock waits for them
+	over      []*rehearsedTask        // attempts that have ended since Next last looked
+	err       error                   // ends the rehearsal
+	signal    chan struct{}
+	tasks     sync.WaitGroup
+}
+
+// RehearsalConfig says how a Rehearsal works; Executor must be set.
+type RehearsalConfig struct {
+	Executor Executor
+	// Hub is what instances are told; empty means "default".
+	Hub string
+	// Now is the time at which it begins; zero means the first second of the year 2000, UTC.
+	Now time.Time
+	// PayloadLimit bounds one value, in bytes; 0 means DefaultPayloadLimit.
+	PayloadLimit int
+}
+
+// rehearsed is one instance.
+type rehearsed struct {
+	no       int64
+	instance Instance
+	info     Info
+	parent   parentOf
+	output   history.Payload
+	keys     map[string]bool // of raised events
+	due      bool            // its start is not put off any more
+	queued   bool
+	turning  bool // its code runs
+
+	state   *state
+	code    Orchestration
+	past    []history.Event // of this generation
+	before  []history.Event // of the one before
+	checkAt int             // events after which the code is opened anew
+	letters []letter
+	tasks   map[int32]*rehearsedTask
+	timers  map[int32]*entry
+}
+
+// parentOf is who waits for an instance, in which generation and at which decision.
+type parentOf struct {
+	instance *rehearsed
+	gen      int32
+	task     int32
+}
+
+// alwaysChecked is up to how many events of a generation the code is opened anew after every turn; beyond, it is when
+// their number has doubled, so that long histories do not take quadratic time.
+const alwaysChecked = 500
+
+// NewRehearsal makes an empty rehearsal.
+func NewRehearsal(cfg RehearsalConfig) *Rehearsal {
+	cfg.Hub = cmp.Or(cfg.Hub, "default")
+	cfg.PayloadLimit = cmp.Or(cfg.PayloadLimit, DefaultPayloadLimit)
+	if cfg.Now.IsZero() {
+		cfg.Now = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
+	}
+	return &Rehearsal{
+		cfg: cfg, limits: limits{payload: cfg.PayloadLimit, decisions: 100_000}, now: cfg.Now.UTC().Truncate(time.Microsecond),
+		instances: map[string]*rehearsed{}, running: map[*rehearsedTask]bool{}, signal: make(chan struct{}, 1),
+	}
+}
+
+// --- for callers ---------------------------------------------------------------------------------
+
+// Now is the virtual time.
+func (r *Rehearsal) Now() time.Time {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.now
+}
+
+// At calls fn, from Next, when the virtual time has come. A time that is past means now.
+func (r *Rehearsal) At(at time.Time, fn func()) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.schedule(at, fn)
+}
+
+// Start starts an instance. Errors: INVALID_ARGUMENT, TOO_LARGE, ALREADY_EXISTS.
+func (r *Rehearsal) Start(req StartRequest) (Started, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if req.ID == "" {
+		req.ID = fmt.Sprintf("instance-%d", r.made+1)
+	}
+	if err := first(CheckName("name", req.Name), CheckID("id", req.ID), CheckVersion("version", req.Version),
+		r.checkPayload("input", req.Input)); err != nil {
+		return Started{}, err
+	}
+	if r.instances[req.ID] != nil {
+		return Started{}, idTaken("id", req.ID)
+	}
+	i := r.start(&req, parentOf{})
+	return Started{ID: req.ID, no: i.no}, nil
+}
+
+// Raise delivers an event. Errors: INVALID_ARGUMENT, TOO_LARGE, NOT_FOUND, FAILED_PRECONDITION when the instance has
+// finished.
+func (r *Rehearsal) Raise(req RaiseRequest) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err := first(CheckID("instance", req.Instance), CheckEvent("event", req.Name), checkText("key", req.Key, maxKey, true),
+		r.checkPayload("payload", req.Input)); err != nil {
+		return err
+	}
+	i := r.instances[req.Instance]
+	switch {
+	case i == nil:
+		return instanceNotFound(req.Instance)
+	case !i.instance.Status.Live():
+		return finished(req.Instance, i.instance.Status)
+	case req.Key != "" && i.keys[req.Key]:
+		return nil
+	case req.Key != "":
+		i.keys[req.Key] = true
+	}
+	r.deliver(i, letter{events: []history.Event{&history.EventRaised{Header: history.Header{At: r.now}, Name: req.Name, Input: req.Input}}})
+	return nil
+}
+
+// Terminate ends an instance at once; its children run on. Errors: INVALID_ARGUMENT, TOO_LARGE, NOT_FOUND,
+// FAILED_PRECONDITION when the instance has finished.
+func (r *Rehearsal) Terminate(req TerminateRequest) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err := first(CheckID("instance", req.Instance), checkText("reason", req.Reason, maxReason, true),
+		r.checkPayload("output", req.Output)); err != nil {
+		return err
+	}
+	i := r.instances[req.Instance]
+	switch {
+	case i == nil:
+		return instanceNotFound(req.Instance)
+	case !i.instance.Status.Live():
+		return finished(req.Instance, i.instance.Status)
+	}
+	events, why := terminated(req.Reason, req.Output, r.now)
+	i.record(events)
+	r.ended(i, history.Terminated, req.Output, why)
+	r.tell(i.parent, func(task int32) history.Event {
+		return &history.SubOrchestrationInstanceFailed{Header: history.Header{At: r.now}, TaskID: task, Failure: why}
+	})
+	return nil
+}
+
+// Get tells how an instance stands. Waiting is set while it waits. Errors: NOT_FOUND.
+func (r *Rehearsal) Get(id string) (*Instance, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	i := r.instances[id]
+	if i == nil {
+		return nil, instanceNotFound(id)
+	}
+	return i.read(), nil
+}
+
+// Output is what an instance has returned. Errors: NOT_FOUND.
+func (r *Rehearsal) Output(id string) (history.Payload, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	i := r.instances[id]
+	if i == nil {
+		return history.Payload{}, instanceNotFound(id)
+	}
+	return i.output, nil
+}
+
+// Instances are all there are, in the order in which they were started.
+func (r *Rehearsal) Instances() []*Instance {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	all := make([]*Instance, 0, len(r.instances))
+	for _, i := range r.instances {
+		all = append(all, i.read())
+	}
+	slices.SortFunc(all, func(a, b *Instance) int { return cmp.Compare(a.no, b.no) })
+	return all
+}
+
+// History is what an instance has done in its present generation, and in the one before if all is set: as much as a
+// database keeps. Errors: NOT_FOUND.
+func (r *Rehearsal) History(id string, all bool) ([]history.Event, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	i := r.instances[id]
+	switch {
+	case i == nil:
+		return nil, instanceNotFound(id)
+	case all:
+		return slices.Concat(i.before, i.past), nil
+	}
+	return slices.Clone(i.past), nil
+}
+
+// Running names the activities and steps that the clock waits for.
+func (r *Rehearsal) Running() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var out []string
+	for t := range r.running {
+		out = append(out, fmt.Sprintf("%s of instance %q", t.what(), t.task.InstanceID))
+	}
+	slices.Sort(out)
+	return out
+}
+
+// Next does the next thing there is to do until a point in time (zero: whenever): it waits for running activities,
+// runs a turn, or else moves the clock on to what is due next. It returns false when there is nothing left to do until
+// then; the clock then shows that time. Errors end the rehearsal: something has no handler, or cannot be run without
+// a database. Another error is the context's, and Next may be called again.
+func (r *Rehearsal) Next(ctx context.Context, until time.Time) (more bool, err error) {
+	if err := r.quiet(ctx); err != nil {
+		return false, err
+	}
+	r.mu.Lock()
+	if r.err != nil {
+		defer r.mu.Unlock()
+		return false, r.err
+	}
+	if len(r.over) > 0 {
+		r.takeResults()
+		r.mu.Unlock()
+		return true, nil
+	}
+	if len(r.ready) > 0 {
+		i := r.ready[0]
+		r.ready = slices.Delete(r.ready, 0, 1)
+		i.queued = false
+		r.mu.Unlock()
+		return true, r.stop(r.turn(ctx, i))
+	}
+	for len(r.agenda) > 0 && r.agenda[0].fn == nil {
+		heap.Pop(&r.agenda)
+	}
+	if len(r.agenda) == 0 || (!until.IsZero() && r.agenda[0].at.After(until)) {
+		if until.After(r.now) {
+			r.now = until.UTC()
+		}
+		r.mu.Unlock()
+		return false, nil
+	}
+	if at := r.agenda[0].at; at.After(r.now) {
+		r.now = at
+	}
+	// All that is due at this moment at once: it arrives in one turn.
+	var due []func()
+	for at := r.agenda[0].at; len(r.agenda) > 0 && !r.agenda[0].at.After(at); {
+		due = append(due, heap.Pop(&r.agenda).(*entry).take())
+	}
+	r.mu.Unlock()
+	for _, fn := range due {
+		if fn != nil {
+			fn()
+		}
+	}
+	return true, nil
+}
+
+// Close unwinds the code of all instances, and returns when what runs has ended, or ctx.
+func (r *Rehearsal) Close(ctx context.Context) {
+	r.mu.Lock()
+	r.err = errors.New("the rehearsal is closed")
+	var codes []Orchestration
+	for _, i := range r.instances {
+		i.drop()
+		if i.code != nil && !i.turning {
+			codes = append(codes, i.code)
+			i.code = nil
+		}
+	}
+	r.mu.Unlock()
+	for _, c := range codes {
+		c.Close()
+	}
+	done := make(chan struct{})
+	go func() { r.tasks.Wait(); close(done) }()
+	select {
+	case <-done:
+	case <-ctx.Done():
+	}
+}
+
+// --- the clock -----------------------------------------------------------------------------------
+
+// entry is something to do at a time.
+type entry struct {
+	at time.Time
+	n  int64  // what was entered first comes first
+	fn func() // nil: taken back
+}
+
+// take returns what is to be done, once.
+func (e *entry) take() func() {
+	fn := e.fn
+	e.fn = nil
+	return fn
+}
+
+// agenda is a heap of what is to be done, by time.
+type agenda []*entry
+
+func (a agenda) Len() int      { return len(a) }
+func (a agenda) Swap(i, j int) { a[i], a[j] = a[j], a[i] }
+func (a agenda) Less(i, j int) bool {
+	if c := a[i].at.Compare(a[j].at); c != 0 {
+		return c < 0
+	}
+	return a[i].n < a[j].n
+}
+
+// Push implements heap.Interface.
+func (a *agenda) Push(e any) { *a = append(*a, e.(*entry)) }
+
+// Pop implements heap.Interface.
+func (a *agenda) Pop() any {
+	last := (*a)[len(*a)-1]
+	*a = (*a)[:len(*a)-1]
+	return last
+}
+
+func (r *Rehearsal) schedule(at time.Time, fn func()) *entry {
+	if at.Before(r.now) {
+		at = r.now
+	}
+	r.entries++
+	e := &entry{at, r.entries, fn}
+	heap.Push(&r.agenda, e)
+	return e
+}
+
+// quiet waits until no attempt is at work.
+func (r *Rehearsal) quiet(ctx context.Context) error {
+	for {
+		r.mu.Lock()
+		n := len(r.running)
+		r.mu.Unlock()
+		if n == 0 {
+			return nil
+		}
+		select {
+		case <-r.signal:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+func (r *Rehearsal) poke() {
+	select {
+	case r.signal <- struct{}{}:
+	default:
+	}
+}
+
+// stop ends the rehearsal if there is an error.
+func (r *Rehearsal) stop(err error) error {
+	if err != nil {
+		r.mu.Lock()
+		r.err = cmp.Or(r.err, err)
+		r.mu.Unlock()
+	}
+	return err
+}
+
+// --- instances: everything below but turn is called under the lock -------------------------------
+
+func (r *Rehearsal) checkPayload(field string, v history.Payload) error {
+	return checkSize(field, v, r.cfg.PayloadLimit)
+}
+
+func (r *Rehearsal) start(req *StartRequest, parent parentOf) *rehearsed {
+	r.made++
+	i := &rehearsed{
+		no: r.made, parent: parent, keys: map[string]bool{}, state: newState(0), tasks: map[int32]*rehearsedTask{},
+		timers: map[int32]*entry{},
+		info: Info{
+			Hub: r.cfg.Hub, InstanceID: req.ID, Name: req.Name, Version: req.Version, ExecutionID: executionID(r.made, 0), CreatedAt: r.now,
+		},
+		instance: Instance{
+			Hub: r.cfg.Hub, ID: req.ID, Name: req.Name, Version: req.Version, Status: history.Pending, CreatedAt: r.now, UpdatedAt: r.now,
+			FirstSeq: 1, no: r.made,
+		},
+	}
+	if p := parent.instance; p != nil {
+		i.info.Parent = &history.Parent{InstanceID: p.info.InstanceID, Name: p.info.Name, TaskID: parent.task}
+		i.instance.Parent = &Ref{p.info.InstanceID, p.info.Name}
+	}
+	i.instance.ExecutionID = i.info.ExecutionID
+	r.instances[req.ID] = i
+	begin := func() {
+		i.due = true
+		r.deliver(i, letter{kind: msgStart, events: []history.Event{&history.ExecutionStarted{
+			InstanceID: i.info.InstanceID, ExecutionID: i.info.ExecutionID, Name: i.info.Name, Version: i.info.Version,
+			Input: req.Input, Parent: i.info.Parent,
+		}}})
+	}
+	if !req.At.After(r.now) {
+		begin()
+		return i
+	}
+	at := req.At.UTC()
+	i.instance.ScheduledAt = &at
+	r.schedule(at, func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if i.instance.Status.Live() {
+			begin()
+		}
+	})
+	return i
+}
+
+// deliver puts a letter into the instance's inbox and sees to it that it is read.
+func (r *Rehearsal) deliver(i *rehearsed, l letter) {
+	if !i.instance.Status.Live() {
+		return
+	}
+	i.letters = append(i.letters, l)
+	r.wake(i)
+}
+
+func (r *Rehearsal) wake(i *rehearsed) {
+	if i.due && !i.queued && !i.turning && i.instance.Held == nil && i.instance.Status.Live() && len(i.letters) > 0 {
+		i.queued = true
+		r.ready = append(r.ready, i)
+	}
+}
+
+// tell delivers the outcome of a child.
+func (r *Rehearsal) tell(p parentOf, answer func(task int32) history.Event) {
+	if p.instance != nil {
+		r.deliver(p.instance, letter{kind: msgResult, gen: p.gen, task: p.task, events: []history.Event{answer(p.task)}})
+	}
+}
+
+// record adds events to the history.
+func (i *rehearsed) record(events []history.Event) {
+	i.past = append(i.past, events...)
+	i.instance.Seq += int64(len(events))
+}
+
+func (i *rehearsed) read() *Instance {
+	out := i.instance
+	out.Queued = i.queued
+	if out.Status == history.Running && !i.turning {
+		out.Waiting = i.state.waiting()
+	}
+	return &out
+}
+
+// turn runs a turn of an instance, as session.turn does: letters in, decisions out, effects.
+func (r *Rehearsal) turn(ctx context.Context, i *rehearsed) error {
+	r.mu.Lock()
+	if !i.instance.Status.Live() {
+		r.mu.Unlock()
+		return nil
+	}
+	letters := slices.Clone(i.letters[:min(len(i.letters), maxLetters)])
+	i.letters = slices.Delete(i.letters, 0, len(letters))
+	arrived := i.state.admit(r.now, letters)
+	if arrived == nil {
+		r.wake(i)
+		r.mu.Unlock()
+		return nil
+	}
+	i.turning = true
+	r.mu.Unlock()
+	p, err := r.decide(ctx, i, arrived)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	i.turning = false
+	if !i.instance.Status.Live() { // ended from outside meanwhile: what the code decided is void
+		i.unwind()
+		return nil
+	}
+	if err == nil {
+		err = r.apply(i, p)
+	}
+	var held *Held
+	switch {
+	case errors.As(err, &held):
+		i.instance.Held = held
+		i.unwind()
+		return nil
+	case errors.Is(err, ErrNoHandler):
+		return fmt.Errorf("instance %q: orchestration %q%s has no handler", i.info.InstanceID, i.info.Name, ofVersion(i.info.Version))
+	case err != nil:
+		return fmt.Errorf("instance %q: %w", i.info.InstanceID, err)
+	}
+	r.wake(i)
+	return nil
+}
+
+func ofVersion(v string) string {
+	if v == "" {
+		return ""
+	}
+	return fmt.Sprintf(", version %q,", v)
+}
+
+// decide lets the code run, without the lock, and says what it means. Then it opens the code anew on the history: what a
+// worker that has never seen this instance would do.
+func (r *Rehearsal) decide(ctx context.Context, i *rehearsed, arrived []history.Event) (*plan, error) {
+	var err error
+	if i.code == nil {
+		if i.code, err = r.cfg.Executor.Open(ctx, i.info, i.past); err != nil {
+			return nil, err
+		}
+	}
+	decided, err := i.code.Turn(ctx, arrived)
+	if err != nil {
+		return nil, err
+	}
+	r.mu.Lock()
+	p, err := i.state.decide(arrived, decided, r.limits)
+	if err == nil {
+		p.events, err = stored(p.events)
+	}
+	if err != nil {
+		r.mu.Unlock()
+		return nil, err
+	}
+	past := slices.Concat(i.past, p.events)
+	check := len(past) >= i.checkAt
+	for _, waits := range i.state.pending {
+		check = check && (waits.task == nil || !waits.task.Step) // the function of a step uses what its code holds
+	}
+	if p.end != nil && !slices.Contains(decided.Decisions, history.Event(p.end)) {
+		check = false // the end is not the code's own
+	}
+	r.mu.Unlock()
+	if !check {
+		return p, nil
+	}
+	if i.checkAt = len(past) + 1; len(past) > alwaysChecked {
+		i.checkAt = 2 * len(past)
+	}
+	i.unwind()
+	i.code, err = r.cfg.Executor.Open(ctx, i.info, past)
+	return p, err
+}
+
+// stored returns events in the form in which they come out of a database.
+func stored(events []history.Event) ([]history.Event, error) {
+	data, err := history.Encode(events)
+	if err != nil {
+		return nil, err
+	}
+	return history.Decode(history.JSON, data)
+}
+
+func (i *rehearsed) unwind() {
+	if i.code != nil {
+		i.code.Close()
+		i.code = nil
+	}
+}
+
+// apply carries a plan out, in the order in which a batch does.
+func (r *Rehearsal) apply(i *rehearsed, p *plan) error {
+	i.record(p.events)
+	i.instance.Status, i.instance.UpdatedAt = history.Running, r.now
+	if i.instance.StartedAt == nil {
+		at := r.now
+		i.instance.StartedAt = &at
+	}
+	if p.status != nil {
+		i.instance.CustomStatus = p.status
+		if len(p.status) == 0 {
+			i.instance.CustomStatus = nil
+		}
+	}
+	for id := range i.tasks {
+		if i.state.pending[id] == nil { // answered
+			delete(i.tasks, id)
+		}
+	}
+	for _, c := range p.children {
+		r.startChild(i, c)
+	}
+	for _, refused := range p.refused {
+		r.deliver(i, letter{kind: msgResult, gen: i.state.gen, task: refused.id, events: []history.Event{refused.answer(r.now)}})
+	}
+	for _, s := range p.sends {
+		if to := r.instances[s.InstanceID]; to != nil { // what is sent to nobody is dropped
+			r.deliver(to, letter{events: []history.Event{&history.EventRaised{Header: s.Header, Name: s.Name, Input: s.Input}}})
+		}
+	}
+	switch {
+	case p.end == nil:
+	case p.end.Status == history.ContinuedAsNew:
+		r.continueAsNew(i, p.end)
+		return nil
+	default:
+		r.ended(i, p.end.Status, p.end.Result, p.end.Failure)
+		r.tell(i.parent, func(task int32) history.Event { return childOutcome(task, p.end) })
+		return nil
+	}
+	for _, t := range p.timers {
+		r.setTimer(i, t)
+	}
+	for _, t := range p.tasks {
+		if err := r.dispatch(i, t); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *Rehearsal) startChild(i *rehearsed, c *history.SubOrchestrationInstanceCreated) {
+	if taken := r.instances[c.InstanceID]; taken != nil && taken.instance.Status.Live() {
+		r.deliver(i, letter{kind: msgResult, gen: i.state.gen, task: c.ID, events: []history.Event{childRefused(c.ID, c.InstanceID, r.now)}})
+		return
+	}
+	r.start(&StartRequest{Name: c.Name, ID: c.InstanceID, Version: c.Version, Input: c.Input}, parentOf{i, i.state.gen, c.ID})
+}
+
+func (r *Rehearsal) setTimer(i *rehearsed, t *history.TimerCreated) {
+	gen := i.state.gen
+	i.timers[t.ID] = r.schedule(t.FireAt, func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		delete(i.timers, t.ID)
+		r.deliver(i, letter{kind: msgTimer, gen: gen, task: t.ID})
+	})
+}
+
+// continueAsNew begins the next generation.
+func (r *Rehearsal) continueAsNew(i *rehearsed, end *history.ExecutionCompleted) {
+	i.drop()
+	i.unwind()
+	at := i.state.lastTurn
+	i.state = newState(i.state.gen + 1)
+	i.info.Generation, i.info.ExecutionID = int(i.state.gen), executionID(i.no, i.state.gen)
+	i.info.Version = cmp.Or(end.NewVersion, i.info.Version)
+	i.before, i.past, i.checkAt = i.past, nil, 0
+	i.instance.Generation, i.instance.ExecutionID, i.instance.Version = i.info.Generation, i.info.ExecutionID, i.info.Version
+	i.instance.FirstSeq = i.instance.Seq + 1
+	r.deliver(i, letter{kind: msgStart, gen: i.state.gen, events: opening(i.info, end, at)})
+}
+
+// ended notes the end of an instance.
+func (r *Rehearsal) ended(i *rehearsed, status history.Status, output history.Payload, why *history.Failure) {
+	at := r.now
+	i.instance.Status, i.instance.CompletedAt, i.instance.UpdatedAt = status, &at, at
+	i.instance.Failure, i.instance.Held = why, nil
+	i.output, i.letters = output, nil
+	i.drop()
+	if !i.turning {
+		i.unwind()
+	}
+}
+
+// drop takes back what a generation had under way.
+func (i *rehearsed) drop() {
+	for _, t := range i.tasks {
+		t.abandon()
+	}
+	for _, e := range i.timers {
+		e.fn = nil
+	}
+	clear(i.tasks)
+	clear(i.timers)
+}
+
+// Report tells how all instances stand that have not ended, one a line, for people.
+func (r *Rehearsal) Report() string {
+	var b strings.Builder
+	for _, i := range r.Instances() {
+		if i.Status.Live() {
+			fmt.Fprintf(&b, "instance %q, orchestration %q: %s\n", i.ID, i.Name, i.standing())
+		}
+	}
+	return b.String()
+}
+
+func (i *Instance) standing() string {
+	var waits []string
+	switch w := i.Waiting; {
+	case i.Held != nil:
+		return "is held: " + i.Held.Message
+	case w == nil:
+		return "is " + i.Status.String()
+	default:
+		for _, e := range w.Events {
+			waits = append(waits, fmt.Sprintf("event %q", e))
+		}
+		for _, t := range w.Tasks {
+			waits = append(waits, fmt.Sprintf("%s %q", t.Kind, t.Name))
+		}
+		if w.Timer != nil {
+			waits = append(waits, "the timer of "+w.Timer.Format(time.RFC3339))
+		}
+	}
+	if waits == nil {
+		return "waits for something that is no event, call or timer"
+	}
+	return "waits for " + strings.Join(waits, ", ")
+}
