@@ -88,12 +88,16 @@ func (c *Client) Close() {
 
 // Instance is a handle on one execution of an orchestration.
 type Instance[O any] struct {
-	client *Client
-	id     string
+	client   *Client
+	id       string
+	existing bool
 }
 
 // ID is the instance's id.
 func (i *Instance[O]) ID() string { return i.id }
+
+// Existing tells whether Start has found the instance instead of starting it, as its option Reuse allowed.
+func (i *Instance[O]) Existing() bool { return i.existing }
 
 // Wait waits until the instance has ended and returns its output. If it failed or was terminated, the error is a
 // *TaskError. Other errors: ErrNotFound, and the context's.
@@ -133,11 +137,15 @@ func (i *Instance[O]) State(ctx context.Context) (State, error) {
 	if err != nil {
 		return State{}, err
 	}
+	return stateOf(inst), nil
+}
+
+func stateOf(inst *engine.Instance) State {
 	s := State{Status: inst.Status.String(), CustomStatus: inst.CustomStatus}
 	if inst.Held != nil {
 		s.Held = inst.Held.Message
 	}
-	return s, nil
+	return s
 }
 
 // Terminate ends the instance at once. It needs no worker. Errors: ErrNotFound, ErrFinished.
@@ -166,16 +174,17 @@ func (i *Instance[O]) Watch(ctx context.Context) (*Watch, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Watch{e: e, sub: sub, no: inst.No(), read: i.State}, nil
+	return &Watch{e: e, sub: sub, no: inst.No(), hub: i.client.hub, id: i.id}, nil
 }
 
 // Watch is a stream of an instance's states. States that follow each other quickly may be reported as one; the
 // last is never missed.
 type Watch struct {
-	e    *engine.Engine
-	sub  *engine.Subscription
-	no   int64
-	read func(context.Context) (State, error)
+	e   *engine.Engine
+	sub *engine.Subscription
+	no  int64
+	hub string
+	id  string
 }
 
 // Next waits for a change and returns the state after it; at first, the present one. Errors: ErrNotFound when the
@@ -189,7 +198,12 @@ func (w *Watch) Next(ctx context.Context) (State, error) {
 		}
 		changed, resync := w.sub.Take()
 		if _, mine := changed[w.no]; mine || resync {
-			return w.read(ctx)
+			inst, err := w.e.Get(ctx, w.hub, w.id)
+			if err != nil {
+				return State{}, err
+			}
+			w.no = inst.No() // another if the instance was replaced
+			return stateOf(inst), nil
 		}
 	}
 }

@@ -112,7 +112,7 @@ func (o Orchestration[I, O]) ContinueAsNew(ctx *Context, in I, opts ...CallOptio
 }
 
 // Start starts an instance and returns when it is safely recorded. Errors: ErrExists, ErrInvalid, ErrTooLarge.
-// Options: ID, Version, Delay.
+// Options: ID, Version, Delay, At, Reuse.
 func (o Orchestration[I, O]) Start(ctx context.Context, c *Client, in I, opts ...StartOption) (*Instance[O], error) {
 	e, req, err := o.request(ctx, c, in, opts)
 	if err != nil {
@@ -122,15 +122,15 @@ func (o Orchestration[I, O]) Start(ctx context.Context, c *Client, in I, opts ..
 	if err != nil {
 		return nil, fmt.Errorf("start %s: %w", o, err)
 	}
-	return &Instance[O]{client: c, id: s.ID}, nil
+	return &Instance[O]{client: c, id: s.ID, existing: s.Existing}, nil
 }
 
 // StartMany starts an instance for each input, many in a commit. The instances are in the order of the inputs,
-// nil where the start failed; the error joins what failed. Options: IDs, Version, Delay.
+// nil where the start failed; the error joins what failed. Options: IDs, Version, Delay, At, Reuse.
 func (o Orchestration[I, O]) StartMany(ctx context.Context, c *Client, in []I, opts ...StartOption) ([]*Instance[O], error) {
-	var options startOptions
-	for _, opt := range opts {
-		opt.applyStart(&options)
+	options, err := startOptionsOf(opts)
+	if err != nil {
+		return nil, fmt.Errorf("start %s: %w", o, err)
 	}
 	if options.ids != nil && len(options.ids) != len(in) {
 		return nil, fmt.Errorf("start %s: %d inputs, %d ids: %w", o, len(in), len(options.ids), ErrInvalid)
@@ -154,13 +154,14 @@ func (o Orchestration[I, O]) StartMany(ctx context.Context, c *Client, in []I, o
 	out := make([]*Instance[O], len(in))
 	for i := range out {
 		if errs[i] == nil {
-			out[i] = &Instance[O]{client: c, id: started[i].ID}
+			out[i] = &Instance[O]{client: c, id: started[i].ID, existing: started[i].Existing}
 		}
 	}
 	return out, joinStartErrors(string(o), errs)
 }
 
-// StartTx starts an instance inside the caller's transaction: it exists if and when that commits.
+// StartTx starts an instance inside the caller's transaction: it exists if and when that commits. Options: as Start,
+// but a Reuse must not replace.
 func (o Orchestration[I, O]) StartTx(ctx context.Context, c *Client, tx pgx.Tx, in I, opts ...StartOption) (*Instance[O], error) {
 	e, req, err := o.request(ctx, c, in, opts)
 	if err != nil {
@@ -170,13 +171,13 @@ func (o Orchestration[I, O]) StartTx(ctx context.Context, c *Client, tx pgx.Tx, 
 	if err != nil {
 		return nil, fmt.Errorf("start %s: %w", o, err)
 	}
-	return &Instance[O]{client: c, id: s.ID}, nil
+	return &Instance[O]{client: c, id: s.ID, existing: s.Existing}, nil
 }
 
 func (o Orchestration[I, O]) request(ctx context.Context, c *Client, in I, opts []StartOption) (*engine.Engine, engine.StartRequest, error) {
-	var options startOptions
-	for _, opt := range opts {
-		opt.applyStart(&options)
+	options, err := startOptionsOf(opts)
+	if err != nil {
+		return nil, engine.StartRequest{}, fmt.Errorf("start %s: %w", o, err)
 	}
 	input, err := encode(in)
 	if err != nil {

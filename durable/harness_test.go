@@ -24,6 +24,7 @@ type bundle struct {
 	ctx    context.Context // ends well before the test binary's own deadline
 	pool   *pgxpool.Pool
 	client *durable.Client
+	second func() *durable.Client
 	logger *slog.Logger
 }
 
@@ -39,8 +40,19 @@ func setup(t *testing.T) *bundle {
 	}
 	t.Cleanup(c.Close)
 	b.client = c
+	b.second = sync.OnceValue(func() *durable.Client {
+		c, err := durable.NewClient(b.pool)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(c.Close)
+		return c
+	})
 	return b
 }
+
+// clients are two clients, as of two processes.
+func (b *bundle) clients() [2]*durable.Client { return [2]*durable.Client{b.client, b.second()} }
 
 // testLogger writes to the test's log, and to stderr when WEIR_TEST_LOG is set.
 func testLogger(t *testing.T) *slog.Logger {

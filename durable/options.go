@@ -1,6 +1,7 @@
 package durable
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/weir-dev/weir/engine"
@@ -39,10 +40,25 @@ type startOptions struct {
 	ids     []string
 	version Version
 	delay   time.Duration
+	at      time.Time
+	reuse   engine.ReusePolicy
+	wrong   error // of an option
+}
+
+// startOptionsOf reads options. Errors: ErrInvalid for what an option says, or for two that exclude each other.
+func startOptionsOf(opts []StartOption) (startOptions, error) {
+	var o startOptions
+	for _, opt := range opts {
+		opt.applyStart(&o)
+	}
+	if o.wrong == nil && o.delay > 0 && !o.at.IsZero() {
+		o.wrong = &engine.Error{Code: engine.CodeInvalid, Field: "at", Message: "excludes a delay: give At or Delay"}
+	}
+	return o, o.wrong
 }
 
 func (o *startOptions) request(hub, name string, input history.Payload) engine.StartRequest {
-	r := engine.StartRequest{Hub: hub, Name: name, ID: o.id, Version: string(o.version), Input: input}
+	r := engine.StartRequest{Hub: hub, Name: name, ID: o.id, Version: string(o.version), Input: input, At: o.at, Reuse: o.reuse}
 	if o.delay > 0 {
 		r.At = time.Now().Add(o.delay)
 	}
@@ -155,6 +171,34 @@ func (l Limit) applyCall(o *callOptions) { o.limit = int(l) }
 type Delay time.Duration
 
 func (d Delay) applyStart(o *startOptions) { o.delay = time.Duration(d) }
+
+// At is the time before which an instance is not to start; one that is past means at once. It excludes Delay.
+type At time.Time
+
+func (t At) applyStart(o *startOptions) { o.at = time.Time(t) }
+
+// Reuse says what a start does when its id is taken; without it, it is refused with ErrExists. It needs an ID. It
+// holds under races: of several starts of one id that come together, each is answered as if they had come one after
+// another.
+type Reuse struct {
+	// Replace lists the statuses in which the present instance gives way to the new one, as State has them. An
+	// instance that is live (PENDING, RUNNING, SUSPENDED) is terminated and deleted in the commit that starts the new
+	// one; who allows that has to list TERMINATED too. StartTx cannot replace.
+	Replace []string
+	// Existing returns the present instance where it does not give way; Instance.Existing tells.
+	Existing bool
+}
+
+func (r Reuse) applyStart(o *startOptions) {
+	o.reuse = engine.ReusePolicy{Existing: r.Existing}
+	for _, name := range r.Replace {
+		var s history.Status
+		if err := s.UnmarshalText([]byte(name)); err != nil {
+			o.wrong = &engine.Error{Code: engine.CodeInvalid, Field: "reuse", Message: fmt.Sprintf("there is no status %q", name)}
+		}
+		o.reuse.Replace = append(o.reuse.Replace, s)
+	}
+}
 
 // Key makes a raise idempotent: of several to one instance with the same key only the first counts.
 type Key string

@@ -63,8 +63,15 @@ func (u *unit) add(b *store.Batch, wakes []int64) []int64 {
 		b.Cuts.Nos = append(b.Cuts.Nos, u.no)
 		b.Cuts.Befores = append(b.Cuts.Befores, u.cutBefore)
 	}
-	b.Locks = append(b.Locks, u.purges...)
-	b.Purges = append(b.Purges, u.purges...)
+	for _, p := range u.purges {
+		b.Locks = append(b.Locks, p.no)
+		b.Purges.Nos, b.Purges.Masks = append(b.Purges.Nos, p.no), append(b.Purges.Masks, int32(p.mask))
+		b.Purges.Answers = append(b.Purges.Answers, p.answer)
+		if p.parent != 0 {
+			b.Locks = append(b.Locks, p.parent)
+			wakes = append(wakes, p.parent)
+		}
+	}
 	for i := range u.starts {
 		wakes = u.starts[i].add(b, wakes)
 	}
@@ -290,6 +297,9 @@ func changes(units []*unit) []change {
 			if u.waiting != nil || u.held != nil {
 				out = append(out, change{no: u.no, seq: u.base, status: history.Running})
 			}
+		}
+		for _, p := range u.purges { // whoever looks finds out what it is at
+			out = append(out, change{no: p.no, status: history.Terminated})
 		}
 		for i := range u.starts {
 			out = append(out, change{no: u.starts[i].no, status: history.Pending})

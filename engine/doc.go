@@ -61,6 +61,7 @@
 //
 //	B0   advance the lane's counter: the fence, and the proof that this batch landed
 //	B1   lock all instances the batch touches, in one statement, by ascending number
+//	     delete instances: purged, or giving way to a start      those in the wrong status stay: asked again, or told
 //	B2   compare-and-set of the units' own rows                  a row that does not match: a loser
 //	B3   insert new instances                                    an id that is taken: decided by the unit
 //	B4   history rows

@@ -194,20 +194,19 @@ func (l *lane) take() ([]*unit, time.Duration) {
 			delete(l.parked, u.no)
 		}
 		later := u.writes() && busy[u.no]
+		for _, p := range u.purges {
+			later = later || busy[p.no]
+		}
 		for _, k := range u.once() {
 			later = later || once[k]
 		}
 		bytes := u.size()
 		if later || (len(batch) > 0 && size+bytes > maxBatchBytes) {
-			if u.writes() {
-				busy[u.no] = true // what follows of this instance waits too
-			}
+			u.occupy(busy) // what follows of this instance waits too
 			rest = append(rest, u)
 			continue
 		}
-		if u.writes() {
-			busy[u.no] = true
-		}
+		u.occupy(busy)
 		for _, k := range u.once() {
 			once[k] = true
 		}
@@ -217,6 +216,16 @@ func (l *lane) take() ([]*unit, time.Duration) {
 	clear(l.queue[len(rest):])
 	l.queue = rest
 	return batch, wait
+}
+
+// occupy marks the instances of which the batch shall hold no other writer.
+func (u *unit) occupy(busy map[int64]bool) {
+	if u.writes() {
+		busy[u.no] = true
+	}
+	for _, p := range u.purges {
+		busy[p.no] = true
+	}
 }
 
 // commit brings units into the database, together if possible. It returns an error only when the lane is
@@ -249,7 +258,10 @@ func (l *lane) commit(ctx context.Context, units []*unit) error {
 		case store.Code(err) == store.CodeLost:
 			units = l.dropLosers(ctx, units)
 		case store.IsIDTaken(err):
-			units = l.dropTaken(ctx, units)
+			var decided bool
+			if units, decided = l.dropTaken(ctx, units); decided {
+				tries = 0 // somebody else has got on, and the next try is another
+			}
 		case store.IsLockWait(err):
 			units = l.park(ctx, units)
 		case store.IsTransient(err):
@@ -336,6 +348,11 @@ func (l *lane) settle(units []*unit, r *store.Result) {
 			var row store.TerminateInstancesRow
 			row, o.terminated = r.Terminated[u.no]
 			o.owner = row.Owner
+		}
+		for _, p := range u.purges {
+			if row, ok := r.Purged[p.no]; ok {
+				o.purged = append(o.purged, row)
+			}
 		}
 		if len(u.raises) > 0 {
 			row, ok := r.Statuses[u.no]
@@ -472,8 +489,8 @@ func (l *lane) matches(u *unit, row store.ReadFencesRow, found bool) bool {
 }
 
 // dropTaken deals with starts whose id is in use, each in its unit's own way, and returns what is to be
-// committed.
-func (l *lane) dropTaken(ctx context.Context, units []*unit) []*unit {
+// committed, and whether there were any.
+func (l *lane) dropTaken(ctx context.Context, units []*unit) (rest []*unit, decided bool) {
 	var p store.FindInstancesParams
 	for _, u := range units {
 		for i := range u.starts {
@@ -482,25 +499,25 @@ func (l *lane) dropTaken(ctx context.Context, units []*unit) []*unit {
 	}
 	rows, err := l.q.FindInstances(ctx, l.conn, p)
 	if err != nil {
-		return units
+		return units, false
 	}
 	taken := map[instanceName]store.FindInstancesRow{}
 	for _, row := range rows {
 		taken[instanceName{row.Hub, row.ID}] = row
 	}
-	rest := make([]*unit, 0, len(units))
+	rest = make([]*unit, 0, len(units))
 	for _, u := range units {
 		keep := true
 		for i := len(u.starts) - 1; i >= 0 && keep; i-- {
 			if row, ok := taken[instanceName{u.starts[i].hub, u.starts[i].id}]; ok {
-				keep = u.conflict(u, i, row)
+				keep, decided = u.conflict(u, i, row), true
 			}
 		}
 		if keep {
 			rest = append(rest, u)
 		}
 	}
-	return rest
+	return rest, decided
 }
 
 // instanceName is how people know an instance.

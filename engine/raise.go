@@ -70,10 +70,7 @@ func (e *Engine) Raise(ctx context.Context, r RaiseRequest) error {
 			return e.landedRaise(ctx, no)
 		case !o.found:
 			e.ids.drop(name)
-			if cached {
-				continue // purged; another may have its id
-			}
-			return instanceNotFound(r.Instance)
+			continue // purged; another may have its id
 		case !o.status.Live():
 			e.ids.drop(name)
 			if cached {

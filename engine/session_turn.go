@@ -164,7 +164,7 @@ func (s *session) startChildren(ctx context.Context, u *unit, p *plan) error {
 	gen, now := s.state.gen, s.state.lastTurn
 	u.conflict = func(u *unit, i int, taken store.FindInstancesRow) bool {
 		if !statusOf(taken.Status).Live() {
-			u.purges = append(u.purges, taken.No) // ended: the new one takes its place
+			u.dropping(purge{no: taken.No, mask: endedStatuses}) // ended: the new one takes its place
 			return true
 		}
 		at := u.starts[i]

@@ -22,13 +22,20 @@ type StartRequest struct {
 	Input   history.Payload
 	// At is the time before which the instance is not to start; zero or past means now.
 	At time.Time
+	// Reuse says what to do when the id is taken.
+	Reuse ReusePolicy
 }
 
-// Started is a new instance.
+// Started is a new instance, or one that was there already.
 type Started struct {
 	ID string
-	no int64
+	// Existing says that the id was taken, and that this is the instance that has it: StartRequest.Reuse allowed it.
+	Existing bool
+	no       int64
 }
+
+// maxYear is the last year in which something can be put off to.
+const maxYear = 9999
 
 // check tests a request and fills in what it leaves open.
 func (e *Engine) check(r *StartRequest, index int) error {
@@ -38,8 +45,14 @@ func (e *Engine) check(r *StartRequest, index int) error {
 		}
 		return fmt.Sprintf("%s[%d]", field, index)
 	}
+	if err := r.Reuse.check(at("reuse"), r.ID); err != nil {
+		return err
+	}
 	if r.ID == "" {
 		r.ID = newUUID()
+	}
+	if r.At.UTC().Year() > maxYear {
+		return invalid(at("at"), "is after the year %d", maxYear)
 	}
 	return errors.Join(
 		first(CheckName(at("name"), r.Name), CheckID(at("id"), r.ID), CheckVersion(at("version"), r.Version),
@@ -57,7 +70,8 @@ func first(errs ...error) error {
 }
 
 // Start starts an instance: one commit, shared with whatever else is being committed at the time. Errors:
-// INVALID_ARGUMENT, TOO_LARGE, NOT_FOUND (hub), ALREADY_EXISTS, UNAVAILABLE.
+// INVALID_ARGUMENT, TOO_LARGE, NOT_FOUND (hub), ALREADY_EXISTS where the id is taken and r.Reuse does not say
+// otherwise, UNAVAILABLE.
 func (e *Engine) Start(ctx context.Context, r StartRequest) (Started, error) {
 	hub, err := e.hub(ctx, r.Hub)
 	if err != nil {
@@ -71,19 +85,36 @@ func (e *Engine) Start(ctx context.Context, r StartRequest) (Started, error) {
 		return Started{}, err
 	}
 	u := &unit{no: s.no, starts: []start{s}, large: large}
-	u.conflict = func(u *unit, _ int, _ store.FindInstancesRow) bool {
-		u.done(u, outcome{err: idTaken("id", r.ID)})
+	started := Started{ID: r.ID, no: s.no}
+	u.conflict = func(u *unit, _ int, taken store.FindInstancesRow) bool {
+		replaced, existing, err := r.Reuse.decide(taken)
+		switch {
+		case err != nil:
+		case replaced != nil:
+			u.purges = append(u.purges[:0], *replaced)
+			return true
+		case existing:
+			started = Started{ID: r.ID, Existing: true, no: taken.No} // read once the outcome has come
+		default:
+			err = idTaken("id", r.ID)
+		}
+		u.done(u, outcome{err: err})
 		return false
 	}
-	if _, err := e.commit(ctx, u); err != nil {
+	o, err := e.commit(ctx, u)
+	if err != nil {
 		return Started{}, err
 	}
-	e.ids.put(instanceName{hub.no, r.ID}, s.no)
-	return Started{ID: r.ID, no: s.no}, nil
+	e.evictPurged(ctx, o)
+	e.ids.put(instanceName{hub.no, r.ID}, started.no)
+	return started, nil
 }
 
-func idTaken(field, id string) error {
-	return &Error{Code: CodeAlreadyExists, Field: field, Message: fmt.Sprintf("an instance with the id %q exists", id)}
+// evictPurged tells the owners of instances that a unit has deleted.
+func (e *Engine) evictPurged(ctx context.Context, o outcome) {
+	for _, p := range o.purged {
+		e.evict(ctx, p.No, p.Owner)
+	}
 }
 
 func (e *Engine) newStart(ctx context.Context, hub *Hub, r *StartRequest) (start, []largePayload, error) {
@@ -116,7 +147,7 @@ func (e *Engine) StartMany(ctx context.Context, hubName string, requests []Start
 		out  = make([]Started, len(requests))
 		errs = make([]error, len(requests))
 		left int
-		done = make(chan int, len(requests)/startsPerUnit+1)
+		done = make(chan outcome, len(requests)/startsPerUnit+1)
 	)
 	fail := func(err error) ([]Started, []error) {
 		for i := range errs {
@@ -142,8 +173,19 @@ func (e *Engine) StartMany(ctx context.Context, hubName string, requests []Start
 			return
 		}
 		mine := indexes
-		u.conflict = func(u *unit, i int, _ store.FindInstancesRow) bool {
-			errs[mine[i]] = idTaken(fmt.Sprintf("id[%d]", mine[i]), u.starts[i].id)
+		u.conflict = func(u *unit, i int, taken store.FindInstancesRow) bool {
+			replaced, existing, err := requests[mine[i]].Reuse.decide(taken)
+			switch {
+			case err != nil:
+				errs[mine[i]] = err
+			case replaced != nil:
+				u.dropping(*replaced)
+				return true
+			case existing:
+				out[mine[i]] = Started{ID: u.starts[i].id, Existing: true, no: taken.No}
+			default:
+				errs[mine[i]] = idTaken(fmt.Sprintf("id[%d]", mine[i]), u.starts[i].id)
+			}
 			u.starts = append(u.starts[:i:i], u.starts[i+1:]...)
 			mine = append(mine[:i:i], mine[i+1:]...)
 			if len(u.starts) == 0 {
@@ -156,7 +198,7 @@ func (e *Engine) StartMany(ctx context.Context, hubName string, requests []Start
 			for _, i := range mine {
 				errs[i] = o.err
 			}
-			done <- 1
+			done <- o
 		}
 		left++
 		l.submit(u)
@@ -189,13 +231,14 @@ func (e *Engine) StartMany(ctx context.Context, hubName string, requests []Start
 	}
 	flush()
 	for ; left > 0; left-- {
-		<-done // not cut short by ctx: the answers are written into errs until then
+		e.evictPurged(ctx, <-done) // not cut short by ctx: the answers are written into errs until then
 	}
 	return out, errs
 }
 
-// StartTx starts an instance in the caller's own transaction: it exists if and when that commits. Errors: as
-// Start; ALREADY_EXISTS leaves the transaction usable.
+// StartTx starts an instance in the caller's own transaction: it exists if and when that commits. It may answer with
+// the instance that has the id, but not replace it: that would keep the other's row locked for as long as the
+// transaction likes. Errors: as Start; ALREADY_EXISTS leaves the transaction usable.
 func (e *Engine) StartTx(ctx context.Context, tx pgx.Tx, r StartRequest) (Started, error) {
 	hub, err := e.hub(ctx, r.Hub)
 	if err != nil {
@@ -203,6 +246,9 @@ func (e *Engine) StartTx(ctx context.Context, tx pgx.Tx, r StartRequest) (Starte
 	}
 	if err := e.check(&r, -1); err != nil {
 		return Started{}, err
+	}
+	if len(r.Reuse.Replace) > 0 {
+		return Started{}, invalid("reuse", "a start in a transaction cannot replace an instance")
 	}
 	no, err := e.instanceNos.one(ctx)
 	if err != nil {
@@ -231,7 +277,10 @@ func (e *Engine) StartTx(ctx context.Context, tx pgx.Tx, r StartRequest) (Starte
 		return Started{}, fmt.Errorf("start: %w", err)
 	}
 	if got == nil {
-		return Started{}, idTaken("id", r.ID)
+		if !r.Reuse.Existing {
+			return Started{}, idTaken("id", r.ID)
+		}
+		return Started{ID: r.ID, Existing: true}, nil
 	}
 	return Started{ID: r.ID, no: no}, nil
 }

@@ -52,15 +52,22 @@ func (e *Engine) Terminate(ctx context.Context, r TerminateRequest) error {
 	if !o.terminated && !o.landed {
 		return finished(r.Instance, history.Completed)
 	}
-	if o.owner != 0 {
-		// Its session would find out with its next commit; told, it stops the tasks it runs.
-		payload := fmt.Sprintf("!%d", row.No)
-		err := e.q.NotifyChannel(ctx, e.pool, store.NotifyChannelParams{Channel: e.db.Channel(fmt.Sprintf("wake.%d", o.owner)), Payload: payload})
-		if err != nil {
-			e.log.WarnContext(ctx, "tell the owner of a terminated instance", "error", err)
-		}
-	}
+	e.evict(ctx, row.No, o.owner)
 	return nil
+}
+
+// evict tells the worker that owns an instance (0 = nobody) that it was taken away. Its session would find out with
+// its next commit; told, it stops the tasks it runs.
+func (e *Engine) evict(ctx context.Context, no int64, owner int32) {
+	if owner == 0 {
+		return
+	}
+	err := e.q.NotifyChannel(ctx, e.pool, store.NotifyChannelParams{
+		Channel: e.db.Channel(fmt.Sprintf("wake.%d", owner)), Payload: fmt.Sprintf("!%d", no),
+	})
+	if err != nil {
+		e.log.WarnContext(ctx, "tell the owner of an instance that ended", "error", err)
+	}
 }
 
 func (e *Engine) termination(ctx context.Context, row store.FindInstancesRow, r TerminateRequest) (*unit, error) {

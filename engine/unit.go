@@ -44,7 +44,7 @@ type unit struct {
 	consumed   []int64 // inbox rows (B5)
 	dropInbox  bool
 	starts     []start        // B3
-	purges     []int64        // instances to purge first, because a start takes their id
+	purges     []purge        // instances to delete first
 	tokens     []tokenResult  // B6
 	timersDue  []timerKey     // B6
 	retriesDue []timerKey     // B6
@@ -107,6 +107,8 @@ type outcome struct {
 	released  bool
 	takenOver bool
 	parked    bool
+	// purged are the unit's purges that were done.
+	purged []store.PurgeInstancesRow
 	// terminated is set for terminations of instances that were live; owner is who had the instance then.
 	terminated bool
 	owner      int32
@@ -165,6 +167,45 @@ const (
 	msgResult int16 = 3
 	msgTimer  int16 = 4
 )
+
+// purge deletes an instance and all that belongs to it, if its status is among those of the mask.
+type purge struct {
+	no   int64
+	mask statusMask
+	// parent is told answer if the instance was live; 0 = nobody waits for it.
+	parent int64
+	answer []byte
+}
+
+// statusMask is a set of statuses, a bit for each.
+type statusMask int32
+
+func maskOf(statuses ...history.Status) statusMask {
+	var m statusMask
+	for _, s := range statuses {
+		m |= 1 << s
+	}
+	return m
+}
+
+func (m statusMask) has(s history.Status) bool { return m&(1<<s) != 0 }
+
+// The statuses of instances that are live, and of those that have ended.
+var (
+	liveStatuses  = maskOf(history.Running, history.Pending, history.Suspended)
+	endedStatuses = maskOf(history.Completed, history.Failed, history.Canceled, history.Terminated)
+)
+
+// dropping adds a purge to the unit, unless it is there.
+func (u *unit) dropping(p purge) {
+	for i := range u.purges {
+		if u.purges[i].no == p.no {
+			u.purges[i] = p
+			return
+		}
+	}
+	u.purges = append(u.purges, p)
+}
 
 type message struct {
 	no      int64
@@ -261,6 +302,9 @@ func (u *unit) size() int {
 	for i := range u.starts {
 		n += 200 + len(u.starts[i].input.Data())
 	}
+	for i := range u.purges {
+		n += 40 + len(u.purges[i].answer)
+	}
 	for i := range u.messages {
 		n += 40 + len(u.messages[i].payload)
 	}
@@ -302,6 +346,9 @@ func (u *unit) once() []any {
 	}
 	for _, p := range u.parks {
 		keys = append(keys, p.token)
+	}
+	for _, p := range u.purges {
+		keys = append(keys, struct{ purged int64 }{p.no})
 	}
 	return keys
 }

@@ -18,8 +18,8 @@ type Outcome struct {
 	Failure *history.Failure
 }
 
-// Wait returns the outcome of an instance once it has ended, or ctx's error. Errors: NOT_FOUND, also when the
-// instance is purged meanwhile.
+// Wait returns the outcome of an instance once it has ended, or ctx's error. If the instance is replaced meanwhile by
+// another with its id, that one is waited for. Errors: NOT_FOUND, also when the instance is purged meanwhile.
 func (e *Engine) Wait(ctx context.Context, hubName, id string) (Outcome, error) {
 	hub, err := e.hub(ctx, hubName)
 	if err != nil {
@@ -44,10 +44,7 @@ func (e *Engine) Wait(ctx context.Context, hubName, id string) (Outcome, error) 
 		out, err := e.outcome(ctx, no)
 		if errors.Is(err, pgx.ErrNoRows) {
 			e.ids.drop(name)
-			if known { // purged since, and perhaps started anew
-				return e.Wait(ctx, hubName, id)
-			}
-			return Outcome{}, instanceNotFound(id)
+			return e.Wait(ctx, hubName, id) // purged, and perhaps started anew
 		}
 		if err != nil {
 			return Outcome{}, err

@@ -109,6 +109,40 @@ func TestStart(t *testing.T) {
 		}
 	})
 
+	t.Run("Reuse", func(t *testing.T) {
+		start := func(v vars) (existing bool, p payload) {
+			got := ask[struct {
+				StartOrchestration struct {
+					Existing bool
+					payload
+				}
+			}](a, `mutation($input: StartOrchestrationInput!) { startOrchestration(input: $input) { existing `+payloadFields[1:]+` }`, vars{"input": v})
+			return got.StartOrchestration.Existing, got.StartOrchestration.payload
+		}
+		in := func(reuse vars) vars {
+			return vars{"hub": "default", "name": "echo", "instanceId": "reused", "input": 2, "reuse": reuse}
+		}
+		a.ended(a.must(a.start(vars{"name": "echo", "instanceId": "reused", "input": 1})).InstanceID)
+		_, p := start(in(vars{}))
+		a.userError(p, "ALREADY_EXISTS", "instanceId")
+		existing, p := start(in(vars{"returnExisting": true, "replace": []string{"FAILED"}}))
+		if o := a.must(p); !existing || o.Output == nil || o.Output.Text != "1" {
+			t.Errorf("existing is %t, %+v", existing, p.Orchestration)
+		}
+		existing, p = start(in(vars{"replace": []string{"COMPLETED"}}))
+		if o := a.ended(a.must(p).InstanceID); existing || o.Output.Text != "2" {
+			t.Errorf("existing is %t, %+v", existing, o)
+		}
+		_, p = start(in(vars{"replace": []string{"RUNNING"}}))
+		a.userError(p, "INVALID_ARGUMENT", "reuse", "RUNNING", "TERMINATED")
+		_, p = start(vars{"hub": "default", "name": "echo", "reuse": vars{"returnExisting": true}})
+		a.userError(p, "INVALID_ARGUMENT", "reuse", "id")
+		e := a.refused(`mutation { startOrchestration(input: {hub: "default", name: "echo", instanceId: "x", reuse: {replace: [CONTINUED_AS_NEW]}}) { requestId } }`, nil)
+		if e.Extensions.Code != "INVALID_ARGUMENT" || !strings.Contains(e.Message, "CONTINUED_AS_NEW") {
+			t.Errorf("got %+v", e)
+		}
+	})
+
 	t.Run("Refused", func(t *testing.T) {
 		const long = 201
 		for name, test := range map[string]struct {

@@ -82,12 +82,9 @@ func filterOf(in *model.OrchestrationFilter) (engine.Filter, error) {
 	if in == nil {
 		return f, nil
 	}
-	for _, s := range in.Statuses.Value() {
-		var status history.Status
-		if err := status.UnmarshalText([]byte(s)); err != nil || status == history.ContinuedAsNew {
-			return f, refuse(codeInvalid, "filter.statuses: an instance is never %s, only its generations are", s)
-		}
-		f.Statuses = append(f.Statuses, status)
+	var err error
+	if f.Statuses, err = statuses("filter.statuses", in.Statuses.Value()); err != nil {
+		return f, err
 	}
 	slices.Sort(f.Statuses)
 	f.Statuses = slices.Compact(f.Statuses)
@@ -117,6 +114,19 @@ func filterOf(in *model.OrchestrationFilter) (engine.Filter, error) {
 	}
 	f.RootsOnly = in.RootsOnly
 	return f, nil
+}
+
+// statuses reads statuses of instances.
+func statuses(field string, in []model.OrchestrationStatus) ([]history.Status, error) {
+	var out []history.Status
+	for _, s := range in {
+		var status history.Status
+		if err := status.UnmarshalText([]byte(s)); err != nil || status == history.ContinuedAsNew {
+			return nil, refuse(codeInvalid, "%s: an instance is never %s, only its generations are", field, s)
+		}
+		out = append(out, status)
+	}
+	return out, nil
 }
 
 // checkPrefix tests the beginning of an instance id; all have the empty one.

@@ -21,11 +21,22 @@ func (r *mutationResolver) StartOrchestration(ctx context.Context, input model.S
 	if at := input.StartAt.Value(); at != nil {
 		req.At = *at
 	}
+	if reuse := input.Reuse.Value(); reuse != nil {
+		var err error
+		if req.Reuse.Replace, err = statuses("input.reuse.replace", reuse.Replace); err != nil {
+			return nil, err
+		}
+		req.Reuse.Existing = reuse.ReturnExisting
+	}
 	started, err := r.engine.Start(ctx, req)
 	if err == nil {
 		id = started.ID
 	}
-	return r.changed(ctx, input.Hub, id, err)
+	out, err := r.changed(ctx, input.Hub, id, err)
+	if err == nil {
+		out.Existing = started.Existing
+	}
+	return out, err
 }
 
 // RaiseEvent is the resolver for the raiseEvent field.

@@ -1547,6 +1547,29 @@ func (ec *executionContext) fieldContext_OrchestrationPayload_orchestration(_ co
 	return fc, nil
 }
 
+func (ec *executionContext) _OrchestrationPayload_existing(ctx context.Context, field graphql.CollectedField, obj *model.OrchestrationPayload) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_OrchestrationPayload_existing(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Existing, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
+			return ec.marshalNBoolean2bool(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_OrchestrationPayload_existing(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("OrchestrationPayload", field, false, false, errors.New("field of type Boolean does not have child fields"))
+}
+
 func (ec *executionContext) _OrchestrationPayload_errors(ctx context.Context, field graphql.CollectedField, obj *model.OrchestrationPayload) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -2508,6 +2531,50 @@ func (ec *executionContext) fieldContext_WaitReason_subject(_ context.Context, f
 
 // region    **************************** input.gotpl *****************************
 
+func (ec *executionContext) unmarshalInputIdReuseInput(ctx context.Context, obj any) (model.IDReuseInput, error) {
+	var it model.IDReuseInput
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	if _, present := asMap["replace"]; !present {
+		asMap["replace"] = []any{}
+	}
+	if _, present := asMap["returnExisting"]; !present {
+		asMap["returnExisting"] = false
+	}
+
+	fieldsInOrder := [...]string{"replace", "returnExisting"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "replace":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("replace"))
+			data, err := ec.unmarshalNOrchestrationStatus2ᚕgithubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐOrchestrationStatusᚄ(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Replace = data
+		case "returnExisting":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("returnExisting"))
+			data, err := ec.unmarshalNBoolean2bool(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.ReturnExisting = data
+		}
+	}
+	return it, nil
+}
+
 func (ec *executionContext) unmarshalInputOrchestrationFilter(ctx context.Context, obj any) (model.OrchestrationFilter, error) {
 	var it model.OrchestrationFilter
 	if obj == nil {
@@ -2653,7 +2720,7 @@ func (ec *executionContext) unmarshalInputStartOrchestrationInput(ctx context.Co
 		asMap[k] = v
 	}
 
-	fieldsInOrder := [...]string{"hub", "name", "instanceId", "version", "input", "startAt"}
+	fieldsInOrder := [...]string{"hub", "name", "instanceId", "version", "input", "startAt", "reuse"}
 	for _, k := range fieldsInOrder {
 		v, ok := asMap[k]
 		if !ok {
@@ -2702,6 +2769,13 @@ func (ec *executionContext) unmarshalInputStartOrchestrationInput(ctx context.Co
 				return it, err
 			}
 			it.StartAt = graphql.OmittableOf(data)
+		case "reuse":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("reuse"))
+			data, err := ec.unmarshalOIdReuseInput2ᚖgithubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐIDReuseInput(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Reuse = graphql.OmittableOf(data)
 		}
 	}
 	return it, nil
@@ -3483,6 +3557,11 @@ func (ec *executionContext) _OrchestrationPayload(ctx context.Context, sel ast.S
 			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}
+		case "existing":
+			out.Values[i] = ec._OrchestrationPayload_existing(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
 		case "errors":
 			out.Values[i] = ec._OrchestrationPayload_errors(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
@@ -4170,6 +4249,36 @@ func (ec *executionContext) marshalNOrchestrationStatus2githubᚗcomᚋweirᚑde
 	return v
 }
 
+func (ec *executionContext) unmarshalNOrchestrationStatus2ᚕgithubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐOrchestrationStatusᚄ(ctx context.Context, v any) ([]model.OrchestrationStatus, error) {
+	vSlice := graphql.CoerceList(v)
+	var err error
+	res := make([]model.OrchestrationStatus, len(vSlice))
+	for i := range vSlice {
+		ctx := graphql.WithPathContext(ctx, graphql.NewPathWithIndex(i))
+		res[i], err = ec.unmarshalNOrchestrationStatus2githubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐOrchestrationStatus(ctx, vSlice[i])
+		if err != nil {
+			return nil, err
+		}
+	}
+	return res, nil
+}
+
+func (ec *executionContext) marshalNOrchestrationStatus2ᚕgithubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐOrchestrationStatusᚄ(ctx context.Context, sel ast.SelectionSet, v []model.OrchestrationStatus) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 64, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNOrchestrationStatus2githubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐOrchestrationStatus(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
 func (ec *executionContext) unmarshalNPayloadEncoding2githubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐPayloadEncoding(ctx context.Context, v any) (model.PayloadEncoding, error) {
 	var res model.PayloadEncoding
 	err := res.UnmarshalGQL(v)
@@ -4346,6 +4455,14 @@ func (ec *executionContext) marshalOHold2ᚖgithubᚗcomᚋweirᚑdevᚋweirᚋg
 		return graphql.Null
 	}
 	return ec._Hold(ctx, sel, v)
+}
+
+func (ec *executionContext) unmarshalOIdReuseInput2ᚖgithubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐIDReuseInput(ctx context.Context, v any) (*model.IDReuseInput, error) {
+	if v == nil {
+		return nil, nil
+	}
+	res, err := ec.unmarshalInputIdReuseInput(ctx, v)
+	return &res, graphql.ErrorOnPath(ctx, err)
 }
 
 func (ec *executionContext) marshalOOrchestration2ᚖgithubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐOrchestration(ctx context.Context, sel ast.SelectionSet, v *model.Orchestration) graphql.Marshaler {

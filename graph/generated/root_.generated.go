@@ -180,6 +180,7 @@ type ComplexityRoot struct {
 
 	OrchestrationPayload struct {
 		Errors        func(childComplexity int) int
+		Existing      func(childComplexity int) int
 		Orchestration func(childComplexity int) int
 		RequestID     func(childComplexity int) int
 	}
@@ -1027,6 +1028,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.OrchestrationPayload.Errors(childComplexity), true
+	case "OrchestrationPayload.existing":
+		if e.ComplexityRoot.OrchestrationPayload.Existing == nil {
+			break
+		}
+
+		return e.ComplexityRoot.OrchestrationPayload.Existing(childComplexity), true
 	case "OrchestrationPayload.orchestration":
 		if e.ComplexityRoot.OrchestrationPayload.Orchestration == nil {
 			break
@@ -1932,6 +1939,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 	opCtx := graphql.GetOperationContext(ctx)
 	ec := newExecutionContext(opCtx, e, make(chan graphql.DeferredResult))
 	inputUnmarshalMap := graphql.BuildUnmarshalerMap(
+		ec.unmarshalInputIdReuseInput,
 		ec.unmarshalInputOrchestrationFilter,
 		ec.unmarshalInputRaiseEventInput,
 		ec.unmarshalInputStartOrchestrationInput,
@@ -2607,6 +2615,22 @@ input StartOrchestrationInput {
   input: JSON
   "Not to be started before; null or past means at once."
   startAt: DateTime
+  "What to do when the instance id is taken; without it the start is refused with ALREADY_EXISTS. Needs an instance id."
+  reuse: IdReuseInput
+}
+
+"""
+What a start does when its instance id is taken. It holds under races: of several starts of one id that come together,
+each is answered as if they had come one after another.
+"""
+input IdReuseInput {
+  """
+  The statuses in which the present instance gives way: it is deleted, and the new one takes its place in the same
+  commit. A live one (PENDING, RUNNING, SUSPENDED) is terminated by that; who allows it has to list TERMINATED too.
+  """
+  replace: [OrchestrationStatus!]! = []
+  "Whether to answer with the present instance where it does not give way."
+  returnExisting: Boolean! = false
 }
 
 "What to raise, and to which instance."
@@ -2637,6 +2661,8 @@ input TerminateOrchestrationInput {
 type OrchestrationPayload {
   "The instance as it is afterwards; null if there is none, or the input was refused."
   orchestration: Orchestration
+  "Whether startOrchestration has found the instance instead of starting it, as its reuse allowed."
+  existing: Boolean!
   "What was wrong; empty if the change was made."
   errors: [UserError!]!
   "Names this call in the server's log."
@@ -3061,6 +3087,8 @@ func (ec *executionContext) childFields_OrchestrationPayload(ctx context.Context
 	switch field.Name {
 	case "orchestration":
 		return ec.fieldContext_OrchestrationPayload_orchestration(ctx, field)
+	case "existing":
+		return ec.fieldContext_OrchestrationPayload_existing(ctx, field)
 	case "errors":
 		return ec.fieldContext_OrchestrationPayload_errors(ctx, field)
 	case "requestId":

@@ -133,6 +133,16 @@ type HistoryPage struct {
 	Reset bool `json:"reset"`
 }
 
+// What a start does when its instance id is taken. It holds under races: of several starts of one id that come together,
+// each is answered as if they had come one after another.
+type IDReuseInput struct {
+	// The statuses in which the present instance gives way: it is deleted, and the new one takes its place in the same
+	// commit. A live one (PENDING, RUNNING, SUSPENDED) is terminated by that; who allows it has to list TERMINATED too.
+	Replace []OrchestrationStatus `json:"replace"`
+	// Whether to answer with the present instance where it does not give way.
+	ReturnExisting bool `json:"returnExisting"`
+}
+
 // What can be changed. Each field has one input, and answers with what has changed and with errors.
 type Mutation struct {
 }
@@ -179,6 +189,8 @@ type OrchestrationFilter struct {
 type OrchestrationPayload struct {
 	// The instance as it is afterwards; null if there is none, or the input was refused.
 	Orchestration *Orchestration `json:"orchestration,omitempty"`
+	// Whether startOrchestration has found the instance instead of starting it, as its reuse allowed.
+	Existing bool `json:"existing"`
 	// What was wrong; empty if the change was made.
 	Errors []*UserError `json:"errors"`
 	// Names this call in the server's log.
@@ -292,6 +304,8 @@ type StartOrchestrationInput struct {
 	Input graphql.Omittable[json.RawMessage] `json:"input,omitempty"`
 	// Not to be started before; null or past means at once.
 	StartAt graphql.Omittable[*time.Time] `json:"startAt,omitempty"`
+	// What to do when the instance id is taken; without it the start is refused with ALREADY_EXISTS. Needs an instance id.
+	Reuse graphql.Omittable[*IDReuseInput] `json:"reuse,omitempty"`
 }
 
 // Instances by status.

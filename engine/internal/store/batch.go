@@ -18,7 +18,7 @@ type Batch struct {
 
 	Lane          AdvanceLaneParams
 	Locks         []int64
-	Purges        []int64
+	Purges        PurgeInstancesParams
 	Turns         ApplyTurnsParams
 	Continues     ContinueInstancesParams
 	Claims        ClaimInstancesParams
@@ -54,6 +54,7 @@ type Batch struct {
 
 // Result is what a batch's statements answered.
 type Result struct {
+	Purged     map[int64]PurgeInstancesRow
 	TakenOver  map[int64]bool
 	Terminated map[int64]TerminateInstancesRow
 	Statuses   map[int64]ReadStatusesRow
@@ -117,7 +118,7 @@ func (b *Batch) Run(ctx context.Context, p *Pipeline) (*Result, error) {
 	s := &sending{
 		q: New(), pipeline: p, failed: &failed, db: queuer{pipeline: p, failed: &failed},
 		r: &Result{
-			TakenOver: map[int64]bool{}, Terminated: map[int64]TerminateInstancesRow{}, Statuses: map[int64]ReadStatusesRow{},
+			Purged: map[int64]PurgeInstancesRow{}, TakenOver: map[int64]bool{}, Terminated: map[int64]TerminateInstancesRow{}, Statuses: map[int64]ReadStatusesRow{},
 			Parked: map[int64]bool{}, Released: map[int64]bool{}, Delivered: map[int64]int{},
 		},
 	}
@@ -160,7 +161,7 @@ func ask(any, error) {}
 // that does the same (migration 0002), and takes what that did out of the batch. What else the unit brings, such as
 // River rows and the notification of an end, follows as in any batch.
 func (b *Batch) queueOne(ctx context.Context, s *sending) bool {
-	others := len(b.Locks) + len(b.Purges) + len(b.Continues.Nos) + len(b.Claims.Nos) + len(b.Holds.Nos) + len(b.TakeOvers.Nos) +
+	others := len(b.Locks) + len(b.Purges.Nos) + len(b.Continues.Nos) + len(b.Claims.Nos) + len(b.Holds.Nos) + len(b.TakeOvers.Nos) +
 		len(b.Terminates.Nos) + len(b.Releases.Nos)
 	if others > 0 || b.Lane.WorkerNo == 0 {
 		return false
@@ -198,8 +199,8 @@ func (b *Batch) queueRows(ctx context.Context, s *sending) {
 	if len(b.Locks) > 0 { // B1
 		do(s.q.LockInstances(ctx, s.db, b.Locks))
 	}
-	if len(b.Purges) > 0 {
-		do(s.q.PurgeInstances(ctx, s.db, b.Purges))
+	if len(b.Purges.Nos) > 0 {
+		ask(s.q.PurgeInstances(ctx, s.rows(each(func(row PurgeInstancesRow) { s.r.Purged[row.No] = row })), b.Purges))
 	}
 	if len(b.Turns.Nos) > 0 { // B2
 		b.Turns.WorkerNo = b.WorkerNo

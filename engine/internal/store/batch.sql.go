@@ -998,9 +998,18 @@ func (q *Queries) ParkJobs(ctx context.Context, db DBTX, arg ParkJobsParams) ([]
 	return items, nil
 }
 
-const purgeInstances = `-- name: PurgeInstances :exec
-WITH victim AS (
-    SELECT i.no FROM instances i WHERE i.no = ANY($1::bigint[]) AND i.outcome IS NOT NULL
+const purgeInstances = `-- name: PurgeInstances :many
+WITH unit AS (
+    SELECT unnest($1::bigint[]) AS no, unnest($2::integer[]) AS mask, unnest($3::bytea[]) AS answer
+), victim AS (
+    SELECT i.no, i.status, i.owner, i.turn_job, i.parent_no, i.parent_gen, i.parent_task, unit.answer
+    FROM instances i JOIN unit ON unit.no = i.no
+    WHERE (1 << i.status::integer) & unit.mask <> 0
+), told AS (
+    INSERT INTO inbox (instance_no, gen, task, kind, payload)
+    SELECT p.no, victim.parent_gen, victim.parent_task, 3, victim.answer
+    FROM victim JOIN instances p ON p.no = victim.parent_no
+    WHERE victim.status IN (0, 6, 7) AND p.status IN (0, 6, 7) AND p.gen = victim.parent_gen
 ), record AS (
     DELETE FROM history h USING victim WHERE h.instance_no = victim.no
 ), letters AS (
@@ -1011,20 +1020,53 @@ WITH victim AS (
     DELETE FROM event_keys k USING victim WHERE k.instance_no = victim.no
 ), large AS (
     DELETE FROM payloads p USING victim WHERE p.instance_no = victim.no
+), turn AS (
+    DELETE FROM river_job j USING victim WHERE j.id = victim.turn_job
 ), tasks AS (
     DELETE FROM river_job j USING victim
     WHERE j.unique_key >= int8send(victim.no) AND j.unique_key < int8send(victim.no + 1)
       AND j.unique_key IS NOT NULL AND j.unique_states IS NOT NULL
       AND river_job_state_in_bitmask(j.unique_states, j.state)
+), gone AS (
+    DELETE FROM instances i USING victim WHERE i.no = victim.no
+    RETURNING i.no
 )
-DELETE FROM instances i USING victim WHERE i.no = victim.no
+SELECT gone.no, coalesce(victim.owner, 0)::integer AS owner FROM gone JOIN victim ON victim.no = gone.no
 `
 
-// Purge: instances that have ended, and all that belongs to them. Locked by B1; a later statement, so that the
-// test of the status sees what the lock waited for.
-func (q *Queries) PurgeInstances(ctx context.Context, db DBTX, nos []int64) error {
-	_, err := db.Exec(ctx, purgeInstances, nos)
-	return err
+type PurgeInstancesParams struct {
+	Nos     []int64
+	Masks   []int32
+	Answers [][]byte
+}
+
+type PurgeInstancesRow struct {
+	No    int64
+	Owner int32
+}
+
+// Purge: instances, and all that belongs to them, if their status is one of those whose bits are set in the mask
+// (1 << status). Locked by B1; a later statement, so that the test of the status sees what the lock waited for. A
+// parent that waits for one of them is told here: whoever deletes a live instance answers for it. What comes back is
+// gone; the owner's session does not know yet.
+func (q *Queries) PurgeInstances(ctx context.Context, db DBTX, arg PurgeInstancesParams) ([]PurgeInstancesRow, error) {
+	rows, err := db.Query(ctx, purgeInstances, arg.Nos, arg.Masks, arg.Answers)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []PurgeInstancesRow
+	for rows.Next() {
+		var i PurgeInstancesRow
+		if err := rows.Scan(&i.No, &i.Owner); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const raiseEvents = `-- name: RaiseEvents :many

@@ -68,10 +68,14 @@ func (q *Queries) EnsureHub(ctx context.Context, db DBTX, name string) error {
 }
 
 const findEnded = `-- name: FindEnded :many
-SELECT i.no FROM instances i WHERE i.no = ANY($1::bigint[]) AND i.outcome IS NOT NULL
+WITH unit AS (
+    SELECT unnest($1::bigint[]) AS no
+)
+SELECT unit.no::bigint AS no FROM unit LEFT JOIN instances i ON i.no = unit.no
+WHERE i.no IS NULL OR i.outcome IS NOT NULL
 `
 
-// Which of these have ended, for those who wait.
+// Which of these have ended or are gone, for those who wait.
 func (q *Queries) FindEnded(ctx context.Context, db DBTX, nos []int64) ([]int64, error) {
 	rows, err := db.Query(ctx, findEnded, nos)
 	if err != nil {

@@ -38,11 +38,22 @@ SELECT count(*) FROM (
     SELECT i.no FROM instances i WHERE i.no = ANY(@nos::bigint[]) ORDER BY i.no FOR NO KEY UPDATE
 ) AS locked;
 
--- Purge: instances that have ended, and all that belongs to them. Locked by B1; a later statement, so that the
--- test of the status sees what the lock waited for.
--- name: PurgeInstances :exec
-WITH victim AS (
-    SELECT i.no FROM instances i WHERE i.no = ANY(@nos::bigint[]) AND i.outcome IS NOT NULL
+-- Purge: instances, and all that belongs to them, if their status is one of those whose bits are set in the mask
+-- (1 << status). Locked by B1; a later statement, so that the test of the status sees what the lock waited for. A
+-- parent that waits for one of them is told here: whoever deletes a live instance answers for it. What comes back is
+-- gone; the owner's session does not know yet.
+-- name: PurgeInstances :many
+WITH unit AS (
+    SELECT unnest(@nos::bigint[]) AS no, unnest(@masks::integer[]) AS mask, unnest(@answers::bytea[]) AS answer
+), victim AS (
+    SELECT i.no, i.status, i.owner, i.turn_job, i.parent_no, i.parent_gen, i.parent_task, unit.answer
+    FROM instances i JOIN unit ON unit.no = i.no
+    WHERE (1 << i.status::integer) & unit.mask <> 0
+), told AS (
+    INSERT INTO inbox (instance_no, gen, task, kind, payload)
+    SELECT p.no, victim.parent_gen, victim.parent_task, 3, victim.answer
+    FROM victim JOIN instances p ON p.no = victim.parent_no
+    WHERE victim.status IN (0, 6, 7) AND p.status IN (0, 6, 7) AND p.gen = victim.parent_gen
 ), record AS (
     DELETE FROM history h USING victim WHERE h.instance_no = victim.no
 ), letters AS (
@@ -53,13 +64,18 @@ WITH victim AS (
     DELETE FROM event_keys k USING victim WHERE k.instance_no = victim.no
 ), large AS (
     DELETE FROM payloads p USING victim WHERE p.instance_no = victim.no
+), turn AS (
+    DELETE FROM river_job j USING victim WHERE j.id = victim.turn_job
 ), tasks AS (
     DELETE FROM river_job j USING victim
     WHERE j.unique_key >= int8send(victim.no) AND j.unique_key < int8send(victim.no + 1)
       AND j.unique_key IS NOT NULL AND j.unique_states IS NOT NULL
       AND river_job_state_in_bitmask(j.unique_states, j.state)
+), gone AS (
+    DELETE FROM instances i USING victim WHERE i.no = victim.no
+    RETURNING i.no
 )
-DELETE FROM instances i USING victim WHERE i.no = victim.no;
+SELECT gone.no, coalesce(victim.owner, 0)::integer AS owner FROM gone JOIN victim ON victim.no = gone.no;
 
 -- B2: turns, those that end their instance among them (a status other than 0). Compare-and-set on (seq, epoch) and
 -- on the right to commit: the owner once claimed (job 0), else the turn job. A null custom status leaves it; an

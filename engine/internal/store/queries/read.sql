@@ -53,9 +53,13 @@ WHERE i.hub = @hub AND i.id = @id;
 SELECT i.status, i.output, coalesce(i.output_ref, 0)::bigint AS output_ref, i.failure
 FROM instances i WHERE i.no = @no;
 
--- Which of these have ended, for those who wait.
+-- Which of these have ended or are gone, for those who wait.
 -- name: FindEnded :many
-SELECT i.no FROM instances i WHERE i.no = ANY(@nos::bigint[]) AND i.outcome IS NOT NULL;
+WITH unit AS (
+    SELECT unnest(@nos::bigint[]) AS no
+)
+SELECT unit.no::bigint AS no FROM unit LEFT JOIN instances i ON i.no = unit.no
+WHERE i.no IS NULL OR i.outcome IS NOT NULL;
 
 -- name: ReadHistory :many
 SELECT h.seq, h.n, h.codec, h.events FROM history h

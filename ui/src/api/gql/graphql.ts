@@ -38,6 +38,20 @@ export type HistoryEventType =
   | 'TimerCreated'
   | 'TimerFired';
 
+/**
+ * What a start does when its instance id is taken. It holds under races: of several starts of one id that come together,
+ * each is answered as if they had come one after another.
+ */
+export type IdReuseInput = {
+  /**
+   * The statuses in which the present instance gives way: it is deleted, and the new one takes its place in the same
+   * commit. A live one (PENDING, RUNNING, SUSPENDED) is terminated by that; who allows it has to list TERMINATED too.
+   */
+  replace?: Array<OrchestrationStatus>;
+  /** Whether to answer with the present instance where it does not give way. */
+  returnExisting?: boolean;
+};
+
 /** What may be done with an instance. */
 export type OrchestrationAction =
   /** The mutation raiseEvent. */
@@ -135,6 +149,8 @@ export type StartOrchestrationInput = {
   instanceId?: string | null | undefined;
   /** The orchestration's name, 1 to 80 characters. */
   name: string;
+  /** What to do when the instance id is taken; without it the start is refused with ALREADY_EXISTS. Needs an instance id. */
+  reuse?: IdReuseInput | null | undefined;
   /** Not to be started before; null or past means at once. */
   startAt?: string | null | undefined;
   /** The version of the code to run, at most 40 characters. */
