@@ -132,7 +132,7 @@ func TestCommandLine(t *testing.T) {
 		code  int
 		words []string
 	}{
-		{nil, nil, 0, []string{"weir server", "weir dev", "weir migrate", "weir version", "WEIR_LISTEN", "default: 127.0.0.1:8082"}},
+		{nil, nil, 0, []string{"weir server", "weir dev", "weir migrate", "weir replay", "weir version", "WEIR_LISTEN", "default: 127.0.0.1:8082"}},
 		{[]string{"help"}, nil, 0, []string{"weir server", "WEIR_DEV_WORKER"}},
 		{[]string{"--help"}, []string{"WEIR_LISTEN", "nonsense"}, 0, []string{"weir server"}}, // help helps also with faults in the settings
 		{[]string{"version"}, nil, 0, []string{version()}},
@@ -140,6 +140,15 @@ func TestCommandLine(t *testing.T) {
 		{[]string{""}, nil, 2, []string{`""`}},
 		{[]string{"server", "--port=80"}, nil, 2, []string{"--port=80", "environment variables"}},
 		{[]string{"version", "x"}, nil, 2, []string{"takes no arguments"}},
+		{[]string{"replay", "--help"}, nil, 0, []string{"weir replay --hub HUB", "-last", "Exit codes"}},
+		{[]string{"replay"}, nil, 2, []string{"--hub", "weir replay --help"}},
+		{[]string{"replay", "--hub", "h"}, nil, 2, []string{"--binary"}},
+		{[]string{"replay", "--hub", "h", "--save", "f"}, nil, 2, []string{"--name"}},
+		{[]string{"replay", "--hub", "h", "--save", "f", "--name", "n", "x"}, nil, 2, []string{`"x" is no flag`}},
+		{[]string{"replay", "--hub", "h", "--binary", "b", "--last", "0"}, nil, 2, []string{"--last is 0, want 1 to"}},
+		{[]string{"replay", "--hub", "h", "--binary", "b", "--name", ""}, nil, 2, []string{"must not be empty"}},
+		{[]string{"replay", "--hbu", "h"}, nil, 2, []string{"-hbu"}},
+		{[]string{"replay", "--hub", "h", "--binary", "b"}, nil, 1, []string{"WEIR_DATABASE_URL is not set"}},
 		{[]string{"server"}, nil, 1, []string{"WEIR_DATABASE_URL is not set", "weir dev"}},
 		{[]string{"migrate"}, nil, 1, []string{"WEIR_DATABASE_URL is not set"}},
 		{[]string{"server"}, []string{"WEIR_LISTEN", "nonsense"}, 1, []string{"WEIR_LISTEN: want host:port"}},

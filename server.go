@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"log/slog"
@@ -22,6 +23,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/weir-dev/weir/cli"
 	"github.com/weir-dev/weir/engine"
 	"github.com/weir-dev/weir/graph"
 	"github.com/weir-dev/weir/jobs"
@@ -48,11 +50,14 @@ func (e usageError) Error() string { return string(e) }
 
 // exitCode is 0 after success, 2 after a command line that is not understood, and 1 after any other failure.
 func exitCode(err error) int {
-	var usage usageError
+	var (
+		usage usageError
+		wrong cli.Usage
+	)
 	switch {
 	case err == nil:
 		return 0
-	case errors.As(err, &usage):
+	case errors.As(err, &usage), errors.As(err, &wrong):
 		return 2
 	}
 	return 1
@@ -63,6 +68,7 @@ const usage = `Weir: durable execution on your Postgres.
   weir server     run the server: dashboard, API, timers, recovery
   weir dev        run everything on an embedded Postgres, with a demo worker
   weir migrate    bring the database to this version
+  weir replay     check stored histories against the code of a worker, before it is deployed
   weir version    print the version
   weir help       print this
 
@@ -74,6 +80,9 @@ func run(ctx context.Context, args []string, env func(string) (string, bool), ou
 	command := "help"
 	if len(args) > 0 {
 		command = args[0]
+	}
+	if command == "replay" {
+		return replay(ctx, args[1:], env, out)
 	}
 	if len(args) > 1 {
 		return usageError(fmt.Sprintf("%s takes no arguments, got %q: settings are environment variables, see `weir help`", command, args[1]))
@@ -110,6 +119,35 @@ func run(ctx context.Context, args []string, env func(string) (string, bool), ou
 	}
 	defer pool.Close()
 	return migrations.Apply(ctx, pool, migrations.Schemas{Weir: cfg.Schema, River: cfg.RiverSchema}, cfg.logger())
+}
+
+// replay checks stored histories against the code of a worker.
+func replay(ctx context.Context, args []string, env func(string) (string, bool), out io.Writer) error {
+	r, err := cli.ParseReplay(args, out)
+	if errors.Is(err, flag.ErrHelp) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	cfg, err := loadConfig(env)
+	if err != nil {
+		return err
+	}
+	if err := cfg.needDatabase(); err != nil {
+		return err
+	}
+	pool, err := connect(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	defer pool.Close()
+	e, err := engine.Open(ctx, engine.Config{Pool: pool, Schema: cfg.Schema, RiverSchema: cfg.RiverSchema, Logger: cfg.logger()})
+	if err != nil {
+		return err
+	}
+	defer e.Close()
+	return r.Run(ctx, e, out)
 }
 
 // connect opens a pool, and finds out at once whether there is a database.

@@ -60,6 +60,9 @@ func NewClient(pool *pgxpool.Pool, opts ...ClientOption) (*Client, error) {
 
 // engine opens the engine on first use.
 func (c *Client) engine(ctx context.Context) (*engine.Engine, error) {
+	if isReplay() {
+		return nil, awaitReplay(ctx)
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed {

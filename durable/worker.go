@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -171,7 +172,12 @@ func (w *Worker) open(ctx context.Context) (*engine.Engine, error) {
 // others declare this worker dead meanwhile (it was stopped, or cut off from the database), it drops what it
 // holds and joins again under a new number. Run returns nil after a clean end, else what makes it impossible to
 // work.
+//
+// In a process that `weir replay` has started, Run replays histories instead and opens no database.
 func (w *Worker) Run(ctx context.Context) error {
+	if isReplay() {
+		return w.replay(ctx, os.Stdin, os.Stdout)
+	}
 	e, err := w.open(ctx)
 	if ctx.Err() != nil && err != nil {
 		return nil // told to end before it had begun

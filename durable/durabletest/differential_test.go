@@ -3,9 +3,13 @@ package durabletest_test
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -235,6 +239,8 @@ func programs() []program {
 	}
 }
 
+var update = flag.Bool("update", false, "record the histories of testdata anew; only with a reason: they stand for those in people's databases")
+
 // TestSameHistoryAsOnPostgres: the same programs, run by a worker on Postgres and in memory, leave the same histories,
 // and each history can be taken up by the other's code.
 func TestSameHistoryAsOnPostgres(t *testing.T) {
@@ -246,6 +252,9 @@ func TestSameHistoryAsOnPostgres(t *testing.T) {
 			p.script(memory)
 			worker := onPostgres(t, p.handlers())
 			p.script(worker)
+			if *update {
+				worker.save(recorded(p.name), p.instances)
+			}
 			for _, id := range p.instances {
 				want, got := outline(worker.history(id)), outline(memory.history(id))
 				if !slices.Equal(got, want) {
@@ -260,6 +269,19 @@ func TestSameHistoryAsOnPostgres(t *testing.T) {
 		})
 	}
 }
+
+// TestRecordedHistories: histories that older versions of the engine and of this package have recorded still fit.
+func TestRecordedHistories(t *testing.T) {
+	t.Parallel()
+	for _, p := range programs() {
+		t.Run(p.name, func(t *testing.T) {
+			t.Parallel()
+			durabletest.Replay(t, recorded(p.name), p.handlers()...)
+		})
+	}
+}
+
+func recorded(program string) string { return filepath.Join("testdata", program+".jsonl") }
 
 // outline is what of a history must be the same: the kinds, names, ids and values of events, in their order. Where
 // turns begin depends on how fast things come, and so does the order of answers that come together.
@@ -401,7 +423,7 @@ func onPostgres(t *testing.T, handlers []durable.Handler) *postgres {
 		t.Fatal(err)
 	}
 	t.Cleanup(e.Close)
-	w, err := durable.NewWorker(pool, &durable.Config{Logger: slog.New(slog.DiscardHandler)}, handlers...)
+	w, err := durable.NewWorker(pool, &durable.Config{Name: "worker", Logger: slog.New(slog.DiscardHandler)}, handlers...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -463,6 +485,40 @@ func (w *postgres) terminate(id, reason string) {
 
 func (w *postgres) wait(id string) (string, error) {
 	return Program.Instance(w.client, id).Wait(w.ctx)
+}
+
+func (w *postgres) save(file string, ids []string) {
+	var lines []byte
+	for _, id := range ids {
+		i, err := w.e.Get(w.ctx, "default", id)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		r, err := w.e.Record(w.ctx, i)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		events, err := history.Decode(history.JSON, r.Events)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		for _, e := range events {
+			if failed, ok := e.(*history.TaskFailed); ok {
+				failed.Failure.Stack = "" // of this machine
+			}
+		}
+		if r.Events, err = history.Encode(events); err != nil {
+			w.t.Fatal(err)
+		}
+		line, err := json.Marshal(r)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		lines = append(append(lines, line...), '\n')
+	}
+	if err := os.WriteFile(file, lines, 0o600); err != nil {
+		w.t.Fatal(err)
+	}
 }
 
 func (w *postgres) history(id string) []history.Event {

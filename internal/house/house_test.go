@@ -22,6 +22,7 @@ var rooms = []struct {
 	{"jobs", []string{"engine", "engine/history"}},
 	{"durable", []string{"jobs", "engine", "engine/history"}},
 	{"durable/durabletest", []string{"durable", "engine", "engine/history"}},
+	{"cli", []string{"engine", "engine/history"}},
 	{"graph", []string{"engine", "engine/history", "graph/model", "graph/generated"}},
 	{"graph/model", []string{"engine", "engine/history", "graph/scalar"}},
 	{"graph/scalar", nil},
