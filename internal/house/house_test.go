@@ -18,7 +18,8 @@ var rooms = []struct {
 }{
 	{"engine/history", nil},
 	{"engine/internal/store", nil},
-	{"engine", []string{"engine/history", "engine/internal/store"}},
+	{"engine/schedule", nil},
+	{"engine", []string{"engine/history", "engine/internal/store", "engine/schedule"}},
 	{"jobs", []string{"engine", "engine/history"}},
 	{"durable", []string{"jobs", "engine", "engine/history"}},
 	{"durable/durabletest", []string{"durable", "engine", "engine/history"}},
@@ -49,6 +50,7 @@ var foreign = []struct{ room, never string }{
 	{"durable/durabletest", module + "/internal"},
 	{"engine", "github.com/riverqueue/river"},
 	{"engine", "net/http"},
+	{"engine/schedule", "github.com/jackc/pgx"}, // pure
 	{"graph", "github.com/riverqueue/river"},
 	{"jobs", "github.com/99designs/gqlgen"},
 }
