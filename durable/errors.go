@@ -67,6 +67,8 @@ var (
 	ErrExists = engine.ErrExists
 	// ErrFinished: the instance has ended.
 	ErrFinished = engine.ErrWrongState
+	// ErrWrongState: what was asked for is not possible in that state. For instances it is ErrFinished.
+	ErrWrongState = engine.ErrWrongState
 	// ErrInvalid: an argument is not acceptable; the text names it and says what is.
 	ErrInvalid = engine.ErrInvalid
 	// ErrTooLarge: a value is over the limit.

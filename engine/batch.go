@@ -72,6 +72,9 @@ func (u *unit) add(b *store.Batch, wakes []int64) []int64 {
 			wakes = append(wakes, p.parent)
 		}
 	}
+	if u.firing != nil {
+		u.firing.add(b)
+	}
 	for i := range u.starts {
 		wakes = u.starts[i].add(b, wakes)
 	}

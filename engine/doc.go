@@ -60,6 +60,7 @@
 // queued into one pipeline with one Sync, hence one implicit transaction and one round trip:
 //
 //	B0   advance the lane's counter: the fence, and the proof that this batch landed
+//	     lock and move on schedules that fire                    compare-and-set: a row that does not match: a loser
 //	B1   lock all instances the batch touches, in one statement, by ascending number
 //	     delete instances: purged, or giving way to a start      those in the wrong status stay: asked again, or told
 //	B2   compare-and-set of the units' own rows                  a row that does not match: a loser
@@ -77,8 +78,8 @@
 // its one statement of B2 takes the same locks in the same order before it compares. A batch of one turn or one start
 // does its first statements in one function (commit_turn, commit_start), in the same order.
 //
-// The order is the point. Locks are taken in one order by everybody: a lane's own row, instances by number, new
-// instances by (hub, id), what hangs on an instance, River rows by id. Flags are tested in a later statement than
+// The order is the point. Locks are taken in one order by everybody: a lane's own row, schedules by number, instances by
+// number, new instances by (hub, id), what hangs on an instance, River rows by id. Flags are tested in a later statement than
 // the lock, because a statement that waited for a lock still sees the snapshot from before (inside one statement
 // a second look is no better). A statement that deletes a token delivers its message too: a second deleter waits
 // and gets nothing. Everything inserted for an instance selects from its row, so that nothing outlives it.
@@ -140,6 +141,14 @@
 // A timers row is the right to fire: whoever deletes it delivers, and only if it is due by the database's clock.
 // What is due within 30 seconds is held in memory by the process that made it; the rest is read ahead by one
 // leader. Hints may be stale or doubled without harm.
+//
+// # Schedules
+//
+// A schedule's row says what its next firing is. The leader reads which are due and decides what to do (planFirings); one
+// unit moves the row on, from the seq it was read at, and starts the instances. Whoever else fires or changes the
+// schedule meanwhile makes the batch lose: the firing's unit is dropped, and the row read again. So a firing is acted on
+// once, whoever leads and whoever believes to; others than the leader take what is overdue. What waits for an instance
+// to end is in the row, and looked at twice a second.
 //
 // # Death
 //

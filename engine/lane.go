@@ -257,6 +257,8 @@ func (l *lane) commit(ctx context.Context, units []*unit) error {
 			return l.fail(units, ErrFenced)
 		case store.Code(err) == store.CodeLost:
 			units = l.dropLosers(ctx, units)
+		case store.Code(err) == store.CodeMoved:
+			units = l.dropMoved(ctx, units)
 		case store.IsIDTaken(err):
 			var decided bool
 			if units, decided = l.dropTaken(ctx, units); decided {

@@ -237,6 +237,7 @@ func (n *Node) Run() error {
 	g.Go(func() error { return n.reap(ctx) })
 	g.Go(func() error { return n.ring(ctx) })
 	g.Go(func() error { return n.audit(ctx) })
+	g.Go(func() error { return n.fireSchedules(ctx) })
 	err := g.Wait()
 	if cause := context.Cause(n.ctx); errors.Is(cause, ErrFenced) {
 		err = ErrFenced

@@ -256,5 +256,5 @@ func (n *Node) replaceRows(ctx context.Context, tx pgx.Tx, client string, ids, n
 // tidy removes what is left of processes long gone.
 func (n *Node) tidy(ctx context.Context) error {
 	q, pool := n.e.q, n.e.pool
-	return errors.Join(q.ForgetWorkers(ctx, pool), q.ForgetLanes(ctx, pool), q.ForgetPayloads(ctx, pool))
+	return errors.Join(q.ForgetWorkers(ctx, pool), q.ForgetLanes(ctx, pool), q.ForgetPayloads(ctx, pool), n.forgetSchedules(ctx))
 }

@@ -60,6 +60,7 @@ type unit struct {
 	replaces   []replacedJob  // B7
 	parks      []parkedTask   // B7
 	large      []largePayload // before the batch
+	firing     *firing        // before B1
 	// readInbox asks B10 for the inbox rows after readAfter, which is what the session has read.
 	readInbox bool
 	readAfter int64
@@ -349,6 +350,9 @@ func (u *unit) once() []any {
 	}
 	for _, p := range u.purges {
 		keys = append(keys, struct{ purged int64 }{p.no})
+	}
+	if u.firing != nil {
+		keys = append(keys, firingOf{u.firing.no})
 	}
 	return keys
 }

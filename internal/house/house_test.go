@@ -21,7 +21,7 @@ var rooms = []struct {
 	{"engine/schedule", nil},
 	{"engine", []string{"engine/history", "engine/internal/store", "engine/schedule"}},
 	{"jobs", []string{"engine", "engine/history"}},
-	{"durable", []string{"jobs", "engine", "engine/history"}},
+	{"durable", []string{"jobs", "engine", "engine/history", "engine/schedule"}},
 	{"durable/durabletest", []string{"durable", "engine", "engine/history"}},
 	{"cli", []string{"engine", "engine/history"}},
 	{"graph", []string{"engine", "engine/history", "graph/model", "graph/generated"}},

@@ -17,6 +17,7 @@ type Batch struct {
 	RiverChannel string
 
 	Lane          AdvanceLaneParams
+	Firings       FireSchedulesParams
 	Locks         []int64
 	Purges        PurgeInstancesParams
 	Turns         ApplyTurnsParams
@@ -162,7 +163,7 @@ func ask(any, error) {}
 // River rows and the notification of an end, follows as in any batch.
 func (b *Batch) queueOne(ctx context.Context, s *sending) bool {
 	others := len(b.Locks) + len(b.Purges.Nos) + len(b.Continues.Nos) + len(b.Claims.Nos) + len(b.Holds.Nos) + len(b.TakeOvers.Nos) +
-		len(b.Terminates.Nos) + len(b.Releases.Nos)
+		len(b.Terminates.Nos) + len(b.Releases.Nos) + len(b.Firings.Nos)
 	if others > 0 || b.Lane.WorkerNo == 0 {
 		return false
 	}
@@ -195,6 +196,10 @@ func (b *Batch) queueOne(ctx context.Context, s *sending) bool {
 func (b *Batch) queueRows(ctx context.Context, s *sending) {
 	if b.Lane.WorkerNo != 0 { // B0
 		do(s.q.AdvanceLane(ctx, s.db, b.Lane))
+	}
+	if len(b.Firings.Nos) > 0 {
+		do(s.q.LockSchedules(ctx, s.db, b.Firings.Nos))
+		do(s.q.FireSchedules(ctx, s.db, b.Firings))
 	}
 	if len(b.Locks) > 0 { // B1
 		do(s.q.LockInstances(ctx, s.db, b.Locks))

@@ -21,6 +21,7 @@ const (
 	CodeFenced   = "WE001" // the lane is not this process's any more
 	CodeLost     = "WE002" // a compare-and-set did not match
 	CodeNoToken  = "WE003" // the attempt may not deliver
+	CodeMoved    = "WE004" // a schedule has changed since it was read
 	CodeBug      = "WE009" // cannot happen
 	codeUnique   = "23505"
 	codeLockWait = "55P03"

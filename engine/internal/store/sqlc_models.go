@@ -174,6 +174,30 @@ type RiverJob struct {
 	UniqueStates pgtype.Bits
 }
 
+type Schedule struct {
+	No            int64
+	Seq           int64
+	Revision      int64
+	NextAt        *time.Time
+	DueAt         *time.Time
+	LastAt        *time.Time
+	LastNo        *int64
+	Runs          int64
+	Skipped       int64
+	CreatedAt     time.Time
+	UpdatedAt     time.Time
+	Hub           int32
+	State         int16
+	ID            string
+	Orchestration string
+	Version       string
+	InstanceID    string
+	Note          string
+	Spec          []byte
+	Buffered      []byte
+	Input         []byte
+}
+
 type Setting struct {
 	Key   string
 	Value []byte

@@ -1,0 +1,107 @@
+package engine
+
+import (
+	"time"
+
+	"github.com/weir-dev/weir/engine/schedule"
+)
+
+const (
+	// maxBuffered is how many firings of a schedule may wait for its instance to end.
+	maxBuffered = 100
+	// maxStarts bounds the instances that one commit of a schedule starts, and maxWalk the firings it looks at: after
+	// a long time in which nobody led, a schedule of every second has millions of them.
+	maxStarts = 100
+	maxWalk   = 100_000
+)
+
+// firingState is what decides about the firings of a schedule that are due.
+type firingState struct {
+	times    *schedule.Schedule
+	overlap  Overlap
+	catchUp  time.Duration
+	next     time.Time   // the first firing that was not acted on; zero: none is left
+	buffered []time.Time // firings that wait
+	lives    bool        // the instance that firings must not overlap with has not ended
+}
+
+// firingPlan is what is to be done about them.
+type firingPlan struct {
+	starts   []time.Time
+	skipped  int64
+	next     time.Time
+	buffered []time.Time
+	// terminate says that the instance that runs is to be ended first, whereupon a new plan is made.
+	terminate bool
+	// more says that not all that was due is in the plan.
+	more bool
+}
+
+// planFirings is pure: what to do about the firings of a schedule that are due at a time. Each is started, buffered,
+// or skipped.
+func planFirings(s firingState, now time.Time) firingPlan {
+	p := firingPlan{next: s.next, buffered: s.buffered}
+	if s.overlap == OverlapTerminate {
+		return planTerminate(s, p, now)
+	}
+	for len(p.buffered) > 0 && len(p.starts) < maxStarts && (s.overlap == OverlapAllow || !s.lives) {
+		p.starts, p.buffered, s.lives = append(p.starts, p.buffered[0]), p.buffered[1:], true
+	}
+	for walked := 0; !p.next.IsZero() && !s.times.Due(p.next).After(now); walked++ {
+		if walked == maxWalk || len(p.starts) == maxStarts {
+			p.more = true
+			break
+		}
+		at := p.next
+		p.next = s.times.Next(at)
+		free := !s.lives && len(p.buffered) == 0
+		switch {
+		case now.Sub(s.times.Due(at)) > s.catchUp:
+			p.skipped++
+		case s.overlap == OverlapAllow || free:
+			p.starts, s.lives = append(p.starts, at), true
+		case s.overlap == OverlapBufferAll && len(p.buffered) < maxBuffered,
+			s.overlap == OverlapBufferOne && len(p.buffered) == 0:
+			p.buffered = append(p.buffered[:len(p.buffered):len(p.buffered)], at)
+		default:
+			p.skipped++
+		}
+	}
+	return p
+}
+
+// planTerminate is planFirings where a firing ends the instance before it: of several only the newest counts, because
+// the others would be ended as soon as they had started.
+func planTerminate(s firingState, p firingPlan, now time.Time) firingPlan {
+	newest := time.Time{}
+	take := func(at time.Time) {
+		if !newest.IsZero() {
+			p.skipped++
+		}
+		newest = at
+	}
+	for _, at := range p.buffered { // of another policy, before
+		take(at)
+	}
+	p.buffered = nil
+	for walked := 0; !p.next.IsZero() && !s.times.Due(p.next).After(now); walked++ {
+		if walked == maxWalk {
+			p.more = true
+			break
+		}
+		if now.Sub(s.times.Due(p.next)) > s.catchUp {
+			p.skipped++
+		} else {
+			take(p.next)
+		}
+		p.next = s.times.Next(p.next)
+	}
+	switch {
+	case newest.IsZero():
+	case s.lives:
+		p.terminate = true
+	default:
+		p.starts = []time.Time{newest}
+	}
+	return p
+}
