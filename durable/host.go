@@ -63,9 +63,9 @@ func (h *Host) Executor() engine.Executor { return h.x }
 
 // Request is what starting an orchestration asks of the engine, by a clock that shows now.
 func (h *Host) Request(now time.Time, name string, in any, opts ...StartOption) (engine.StartRequest, error) {
-	var o startOptions
-	for _, opt := range opts {
-		opt.applyStart(&o)
+	o, err := startOptionsOf(opts)
+	if err != nil {
+		return engine.StartRequest{}, err
 	}
 	input, err := encode(in)
 	if err != nil {

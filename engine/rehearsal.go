@@ -29,6 +29,7 @@ import (
 type Rehearsal struct {
 	cfg    RehearsalConfig
 	limits limits
+	checks *Engine // tests requests, and has nothing but limits
 
 	mu        sync.Mutex
 	now       time.Time
@@ -96,7 +97,8 @@ func NewRehearsal(cfg RehearsalConfig) *Rehearsal {
 		cfg.Now = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
 	}
 	return &Rehearsal{
-		cfg: cfg, limits: limits{payload: cfg.PayloadLimit, decisions: 100_000}, now: cfg.Now.UTC().Truncate(time.Microsecond),
+		cfg: cfg, limits: limits{payload: cfg.PayloadLimit, decisions: 100_000},
+		checks: &Engine{cfg: Config{PayloadLimit: cfg.PayloadLimit}}, now: cfg.Now.UTC().Truncate(time.Microsecond),
 		instances: map[string]*rehearsed{}, running: map[*rehearsedTask]bool{}, signal: make(chan struct{}, 1),
 	}
 }
@@ -117,19 +119,31 @@ func (r *Rehearsal) At(at time.Time, fn func()) {
 	r.schedule(at, fn)
 }
 
-// Start starts an instance. Errors: INVALID_ARGUMENT, TOO_LARGE, ALREADY_EXISTS.
+// Start starts an instance, as Engine.Start does. Errors: INVALID_ARGUMENT, TOO_LARGE, ALREADY_EXISTS.
 func (r *Rehearsal) Start(req StartRequest) (Started, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if req.ID == "" {
-		req.ID = fmt.Sprintf("instance-%d", r.made+1)
-	}
-	if err := first(CheckName("name", req.Name), CheckID("id", req.ID), CheckVersion("version", req.Version),
-		r.checkPayload("input", req.Input)); err != nil {
+	madeUp := req.ID == ""
+	if err := r.checks.check(&req, -1); err != nil {
 		return Started{}, err
 	}
-	if r.instances[req.ID] != nil {
-		return Started{}, idTaken("id", req.ID)
+	if madeUp {
+		req.ID = fmt.Sprintf("instance-%d", r.made+1)
+	}
+	if taken := r.instances[req.ID]; taken != nil {
+		switch {
+		case maskOf(req.Reuse.Replace...).has(taken.instance.Status):
+			if why := replacedFailure(); taken.instance.Status.Live() {
+				r.ended(taken, history.Terminated, history.Payload{}, why)
+				r.tell(taken.parent, func(task int32) history.Event {
+					return &history.SubOrchestrationInstanceFailed{Header: history.Header{At: r.now}, TaskID: task, Failure: why}
+				})
+			}
+		case req.Reuse.Existing:
+			return Started{ID: req.ID, Existing: true, no: taken.no}, nil
+		default:
+			return Started{}, idTaken("id", req.ID)
+		}
 	}
 	i := r.start(&req, parentOf{})
 	return Started{ID: req.ID, no: i.no}, nil
@@ -140,8 +154,7 @@ func (r *Rehearsal) Start(req StartRequest) (Started, error) {
 func (r *Rehearsal) Raise(req RaiseRequest) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if err := first(CheckID("instance", req.Instance), CheckEvent("event", req.Name), checkText("key", req.Key, maxKey, true),
-		r.checkPayload("payload", req.Input)); err != nil {
+	if err := r.checks.checkRaise(&req); err != nil {
 		return err
 	}
 	i := r.instances[req.Instance]
@@ -165,7 +178,7 @@ func (r *Rehearsal) Terminate(req TerminateRequest) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if err := first(CheckID("instance", req.Instance), checkText("reason", req.Reason, maxReason, true),
-		r.checkPayload("output", req.Output)); err != nil {
+		r.checks.checkPayload("output", req.Output)); err != nil {
 		return err
 	}
 	i := r.instances[req.Instance]
@@ -404,10 +417,6 @@ func (r *Rehearsal) stop(err error) error {
 }
 
 // --- instances: everything below but turn is called under the lock -------------------------------
-
-func (r *Rehearsal) checkPayload(field string, v history.Payload) error {
-	return checkSize(field, v, r.cfg.PayloadLimit)
-}
 
 func (r *Rehearsal) start(req *StartRequest, parent parentOf) *rehearsed {
 	r.made++

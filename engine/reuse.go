@@ -52,9 +52,7 @@ func (p *ReusePolicy) decide(taken store.FindInstancesRow) (replaced *purge, exi
 		if taken.ParentNo == 0 {
 			return replaced, false, nil
 		}
-		why := &history.Failure{
-			Type: history.Terminated.String(), Message: "terminated: another instance was started in its place", NonRetriable: true,
-		}
+		why := replacedFailure()
 		replaced.parent = taken.ParentNo
 		replaced.answer, err = history.Encode([]history.Event{&history.SubOrchestrationInstanceFailed{
 			Header: history.Header{At: time.Now().UTC().Truncate(time.Microsecond)}, TaskID: taken.ParentTask, Failure: why,
@@ -62,6 +60,13 @@ func (p *ReusePolicy) decide(taken store.FindInstancesRow) (replaced *purge, exi
 		return replaced, false, err
 	}
 	return nil, p.Existing, nil
+}
+
+// replacedFailure is what the parent of a live instance hears that gave way to another.
+func replacedFailure() *history.Failure {
+	return &history.Failure{
+		Type: history.Terminated.String(), Message: "terminated: another instance was started in its place", NonRetriable: true,
+	}
 }
 
 func idTaken(field, id string) error {

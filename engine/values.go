@@ -131,12 +131,11 @@ func (e *Engine) value(ctx context.Context, inline []byte, ref *int64) (history.
 
 // checkPayload refuses values over the limit.
 func (e *Engine) checkPayload(field string, v history.Payload) error {
-	return checkSize(field, v, e.cfg.PayloadLimit)
-}
-
-func checkSize(field string, v history.Payload, limit int) error {
-	if v.Size() > limit {
-		return &Error{Code: CodeTooLarge, Field: field, Message: fmt.Sprintf("has %d bytes, the limit is %d", v.Size(), limit)}
+	if v.Size() > e.cfg.PayloadLimit {
+		return &Error{
+			Code: CodeTooLarge, Field: field,
+			Message: fmt.Sprintf("has %d bytes, the limit is %d", v.Size(), e.cfg.PayloadLimit),
+		}
 	}
 	return nil
 }

@@ -101,8 +101,9 @@ func Sleep(ctx context.Context, d time.Duration) error { return engine.Rehearsed
 
 // Run is an instance of an Env.
 type Run[O any] struct {
-	env *Env
-	id  string
+	env      *Env
+	id       string
+	existing bool
 }
 
 // Start starts an instance, or fails the test. Options: as Orchestration.Start; an instance without an ID is called
@@ -111,18 +112,18 @@ func Start[I, O any](e *Env, o durable.Orchestration[I, O], in I, opts ...durabl
 	e.t.Helper()
 	req, err := e.host.Request(e.r.Now(), string(o), in, opts...)
 	if err != nil {
-		e.t.Fatalf("durabletest: start %s: input: %v", o, err)
+		e.t.Fatalf("durabletest: start %s: %v", o, err)
 	}
 	s, err := e.r.Start(req)
 	if err != nil {
 		e.t.Fatalf("durabletest: start %s: %v", o, err)
 	}
-	return &Run[O]{e, s.ID}
+	return &Run[O]{e, s.ID, s.Existing}
 }
 
 // Instance is a run that something else has started, or will: a child.
 func Instance[I, O any](e *Env, _ durable.Orchestration[I, O], id string) *Run[O] {
-	return &Run[O]{e, id}
+	return &Run[O]{env: e, id: id}
 }
 
 // Raise delivers an event to a run, as Event.Raise does. It fails the test if there is no such instance, or it has
@@ -145,6 +146,9 @@ func TryRaise[T, O any](r *Run[O], event durable.Event[T], payload T, opts ...du
 
 // ID is the instance's id.
 func (r *Run[O]) ID() string { return r.id }
+
+// Existing tells whether Start found the instance there, as a Reuse option allows.
+func (r *Run[O]) Existing() bool { return r.existing }
 
 // After is Env.After.
 func (r *Run[O]) After(d time.Duration, fn func()) { r.env.After(d, fn) }

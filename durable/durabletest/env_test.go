@@ -342,6 +342,14 @@ func TestFailuresSayWhy(t *testing.T) {
 			durabletest.Start(env, Approve, "", durable.ID("a"))
 			durabletest.Start(env, Approve, "", durable.ID("a"))
 		}},
+		{"BadOption", []string{"reuse: there is no status"}, func(t testing.TB) {
+			env := durabletest.New(t, Approve.Handler(approve))
+			durabletest.Start(env, Approve, "", durable.Reuse{Replace: []string{"GONE"}}, durable.ID("a"))
+		}},
+		{"ReuseWithoutAnID", []string{"reuse: needs an id"}, func(t testing.TB) {
+			env := durabletest.New(t, Approve.Handler(approve))
+			durabletest.Start(env, Approve, "", durable.Reuse{Existing: true})
+		}},
 		{"BadHandler", []string{"handler: must not be empty"}, func(t testing.TB) { durabletest.New(t, durable.Handler{}) }},
 		{"NoSuchInstance", []string{`there is no instance "x"`}, func(t testing.TB) {
 			durabletest.Instance(durabletest.New(t), Approve, "x").State()
@@ -370,6 +378,24 @@ func TestFakeReplacesHandler(t *testing.T) {
 	durabletest.Raise(run, Yes, true)
 	if _, err := run.Await(); !errors.Is(err, ErrDeclined) {
 		t.Errorf("got %v", err)
+	}
+}
+
+func TestReuse(t *testing.T) {
+	t.Parallel()
+	env := durabletest.New(t, Approve.Handler(approve), Charge.Handler(charge))
+	one := durabletest.Start(env, Approve, "first", durable.ID("a"))
+	env.Settle()
+	if same := durabletest.Start(env, Approve, "second", durable.ID("a"), durable.Reuse{Existing: true}); !same.Existing() || one.Existing() {
+		t.Error("the second start does not return the first instance")
+	}
+	two := durabletest.Start(env, Approve, "second!", durable.ID("a"), durable.Reuse{Replace: []string{"RUNNING", "TERMINATED"}})
+	if two.Existing() {
+		t.Error("the first instance does not give way")
+	}
+	durabletest.Raise(two, Yes, true)
+	if out, err := two.Await(); err != nil || out != "charged 7" {
+		t.Errorf("got %q, %v", out, err)
 	}
 }
 
