@@ -75,6 +75,8 @@ var (
 	ErrTooLarge = engine.ErrTooLarge
 	// ErrUnavailable: the database could not be reached; whether anything happened is told by the text.
 	ErrUnavailable = engine.ErrUnavailable
+	// ErrTimeout: an activity or step took longer than its Timeout.
+	ErrTimeout = engine.ErrTimeout
 )
 
 // continueAsNew is how an orchestration function says that it continues as new.

@@ -142,27 +142,37 @@ func (x *executor) Activity(name string) (engine.ActivityKind, *history.Retry) {
 // Run implements engine.Executor.
 func (x *executor) Run(ctx context.Context, t *engine.Task) engine.Result {
 	h := x.activities[t.Name]
-	timeout := t.Timeout
-	if timeout == 0 && h != nil && t.Step == nil {
-		timeout = h.options.timeout
+	b := x.boundsOf(h, t)
+	run := func(ctx context.Context) engine.Result {
+		switch {
+		case t.Step != nil:
+			return t.Step(ctx)
+		case h == nil:
+			return engine.Result{Failure: toFailure(fmt.Errorf("no handler for activity %q in this worker", t.Name))}
+		case h.kind == txHandler:
+			return x.runTx(ctx, h, t)
+		}
+		return attempt(func() (history.Payload, error) { return h.run(ctx, t) })
 	}
-	if timeout > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = t.WithTimeout(ctx, timeout, fmt.Errorf("the attempt took longer than %s: %w", timeout, context.DeadlineExceeded))
-		defer cancel()
-	}
-	ctx = &taskContext{ctx, TaskInfo{
+	task := &taskContext{ctx, TaskInfo{
 		Hub: t.Hub, InstanceID: t.InstanceID, TaskID: int(t.ID), Name: t.Name, Attempt: t.Attempt,
 	}}
-	switch {
-	case t.Step != nil:
-		return t.Step(ctx)
-	case h == nil:
-		return engine.Result{Failure: toFailure(fmt.Errorf("no handler for activity %q in this worker", t.Name))}
-	case h.kind == txHandler:
-		return x.runTx(ctx, h, t)
+	if b.none() {
+		return run(task)
 	}
-	return attempt(func() (history.Payload, error) { return h.run(ctx, t) })
+	bounded, cancel := b.context(ctx, t)
+	defer cancel()
+	task.Context = bounded
+	return x.within(bounded, t, func() engine.Result { return run(task) })
+}
+
+// boundsOf are the limits of an attempt: those of the call, else those of the handler.
+func (x *executor) boundsOf(h *Handler, t *engine.Task) bounds {
+	b := bounds{timeout: t.Timeout}
+	if b.timeout == 0 && h != nil && t.Step == nil {
+		b.timeout = h.options.timeout
+	}
+	return b
 }
 
 // attempt runs user code once, and takes its panics for failures.
@@ -249,6 +259,10 @@ func (x *executor) tryTx(ctx context.Context, h *Handler, t *engine.Task, unsure
 		lost = conn.Conn().IsClosed() && !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, context.Canceled)
 		_ = tx.Rollback(context.WithoutCancel(ctx))
 		return engine.Result{}, lost, err
+	}
+	if ctx.Err() != nil { // its time is up, and another attempt may be under way
+		_ = tx.Rollback(context.WithoutCancel(ctx))
+		return engine.Result{}, false, context.Cause(ctx)
 	}
 	err = t.FinishTx(ctx, tx, out)
 	switch {

@@ -93,6 +93,18 @@ func (s *slots) finish(keep bool) {
 	s.mu.Unlock()
 }
 
+// finishAfter ends a run whose code outlives its attempt: the slot is taken until that returns, so that this process
+// never runs more than it was told to. again says that another attempt follows soon, for which it reserves a place.
+func (s *slots) finishAfter(running <-chan struct{}, again bool) {
+	if again {
+		s.reserve(true)
+	}
+	go func() {
+		<-running
+		s.finish(false)
+	}()
+}
+
 // acquire waits for a slot on the caller's own goroutine.
 func (s *slots) acquire(ctx context.Context) error {
 	s.mu.Lock()
@@ -257,7 +269,11 @@ func (a *attempt) ended(r Result) {
 	if again {
 		a.failedOnce(r.Failure, now)
 	}
-	a.n.slots.finish(again && wait < shortRetry)
+	if soon := again && wait < shortRetry; r.Running != nil {
+		a.n.slots.finishAfter(r.Running, soon)
+	} else {
+		a.n.slots.finish(soon)
+	}
 	switch {
 	case r.Failure != nil && a.ctx.Err() != nil:
 		a.n.forget(a) // it failed because it was let go of, or because this node has ended: that says nothing

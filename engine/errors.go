@@ -19,6 +19,7 @@ const (
 	CodeTooLarge      Code = "TOO_LARGE"
 	CodeWrongState    Code = "FAILED_PRECONDITION"
 	CodeUnavailable   Code = "UNAVAILABLE"
+	CodeTimeout       Code = "TIMEOUT"
 	CodeInternal      Code = "INTERNAL"
 )
 
@@ -51,6 +52,7 @@ var (
 	ErrTooLarge    error = &Error{Code: CodeTooLarge}
 	ErrWrongState  error = &Error{Code: CodeWrongState}
 	ErrUnavailable error = &Error{Code: CodeUnavailable}
+	ErrTimeout     error = &Error{Code: CodeTimeout}
 )
 
 // ErrFenced ends a worker that others have declared dead. The process may register again under a new number.

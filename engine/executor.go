@@ -17,7 +17,8 @@ type Executor interface {
 	Open(ctx context.Context, info Info, past []history.Event) (Orchestration, error)
 	// Activity tells how this process runs the activity, and the retry policy of its handler.
 	Activity(name string) (ActivityKind, *history.Retry)
-	// Run makes one attempt at an activity or step and returns when it has ended. It must not panic.
+	// Run makes one attempt at an activity or step and returns when it has ended, or its time is up: Result.Running
+	// then tells of what still runs. It must not panic.
 	Run(ctx context.Context, task *Task) Result
 	// Kinds lists what this process can run.
 	Kinds() Capabilities
@@ -104,6 +105,9 @@ type Result struct {
 	// Gone means that nobody waits for this attempt any more, or that an earlier try of it has delivered; it ends
 	// silently.
 	Gone bool
+	// Running is set when the attempt counts as ended although its code still runs; it is closed when that returns. Until
+	// then the code keeps its slot.
+	Running <-chan struct{}
 }
 
 // Capabilities is what a worker says of itself.

@@ -49,7 +49,6 @@ func (n *Node) RunTask(ctx context.Context, j TaskJob) (done bool, err error) {
 	if err := n.slots.acquire(ctx); err != nil {
 		return false, nil // the process stops: the job goes back
 	}
-	defer n.slots.finish(false)
 	kind, retry := n.exec.Activity(j.Name)
 	if j.Args.Retry != nil {
 		retry = j.Args.Retry
@@ -76,7 +75,11 @@ func (n *Node) RunTask(ctx context.Context, j TaskJob) (done bool, err error) {
 	n.attempts[key] = a
 	n.mu.Unlock()
 	defer n.forget(a)
-	return a.runHere(ctx), nil
+	done, slot := a.runHere(ctx)
+	if slot {
+		n.slots.finish(false)
+	}
+	return done, nil
 }
 
 // failures are the failed attempts that the job's row remembers. River's library drops what of them is ours, so
@@ -107,13 +110,25 @@ func (n *Node) failures(ctx context.Context, j TaskJob) []history.Attempt {
 	return out
 }
 
-// runHere makes attempts on the caller's goroutine until the row is dealt with or ctx ends.
-func (a *attempt) runHere(ctx context.Context) (done bool) {
+// runHere makes attempts on the caller's goroutine, in a slot of the caller's, until the row is dealt with or ctx ends.
+// slot tells whether the slot is still the caller's: code that outlives its attempt keeps it.
+func (a *attempt) runHere(ctx context.Context) (done, slot bool) {
+	slot = true
 	for {
+		if !slot {
+			if a.n.slots.acquire(ctx) != nil {
+				return false, false
+			}
+			slot = true
+		}
 		task := a.begin()
 		r := a.n.exec.Run(ctx, &task)
+		if r.Running != nil {
+			a.n.slots.finishAfter(r.Running, false)
+			slot = false
+		}
 		if ctx.Err() != nil && !r.Delivered {
-			return false // the process stops; the attempt does not count
+			return false, slot // the process stops; the attempt does not count
 		}
 		now := a.n.clock.now()
 		wait, again := time.Duration(0), false
@@ -126,12 +141,12 @@ func (a *attempt) runHere(ctx context.Context) (done bool) {
 		switch {
 		case r.Gone, r.Delivered:
 			a.n.wake([]int64{a.task.key.no}) // no one is notified of what this process itself delivers
-			return true
+			return true, slot
 		case again && wait < shortRetry:
 			select {
 			case <-time.After(wait):
 			case <-ctx.Done():
-				return false
+				return false, slot
 			}
 			continue
 		}
@@ -142,7 +157,7 @@ func (a *attempt) runHere(ctx context.Context) (done bool) {
 			a.n.submitToken(a.token, a.task.key, a.outcome(r, now), func(o outcome) { answer <- o })
 		}
 		o := <-answer
-		return o.err == nil // if not, it is snoozed and tried again
+		return o.err == nil, slot // if not, it is snoozed and tried again
 	}
 }
 
