@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"runtime"
 	"time"
 
@@ -29,20 +28,14 @@ func (e *attemptEnd) Error() string { return e.message }
 // Unwrap lets code that asks for the usual error of a deadline find it.
 func (e *attemptEnd) Unwrap() []error { return []error{engine.ErrTimeout, context.DeadlineExceeded} }
 
-// bounds limit one attempt; what is zero does not.
-type bounds struct {
-	timeout time.Duration // of the attempt
-	left    time.Duration // until the call as a whole has to end
-}
-
 // none tells that the attempt may take as long as it likes.
-func (b bounds) none() bool { return b.timeout == 0 && b.left == 0 }
+func (b bounds) none() bool { return b.timeout == 0 && b.overall == 0 && b.heartbeat == 0 }
 
 // context derives the context of the attempt.
 func (b bounds) context(ctx context.Context, t *engine.Task) (context.Context, context.CancelFunc) {
 	switch {
-	case b.left > 0 && (b.timeout == 0 || b.left < b.timeout):
-		return t.WithTimeout(ctx, b.left, &attemptEnd{"the call took longer than its Overall time", true})
+	case b.overall > 0 && (b.timeout == 0 || b.overall < b.timeout):
+		return t.WithTimeout(ctx, b.overall, &attemptEnd{"the call took longer than its Overall time", true})
 	case b.timeout > 0:
 		return t.WithTimeout(ctx, b.timeout, &attemptEnd{fmt.Sprintf("the attempt took longer than %s", b.timeout), false})
 	}
@@ -87,7 +80,7 @@ func (x *executor) within(ctx context.Context, t *engine.Task, run func() engine
 	}
 	x.logger.Warn("a handler ignores that its context has ended: its attempt has failed without it, and it keeps its slot until it returns",
 		"activity", t.Name, "instance", t.InstanceID, "task", t.ID, "attempt", t.Attempt, "reason", end.message,
-		slog.String("stack", string(stackOf(<-self))))
+		"stack", string(stackOf(<-self)))
 	return engine.Result{Failure: end.failure(), Running: running}
 }
 

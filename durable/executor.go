@@ -1,6 +1,7 @@
 package durable
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -154,23 +155,36 @@ func (x *executor) Run(ctx context.Context, t *engine.Task) engine.Result {
 		}
 		return attempt(func() (history.Payload, error) { return h.run(ctx, t) })
 	}
-	task := &taskContext{ctx, TaskInfo{
-		Hub: t.Hub, InstanceID: t.InstanceID, TaskID: int(t.ID), Name: t.Name, Attempt: t.Attempt,
-	}}
+	task := &taskContext{
+		Context: ctx, work: t, task: TaskInfo{Hub: t.Hub, InstanceID: t.InstanceID, TaskID: int(t.ID), Name: t.Name, Attempt: t.Attempt},
+	}
 	if b.none() {
 		return run(task)
 	}
 	bounded, cancel := b.context(ctx, t)
 	defer cancel()
+	if b.heartbeat > 0 {
+		var (
+			stop      context.CancelCauseFunc
+			stopWatch func()
+		)
+		bounded, stop = context.WithCancelCause(bounded)
+		task.alive, stopWatch = t.Watch(b.heartbeat, func() {
+			stop(&attemptEnd{fmt.Sprintf("the attempt had no heartbeat for %s", b.heartbeat), false})
+		})
+		defer stopWatch()
+		defer stop(nil)
+	}
 	task.Context = bounded
 	return x.within(bounded, t, func() engine.Result { return run(task) })
 }
 
 // boundsOf are the limits of an attempt: those of the call, else those of the handler.
 func (x *executor) boundsOf(h *Handler, t *engine.Task) bounds {
-	b := bounds{timeout: t.Timeout}
-	if b.timeout == 0 && h != nil && t.Step == nil {
-		b.timeout = h.options.timeout
+	b := bounds{timeout: t.Timeout, overall: t.Left, heartbeat: t.Heartbeat}
+	if h != nil && t.Step == nil {
+		b.timeout = cmp.Or(b.timeout, h.options.timeout)
+		b.heartbeat = cmp.Or(b.heartbeat, h.options.heartbeat)
 	}
 	return b
 }
@@ -302,21 +316,23 @@ type TaskInfo struct {
 type taskContext struct {
 	context.Context
 	task TaskInfo
+	work *engine.Task
+	alive func() // puts the end off that comes with silence; nil if none does
 }
 
 // Value implements context.Context.
 func (c *taskContext) Value(key any) any {
 	if _, ok := key.(taskKey); ok {
-		return &c.task
+		return c
 	}
 	return c.Context.Value(key)
 }
 
 // Task returns the call that ctx serves, and whether there is one.
 func Task(ctx context.Context) (TaskInfo, bool) {
-	t, ok := ctx.Value(taskKey{}).(*TaskInfo)
+	c, ok := ctx.Value(taskKey{}).(*taskContext)
 	if !ok {
 		return TaskInfo{}, false
 	}
-	return *t, true
+	return c.task, true
 }

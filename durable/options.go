@@ -21,17 +21,18 @@ type StartOption interface{ applyStart(*startOptions) }
 type RaiseOption interface{ applyRaise(*engine.RaiseRequest) }
 
 type callOptions struct {
-	retry   *Retry
-	timeout time.Duration
-	queue   string
-	id      string
-	version Version
-	limit   int
+	retry *Retry
+	bounds
+	queue    string
+	id       string
+	version  Version
+	limit    int
+	priority int
 }
 
 type handlerOptions struct {
-	retry   *Retry
-	timeout time.Duration
+	retry *Retry
+	bounds
 	version Version
 }
 
@@ -132,12 +133,6 @@ func (r *Retry) next(ctx *Context, err error, attempt int, since time.Duration) 
 	}
 	return wait, again
 }
-
-// Timeout bounds one attempt at an activity: its context ends then.
-type Timeout time.Duration
-
-func (t Timeout) applyCall(o *callOptions)       { o.timeout = time.Duration(t) }
-func (t Timeout) applyHandler(o *handlerOptions) { o.timeout = time.Duration(t) }
 
 // Queue names the group of workers that may run the activity; without it any worker of the hub may.
 type Queue string

@@ -382,8 +382,13 @@ func (r *run) activity(name string, in any, native bool, o callOptions) *core {
 	if err != nil {
 		return r.refuse(what, err)
 	}
+	if err := o.check(); err != nil {
+		return r.refuse(what, err)
+	}
 	return r.decide(what, &history.TaskScheduled{
 		ID: r.nextID, Name: name, Input: input, Native: native, Queue: o.queue, Retry: o.retry.policy(), Timeout: history.Duration(o.timeout),
+		StartTimeout: history.Duration(o.startTimeout), Overall: history.Duration(o.overall), Heartbeat: history.Duration(o.heartbeat),
+		Priority: o.priority,
 	})
 }
 
@@ -392,8 +397,13 @@ func (r *run) step(name string, fn func(context.Context) (history.Payload, error
 	if err := engine.CheckName("step", name); err != nil {
 		return r.refuse(what, err)
 	}
+	if err := o.check(); err != nil {
+		return r.refuse(what, err)
+	}
 	id := r.nextID
-	c := r.decide(what, &history.TaskScheduled{ID: id, Name: name, Step: true, Retry: o.retry.policy(), Timeout: history.Duration(o.timeout)})
+	c := r.decide(what, &history.TaskScheduled{
+		ID: id, Name: name, Step: true, Retry: o.retry.policy(), Timeout: history.Duration(o.timeout), Heartbeat: history.Duration(o.heartbeat),
+	})
 	r.steps[id] = fn
 	return c
 }

@@ -133,8 +133,12 @@ type attempt struct {
 	// token is the River row whose deletion entitles to deliver; 0 for a rowless task.
 	token int64
 
+	// startBy and endBy bound the call; the zero time does not.
+	startBy time.Time
+	endBy   time.Time
+
 	ctx    context.Context
-	cancel context.CancelFunc
+	cancel context.CancelCauseFunc
 
 	mu        sync.Mutex
 	session   *session // who takes the result; nil once it has let go
@@ -150,6 +154,12 @@ type attempt struct {
 	// parkUntil asks the session to park the task until then.
 	parkUntil time.Time
 	parkErr   []byte // the failures that are unsaved
+	// The last heartbeat.
+	beat        []byte
+	beatAt      time.Time
+	unsavedBeat bool
+	// committing says that a TxHandler's commit is on its way, which takes the token.
+	committing bool
 }
 
 // maxEarlier is how many failed attempts a result remembers.
@@ -164,6 +174,13 @@ func (a *attempt) promote(token int64) {
 	a.mu.Lock()
 	a.token = token
 	a.mu.Unlock()
+}
+
+// number is the number of the attempt that runs, or is the next.
+func (a *attempt) number() int16 {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return int16(min(a.task.Attempt, unlimited))
 }
 
 // row is the River row that stands for the task, 0 if none does.
@@ -227,6 +244,10 @@ func (a *attempt) run() {
 		a.n.forget(a)
 		return
 	}
+	if why := a.late(a.n.clock.now()); why != nil {
+		a.ended(Result{Failure: why})
+		return
+	}
 	task := a.begin()
 	a.ended(a.n.exec.Run(a.ctx, &task))
 }
@@ -240,7 +261,11 @@ func (a *attempt) begin() Task {
 	if a.firstAt.IsZero() {
 		a.firstAt = a.startedAt
 	}
-	return a.task
+	task := a.task
+	if !a.endBy.IsZero() {
+		task.Left = max(a.n.clock.until(a.endBy), 1)
+	}
+	return task
 }
 
 // failedOnce notes that an attempt has failed and another follows.
@@ -264,7 +289,7 @@ func (a *attempt) ended(r Result) {
 	now := a.n.clock.now()
 	wait, again := time.Duration(0), false
 	if r.Failure != nil && a.ctx.Err() == nil {
-		wait, again = NextAttempt(a.retry, r.Failure, a.task.Attempt, now.Sub(a.firstAt))
+		wait, again = a.next(r.Failure, now)
 	}
 	if again {
 		a.failedOnce(r.Failure, now)
@@ -334,6 +359,7 @@ func (a *attempt) park(until time.Time) {
 	a.parkUntil = until
 	a.parkErr = encodeErrors(a.unsaved)
 	a.mu.Unlock()
+	a.saveBeat()
 	if a.row() != 0 {
 		a.n.parkTask(a)
 		return

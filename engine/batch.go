@@ -87,6 +87,7 @@ func (u *unit) add(b *store.Batch, wakes []int64) []int64 {
 		}
 	}
 	wakes = u.addMessages(b, wakes)
+	wakes = u.addFlow(b, wakes)
 	u.addTimers(b)
 	u.addJobs(b)
 	if u.kind == unitHandOver {

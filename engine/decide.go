@@ -139,6 +139,7 @@ func (s *state) close(p *plan, end *history.ExecutionCompleted) {
 			p.hadTimers = true
 		case waiting.task != nil && !waiting.task.Step:
 			p.hadTasks = true
+			p.hadTimers = p.hadTimers || bounded(waiting.task)
 		}
 		_ = id
 	}

@@ -142,6 +142,9 @@
 // What is due within 30 seconds is held in memory by the process that made it; the rest is read ahead by one
 // leader. Hints may be stale or doubled without harm.
 //
+// The deadlines of a call are timers too, but only beside its River row: they end the call by deleting that, its token,
+// in the statement that delivers the failure. A call without a row is bounded by the process that runs it.
+//
 // # Schedules
 //
 // A schedule's row says what its next firing is. The leader reads which are due and decides what to do (planFirings); one

@@ -84,6 +84,10 @@ type Task struct {
 	Input   history.Payload
 	Attempt int
 	Timeout time.Duration
+	// Left is how long the call as a whole may still take, all attempts together; 0 means as long as it likes.
+	Left time.Duration
+	// Heartbeat is how long an attempt may be silent; 0 leaves it to the handler.
+	Heartbeat time.Duration
 	// Step is the function to run instead of a registered activity.
 	Step func(context.Context) Result
 
@@ -131,6 +135,16 @@ func (t *Task) WithTimeout(ctx context.Context, d time.Duration, cause error) (c
 		return t.rehearsed.withTimeout(ctx, d, cause)
 	}
 	return context.WithTimeoutCause(ctx, d, cause)
+}
+
+// Watch calls fn once the attempt has run for d without a call of again, by the clock of WithTimeout, unless stop is
+// called.
+func (t *Task) Watch(d time.Duration, fn func()) (again, stop func()) {
+	if t.rehearsed != nil {
+		return t.rehearsed.watch(d, fn)
+	}
+	timer := time.AfterFunc(d, fn)
+	return func() { timer.Reset(d) }, func() { timer.Stop() }
 }
 
 // BeginTx begins the transaction of a TxHandler. It can be told whose it is, so that it does not outlive this

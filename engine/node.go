@@ -233,6 +233,7 @@ func (n *Node) Run() error {
 	g.Go(func() error { n.lane.run(ctx); return nil })
 	g.Go(func() error { return n.loader.run(ctx) })
 	g.Go(func() error { return n.timers.run(ctx) })
+	g.Go(func() error { return n.tendTasks(ctx) })
 	g.Go(func() error { return n.listen(ctx) })
 	g.Go(func() error { return n.reap(ctx) })
 	g.Go(func() error { return n.ring(ctx) })

@@ -13,8 +13,9 @@ func (n *Node) newAttempt(s *session, key taskKey, t *history.TaskScheduled, ret
 		n: n, session: s, retry: retry, tx: tx, token: token,
 		task: Task{
 			Hub: s.info.Hub, InstanceID: s.info.InstanceID, ID: t.ID, Name: t.Name, Input: t.Input, Attempt: 1,
-			Timeout: time.Duration(t.Timeout), key: key, e: n.e, node: n,
+			Timeout: time.Duration(t.Timeout), Heartbeat: time.Duration(t.Heartbeat), key: key, e: n.e, node: n,
 		},
+		startBy: startBy(t), endBy: endBy(t),
 	}
 	a.task.attempt = a
 	if t.Step {
@@ -23,7 +24,7 @@ func (n *Node) newAttempt(s *session, key taskKey, t *history.TaskScheduled, ret
 			a.task.Step = func(context.Context) Result { return Result{Gone: true} }
 		}
 	}
-	a.ctx, a.cancel = context.WithCancel(n.ctx)
+	a.ctx, a.cancel = context.WithCancelCause(n.ctx)
 	n.mu.Lock()
 	n.attempts[key] = a
 	n.mu.Unlock()
@@ -32,7 +33,7 @@ func (n *Node) newAttempt(s *session, key taskKey, t *history.TaskScheduled, ret
 
 // forget removes a task of this process from the books.
 func (n *Node) forget(a *attempt) {
-	a.cancel()
+	a.cancel(errNotWaited)
 	n.mu.Lock()
 	if n.attempts[a.task.key] == a {
 		delete(n.attempts, a.task.key)

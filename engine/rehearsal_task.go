@@ -29,6 +29,9 @@ type rehearsedTask struct {
 	earlier   []history.Attempt
 	result    Result
 	wake      func() // ends a RehearsedSleep
+	// The last heartbeat, if there was one.
+	beat    []byte
+	hasBeat bool
 }
 
 func (t *rehearsedTask) what() string {
@@ -56,6 +59,7 @@ func (r *Rehearsal) dispatch(i *rehearsed, e *history.TaskScheduled) error {
 		r: r, instance: i, n: r.entries, gen: i.state.gen, event: e, retry: retry,
 		task: Task{
 			Hub: r.cfg.Hub, InstanceID: i.info.InstanceID, ID: e.ID, Name: e.Name, Input: e.Input, Attempt: 1, Timeout: time.Duration(e.Timeout),
+			Heartbeat: time.Duration(e.Heartbeat),
 		},
 	}
 	t.task.rehearsed = t
@@ -85,6 +89,9 @@ func (t *rehearsedTask) launch() {
 	}
 	t.r.running[t] = true
 	task := t.task
+	if at := endBy(t.event); !at.IsZero() {
+		task.Left = max(at.Sub(t.r.now), 1)
+	}
 	t.r.tasks.Go(func() {
 		// What is said if the goroutine ends without a result: a test's FailNow was called in it.
 		result := Result{Failure: &history.Failure{Type: "goexit", Message: t.what() + " ended its goroutine", NonRetriable: true}}
@@ -126,6 +133,9 @@ func (r *Rehearsal) takeResults() {
 		why := t.result.Failure
 		if why != nil {
 			wait, again = NextAttempt(t.retry, why, t.task.Attempt, r.now.Sub(t.first))
+			if at := endBy(t.event); !at.IsZero() && !r.now.Add(wait).Before(at) {
+				again = false
+			}
 		}
 		if !again {
 			run := history.Run{StartedAt: t.started, Worker: "durabletest", Attempts: t.task.Attempt, Earlier: t.earlier}
@@ -173,6 +183,48 @@ func (t *rehearsedTask) withTimeout(ctx context.Context, d time.Duration, cause 
 		cancel(nil)
 		c.end(context.Canceled)
 	}
+}
+
+// watch is Task.Watch in virtual time.
+func (t *rehearsedTask) watch(d time.Duration, fn func()) (again, stop func()) {
+	t.r.mu.Lock()
+	defer t.r.mu.Unlock()
+	start := func() *entry {
+		return t.r.schedule(t.r.now.Add(d), func() {
+			fn()
+			t.r.mu.Lock()
+			defer t.r.mu.Unlock()
+			if t.wake != nil {
+				t.wake()
+			}
+		})
+	}
+	e := start()
+	end := func() {
+		t.r.mu.Lock()
+		defer t.r.mu.Unlock()
+		e.fn = nil
+	}
+	return func() {
+		end()
+		t.r.mu.Lock()
+		defer t.r.mu.Unlock()
+		e = start()
+	}, end
+}
+
+// setBeat is Task.Beat in a Rehearsal.
+func (t *rehearsedTask) setBeat(details []byte) {
+	t.r.mu.Lock()
+	defer t.r.mu.Unlock()
+	t.beat, t.hasBeat = details, true
+}
+
+// lastBeat is Task.LastBeat in a Rehearsal.
+func (t *rehearsedTask) lastBeat() ([]byte, bool) {
+	t.r.mu.Lock()
+	defer t.r.mu.Unlock()
+	return t.beat, t.hasBeat
 }
 
 // virtualDeadline is a context that ends at a virtual time, with the error that a deadline has. It has a channel of

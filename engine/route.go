@@ -138,6 +138,9 @@ type TaskArgs struct {
 	Size     int              `json:"size,omitempty"`
 	Retry    *history.Retry   `json:"retry,omitempty"`
 	Timeout  history.Duration `json:"timeout,omitzero"`
+	// EndBy is when the call as a whole must have ended, and Heartbeat how long it may be silent.
+	EndBy     time.Time        `json:"endBy,omitzero"`
+	Heartbeat history.Duration `json:"heartbeat,omitzero"`
 	// Earlier are the attempts that failed, newest last.
 	FirstAt int64 `json:"firstAt,omitempty"`
 }
@@ -146,7 +149,7 @@ func taskArgs(instance string, t *history.TaskScheduled) []byte {
 	if t.Native {
 		return t.Input.Data()
 	}
-	args := TaskArgs{Instance: instance, Retry: t.Retry, Timeout: t.Timeout}
+	args := TaskArgs{Instance: instance, Retry: t.Retry, Timeout: t.Timeout, EndBy: endBy(t), Heartbeat: t.Heartbeat}
 	if id, elsewhere := t.Input.Stored(); elsewhere {
 		args.InputRef, args.Size = id, t.Input.Size()
 	} else {

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -33,6 +34,12 @@ func (s *session) dispatch(ctx context.Context, f *flight, t *history.TaskSchedu
 	if t.Step {
 		kind, here = PlainActivity, true // only the process that holds the code can run it
 	}
+	if at := endBy(t); !at.IsZero() && !s.n.clock.now().Before(at) {
+		if token != 0 {
+			u.deleteJobs = append(u.deleteJobs, token)
+		}
+		return s.refuse(u, refusal{id: t.ID, failure: timeout(msgOverall)})
+	}
 	here = here && s.n.slots.reserve(t.Step)
 	if !here {
 		id, err := s.n.e.jobIDs.one(ctx)
@@ -43,7 +50,7 @@ func (s *session) dispatch(ctx context.Context, f *flight, t *history.TaskSchedu
 			u.replaces = append(u.replaces, replacedJob{token, id})
 			return nil
 		}
-		u.jobs = append(u.jobs, s.taskJob(id, key, t, "available", 0))
+		s.addTask(f, id, key, t, "available", 0)
 		return nil
 	}
 	if t.Retry != nil {
@@ -55,8 +62,8 @@ func (s *session) dispatch(ctx context.Context, f *flight, t *history.TaskSchedu
 		if err != nil {
 			return err
 		}
-		a.token = id
-		u.jobs = append(u.jobs, s.taskJob(id, key, t, "running", 1))
+		a.promote(id)
+		s.addTask(f, id, key, t, "running", 1)
 	}
 	s.local[t.ID] = a
 	f.start = append(f.start, a)
@@ -66,7 +73,7 @@ func (s *session) dispatch(ctx context.Context, f *flight, t *history.TaskSchedu
 // taskJob is the River row of a task.
 func (s *session) taskJob(id int64, key taskKey, t *history.TaskScheduled, state string, attempt int16) job {
 	j := job{
-		id: id, state: state, attempt: attempt, priority: priorityTask, kind: t.Name, queue: ActivityQueue(s.hub.no, t.Queue),
+		id: id, state: state, attempt: attempt, priority: int16(cmp.Or(t.Priority, priorityTask)), kind: t.Name, queue: ActivityQueue(s.hub.no, t.Queue),
 		args: taskArgs(s.info.InstanceID, t), key: key.bytes(), max: unlimited,
 	}
 	if t.Native {
@@ -90,7 +97,7 @@ const (
 func (s *session) tend(ctx context.Context) (time.Duration, error) {
 	now := s.n.clock.now()
 	next := time.Hour
-	var rows []job
+	f := s.newFlight(unitClaim)
 	for id, a := range s.local {
 		due, export := a.tendAt()
 		if due.IsZero() {
@@ -115,17 +122,17 @@ func (s *session) tend(ctx context.Context) (time.Duration, error) {
 			}
 			delete(s.local, id)
 			s.n.forget(a)
-			rows = append(rows, s.taskJob(jobID, a.task.key, p.task, "available", 0))
+			s.addTask(f, jobID, a.task.key, p.task, "available", 0)
 			continue
 		}
 		a.promote(jobID)
-		rows = append(rows, s.taskJob(jobID, a.task.key, p.task, "running", int16(a.task.Attempt)))
+		s.addTask(f, jobID, a.task.key, p.task, "running", a.number())
 	}
-	if rows == nil {
+	if len(f.unit.jobs) == 0 {
+		f.free()
 		return next, nil
 	}
-	f := s.newFlight(unitClaim)
-	f.unit.jobs, f.unit.waiting = append(f.unit.jobs, rows...), s.state.waiting().encode()
+	f.unit.waiting = s.state.waiting().encode()
 	s.submit(f)
 	return 0, nil
 }
@@ -146,16 +153,11 @@ func (s *session) park(ctx context.Context, a *attempt) error {
 	}
 	delete(s.local, a.task.ID)
 	s.n.forget(a)
-	j := s.taskJob(id, a.task.key, p.task, "scheduled", int16(a.task.Attempt-1))
-	j.err = a.parkErr
-	row := newTimer{timerKey: timerKey{a.task.key, timerRetry}, fireAt: a.parkUntil}
 	f := s.newFlight(unitClaim)
-	f.unit.jobs, f.unit.waiting = append(f.unit.jobs, j), s.state.waiting().encode()
-	if s.n.clock.until(a.parkUntil) < timerHorizon {
-		row.holder = s.n.no
-		f.timers = append(f.timers, row)
-	}
-	f.unit.timers = append(f.unit.timers, row)
+	s.addTask(f, id, a.task.key, p.task, "scheduled", int16(a.task.Attempt-1))
+	f.unit.jobs[len(f.unit.jobs)-1].err = a.parkErr
+	s.addTimer(f, newTimer{timerKey: timerKey{a.task.key, timerRetry}, fireAt: a.parkUntil})
+	f.unit.waiting = s.state.waiting().encode()
 	s.submit(f)
 	return nil
 }

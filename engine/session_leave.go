@@ -35,6 +35,7 @@ func (s *session) handOver(ctx context.Context) error {
 			f.unit.replaces = append(f.unit.replaces, replacedJob{token, fresh})
 		default:
 			f.unit.jobs = append(f.unit.jobs, s.taskJob(fresh, a.task.key, p.task, "available", 0))
+			s.watchEnd(f, a.task.key, p.task)
 		}
 	}
 	s.submit(f)
@@ -86,7 +87,7 @@ func (s *session) hold(ctx context.Context, why *Held) Verdict {
 				return later
 			}
 			a.promote(jobID)
-			f.unit.jobs = append(f.unit.jobs, s.taskJob(jobID, a.task.key, p.task, "running", int16(a.task.Attempt)))
+			s.addTask(f, jobID, a.task.key, p.task, "running", a.number())
 		}
 		f.detach = append(f.detach, a)
 		delete(s.local, id)

@@ -25,6 +25,7 @@ func (s *session) turn(ctx context.Context) error {
 	s.letters = slices.Delete(s.letters, 0, len(letters))
 	s.failing = f
 	for i := range letters {
+		s.settleBounds(f, &letters[i])
 		if letters[i].id != 0 {
 			f.unit.consumed = append(f.unit.consumed, letters[i].id)
 		} else if letters[i].inMemory() {
@@ -128,15 +129,9 @@ func (s *session) refuse(u *unit, r refusal) error {
 	return nil
 }
 
-// setTimer creates a timer. One that is due soon is held in this process, so that it fires on time; the others
-// are found by the scanner.
+// setTimer creates a timer.
 func (s *session) setTimer(f *flight, t *history.TimerCreated) {
-	row := newTimer{timerKey: timerKey{taskKey{s.no, s.state.gen, t.ID}, timerTask}, fireAt: t.FireAt}
-	if s.n.clock.until(t.FireAt) < timerHorizon {
-		row.holder = s.n.no
-		f.timers = append(f.timers, row)
-	}
-	f.unit.timers = append(f.unit.timers, row)
+	s.addTimer(f, newTimer{timerKey: timerKey{taskKey{s.no, s.state.gen, t.ID}, timerTask}, fireAt: t.FireAt})
 }
 
 // startChildren starts child orchestrations inside this commit.

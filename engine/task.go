@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -36,9 +37,9 @@ func (n *Node) RunTask(ctx context.Context, j TaskJob) (done bool, err error) {
 		return false, fmt.Errorf("job %d has no task key", j.ID)
 	}
 	defer n.hand(j.ID)()
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	defer context.AfterFunc(n.ctx, cancel)()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	defer context.AfterFunc(n.ctx, func() { cancel(nil) })()
 
 	input := j.Args.payload()
 	if id, elsewhere := input.Stored(); elsewhere {
@@ -54,10 +55,10 @@ func (n *Node) RunTask(ctx context.Context, j TaskJob) (done bool, err error) {
 		retry = j.Args.Retry
 	}
 	a := &attempt{
-		n: n, retry: retry, tx: kind == TxActivity, token: j.ID, ctx: ctx, cancel: cancel,
+		n: n, retry: retry, tx: kind == TxActivity, token: j.ID, ctx: ctx, cancel: cancel, endBy: j.Args.EndBy,
 		task: Task{
 			InstanceID: j.Args.Instance, ID: key.task, Name: j.Name, Input: input, Attempt: max(j.Attempt, 1),
-			Timeout: time.Duration(j.Args.Timeout), key: key, e: n.e, node: n,
+			Timeout: time.Duration(j.Args.Timeout), Heartbeat: time.Duration(j.Args.Heartbeat), key: key, e: n.e, node: n,
 		},
 	}
 	if n.hub != nil {
@@ -121,19 +122,21 @@ func (a *attempt) runHere(ctx context.Context) (done, slot bool) {
 			}
 			slot = true
 		}
-		task := a.begin()
-		r := a.n.exec.Run(ctx, &task)
+		r := a.tryOnce(ctx)
 		if r.Running != nil {
 			a.n.slots.finishAfter(r.Running, false)
 			slot = false
 		}
 		if ctx.Err() != nil && !r.Delivered {
+			if errors.Is(context.Cause(ctx), errNotWaited) {
+				return true, slot // its row is gone
+			}
 			return false, slot // the process stops; the attempt does not count
 		}
 		now := a.n.clock.now()
 		wait, again := time.Duration(0), false
 		if r.Failure != nil {
-			wait, again = NextAttempt(a.retry, r.Failure, a.task.Attempt, now.Sub(a.firstAt))
+			wait, again = a.next(r.Failure, now)
 		}
 		if again {
 			a.failedOnce(r.Failure, now)
@@ -152,6 +155,7 @@ func (a *attempt) runHere(ctx context.Context) (done, slot bool) {
 		}
 		answer := make(chan outcome, 1)
 		if again {
+			a.saveBeat()
 			a.n.submitPark(a.token, a.task.key, now.Add(wait), encodeErrors(a.unsaved), func(o outcome) { answer <- o })
 		} else {
 			a.n.submitToken(a.token, a.task.key, a.outcome(r, now), func(o outcome) { answer <- o })
@@ -159,6 +163,15 @@ func (a *attempt) runHere(ctx context.Context) (done, slot bool) {
 		o := <-answer
 		return o.err == nil, slot // if not, it is snoozed and tried again
 	}
+}
+
+// tryOnce makes an attempt, unless the call's time is over.
+func (a *attempt) tryOnce(ctx context.Context) Result {
+	if why := a.late(a.n.clock.now()); why != nil {
+		return Result{Failure: why}
+	}
+	task := a.begin()
+	return a.n.exec.Run(ctx, &task)
 }
 
 // announceAfter is how long after a job was given back its queue is told of it: River announces nothing then,

@@ -132,9 +132,15 @@ func (t *timers) fire() time.Duration {
 	t.mu.Unlock()
 	for _, key := range due {
 		u := &unit{no: key.no, done: func(*unit, outcome) {}}
-		if key.kind == timerRetry {
+		switch key.kind {
+		case timerRetry:
 			u.retriesDue = []timerKey{key}
-		} else {
+		case timerStartBy, timerEndBy:
+			var err error
+			if u, err = t.deadlineDue(key); err != nil {
+				continue // not possible: numbers and text only
+			}
+		default:
 			u.timersDue = []timerKey{key}
 		}
 		t.n.metrics.timersFired.Inc()

@@ -50,7 +50,9 @@ func (e *Engine) finishTx(ctx context.Context, tx pgx.Tx, t *Task, output histor
 		return row.Scan(&owner)
 	})
 	batch.Queue("COMMIT")
+	a.setCommitting(true)
 	if err := tx.Conn().SendBatch(ctx, &batch).Close(); err != nil {
+		a.setCommitting(false)
 		_ = tx.Rollback(ctx)
 		if store.Code(err) == store.CodeNoToken {
 			return ErrNoToken

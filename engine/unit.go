@@ -12,6 +12,7 @@ import (
 // of many instances into one batch; each part below goes to the statement of protocol step B2 to B10 that it
 // is named after. A unit is immutable once submitted.
 type unit struct {
+	flowParts
 	kind unitKind
 	// no is the instance whose row the unit changes or whose rows it touches; for a start the new number.
 	no int64
@@ -227,6 +228,9 @@ const (
 	timerTask  int16 = 0
 	timerStart int16 = 1
 	timerRetry int16 = 2
+	// A call must have begun by timerStartBy, and ended by timerEndBy.
+	timerStartBy int16 = 3
+	timerEndBy   int16 = 4
 )
 
 type timerKey struct {
@@ -321,7 +325,7 @@ func (u *unit) size() int {
 	for i := range u.jobs {
 		n += 120 + len(u.jobs[i].args)
 	}
-	return n + 40*(len(u.timers)+len(u.timersDue)+len(u.consumed))
+	return n + 40*(len(u.timers)+len(u.timersDue)+len(u.consumed)+len(u.settled)) + 400*len(u.deadlines)
 }
 
 // once lists what may be in a batch only once: statements that join what they deleted with the units that

@@ -88,8 +88,12 @@ func appendEvent(b []byte, e Event, sameTime bool) ([]byte, error) {
 		if e.Retry != nil {
 			o.value("retry", e.Retry)
 		}
-		if e.Timeout != 0 {
-			o.always("timeout", time.Duration(e.Timeout).String())
+		o.duration("timeout", e.Timeout)
+		o.duration("startTimeout", e.StartTimeout)
+		o.duration("overall", e.Overall)
+		o.duration("heartbeat", e.Heartbeat)
+		if e.Priority != 0 {
+			o.number("priority", int64(e.Priority))
 		}
 	case *TaskCompleted:
 		o.number("taskId", int64(e.TaskID))
@@ -152,6 +156,12 @@ func (o *object) always(k, v string) {
 func (o *object) number(k string, v int64) {
 	o.key(k)
 	o.b = strconv.AppendInt(o.b, v, 10)
+}
+
+func (o *object) duration(k string, v Duration) {
+	if v != 0 {
+		o.always(k, time.Duration(v).String())
+	}
 }
 
 func (o *object) flag(k string, v bool) {

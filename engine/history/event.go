@@ -87,6 +87,14 @@ type TaskScheduled struct {
 	Retry *Retry `json:"retry,omitempty"`
 	// Timeout bounds one attempt; zero leaves the handler's.
 	Timeout Duration `json:"timeout,omitzero"`
+	// StartTimeout bounds the wait for the first attempt, Overall the whole call, both from its being scheduled on; zero
+	// does not.
+	StartTimeout Duration `json:"startTimeout,omitzero"`
+	Overall      Duration `json:"overall,omitzero"`
+	// Heartbeat is how long an attempt may be silent; zero leaves the handler's.
+	Heartbeat Duration `json:"heartbeat,omitzero"`
+	// Priority is River's, 1 the highest; zero means 2.
+	Priority int `json:"priority,omitempty"`
 }
 
 // TaskCompleted is the result of a TaskScheduled.

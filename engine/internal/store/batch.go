@@ -51,6 +51,7 @@ type Batch struct {
 	RiverQueues   []string
 	Notifications []NotifyChannelParams
 	Inboxes       ReadInboxesParams
+	Flow          FlowBatch
 }
 
 // Result is what a batch's statements answered.
@@ -255,6 +256,7 @@ func (b *Batch) queueMessages(ctx context.Context, s *sending) {
 	if len(b.Timers.Nos) > 0 {
 		ask(s.q.FireTimers(ctx, s.rows(counts(s.r.Delivered)), b.Timers))
 	}
+	b.Flow.queueMessages(ctx, s)
 	if len(b.Retries.Nos) > 0 {
 		b.Retries.RiverChannel = b.RiverChannel
 		do(s.q.FireRetries(ctx, s.db, b.Retries))
@@ -288,6 +290,7 @@ func (b *Batch) queueEffects(ctx context.Context, s *sending) {
 	if len(b.DeleteJobs) > 0 {
 		do(s.q.DeleteJobs(ctx, s.db, b.DeleteJobs))
 	}
+	b.Flow.queueEffects(ctx, s)
 	if len(b.Replaces.Olds) > 0 {
 		do(s.q.ReplaceJobs(ctx, s.db, b.Replaces))
 	}

@@ -203,6 +203,15 @@ type Setting struct {
 	Value []byte
 }
 
+type TaskProgress struct {
+	InstanceNo int64
+	At         time.Time
+	Gen        int32
+	Task       int32
+	Attempt    int16
+	Details    []byte
+}
+
 type Timer struct {
 	InstanceNo int64
 	FireAt     time.Time
