@@ -315,8 +315,8 @@ type TaskInfo struct {
 // taskContext is the context of an activity or step.
 type taskContext struct {
 	context.Context
-	task TaskInfo
-	work *engine.Task
+	task  TaskInfo
+	work  *engine.Task
 	alive func() // puts the end off that comes with silence; nil if none does
 }
 

@@ -26,6 +26,7 @@ var rooms = []struct {
 	{"durable/analyzer/cmd/weirvet", []string{"durable/analyzer"}},
 	{"durable/durabletest", []string{"durable", "engine", "engine/history"}},
 	{"cli", []string{"engine", "engine/history"}},
+	{"durable/httpcall", []string{"durable", "engine"}},
 	{"graph", []string{"engine", "engine/history", "graph/model", "graph/generated"}},
 	{"graph/model", []string{"engine", "engine/history", "graph/scalar"}},
 	{"graph/scalar", nil},
