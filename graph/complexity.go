@@ -1,6 +1,8 @@
 package graph
 
 import (
+	"time"
+
 	"github.com/weir-dev/weir/graph/generated"
 	"github.com/weir-dev/weir/graph/model"
 )
@@ -35,6 +37,12 @@ func complexity() generated.ComplexityRoot {
 	c.Orchestration.Waiting = func(child int) int { return 100 + child }
 	c.OrchestrationConnection.TotalCount = func(child int, _ int32) int { return 20 + child }
 	c.OrchestrationConnection.StatusCounts = func(child int, _ int32) int { return 20 + child }
+	c.Query.Schedules = func(child int, _ string, _ *model.ScheduleFilter, first int32, _ *string) int {
+		return 10 + size(&first)*child
+	}
+	c.Schedule.NextFirings = func(child int, first int32, _ *time.Time) int { return 5 + size(&first)*(1+child)/5 }
+	c.Schedule.Input = func(child int) int { return 10 + child }
+	c.Schedule.Buffered, c.Schedule.Cron, c.Schedule.AllowedActions = few, few, few
 	c.TaskHub.Workers = func(child int) int { return 10 + 10*child }
 	c.Worker.Orchestrations, c.Worker.Activities = few, few
 	c.TaskCompleted.Earlier, c.TaskFailed.Earlier = few, few

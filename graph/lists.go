@@ -150,6 +150,12 @@ func (r *Resolver) node(ctx context.Context, id string) (model.Node, error) {
 			return nil, err
 		}
 		return &model.Orchestration{Instance: i}, nil
+	case "Schedule":
+		s, err := absent(r.engine.Schedule(ctx, hub, key))
+		if s == nil || err != nil {
+			return nil, err
+		}
+		return &model.Schedule{Schedule: s}, nil
 	case "TaskHub":
 		h, err := r.hub(ctx, key)
 		if h == nil || err != nil {

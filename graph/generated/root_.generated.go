@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"sync/atomic"
+	"time"
 
 	"github.com/99designs/gqlgen/graphql"
 	gqlparser "github.com/vektah/gqlparser/v2"
@@ -27,6 +28,7 @@ type ResolverRoot interface {
 	OrchestrationConnection() OrchestrationConnectionResolver
 	Payload() PayloadResolver
 	Query() QueryResolver
+	Schedule() ScheduleResolver
 	Subscription() SubscriptionResolver
 	TaskHub() TaskHubResolver
 }
@@ -35,6 +37,14 @@ type DirectiveRoot struct {
 }
 
 type ComplexityRoot struct {
+	BackfillSchedulePayload struct {
+		Errors    func(childComplexity int) int
+		Existing  func(childComplexity int) int
+		RequestID func(childComplexity int) int
+		Schedule  func(childComplexity int) int
+		Started   func(childComplexity int) int
+	}
+
 	Count struct {
 		Exact func(childComplexity int) int
 		Value func(childComplexity int) int
@@ -124,7 +134,13 @@ type ComplexityRoot struct {
 	}
 
 	Mutation struct {
+		BackfillSchedule       func(childComplexity int, input model.BackfillScheduleInput) int
+		DeleteSchedule         func(childComplexity int, input model.DeleteScheduleInput) int
+		PauseSchedule          func(childComplexity int, input model.PauseScheduleInput) int
+		PutSchedule            func(childComplexity int, input model.PutScheduleInput) int
 		RaiseEvent             func(childComplexity int, input model.RaiseEventInput) int
+		ResumeSchedule         func(childComplexity int, input model.ResumeScheduleInput) int
+		RunSchedule            func(childComplexity int, input model.RunScheduleInput) int
 		StartOrchestration     func(childComplexity int, input model.StartOrchestrationInput) int
 		TerminateOrchestration func(childComplexity int, input model.TerminateOrchestrationInput) int
 	}
@@ -228,6 +244,8 @@ type ComplexityRoot struct {
 		Nodes          func(childComplexity int, ids []string) int
 		Orchestration  func(childComplexity int, hub string, instanceID string) int
 		Orchestrations func(childComplexity int, hub string, filter *model.OrchestrationFilter, first *int32, after *string, last *int32, before *string) int
+		Schedule       func(childComplexity int, hub string, scheduleID string) int
+		Schedules      func(childComplexity int, hub string, filter *model.ScheduleFilter, first int32, after *string) int
 		Server         func(childComplexity int) int
 	}
 
@@ -236,6 +254,63 @@ type ComplexityRoot struct {
 		Strong func(childComplexity int) int
 		Style  func(childComplexity int) int
 		Text   func(childComplexity int) int
+	}
+
+	RunSchedulePayload struct {
+		Errors        func(childComplexity int) int
+		Orchestration func(childComplexity int) int
+		RequestID     func(childComplexity int) int
+		Schedule      func(childComplexity int) int
+	}
+
+	Schedule struct {
+		AllowedActions func(childComplexity int) int
+		Buffered       func(childComplexity int) int
+		CatchUp        func(childComplexity int) int
+		CreatedAt      func(childComplexity int) int
+		Cron           func(childComplexity int) int
+		EndAt          func(childComplexity int) int
+		Every          func(childComplexity int) int
+		Explanation    func(childComplexity int) int
+		ID             func(childComplexity int) int
+		Input          func(childComplexity int) int
+		InstanceID     func(childComplexity int) int
+		Jitter         func(childComplexity int) int
+		LastAt         func(childComplexity int) int
+		LastInstanceID func(childComplexity int) int
+		NextAt         func(childComplexity int) int
+		NextFirings    func(childComplexity int, first int32, after *time.Time) int
+		Note           func(childComplexity int) int
+		Orchestration  func(childComplexity int) int
+		Overlap        func(childComplexity int) int
+		Revision       func(childComplexity int) int
+		Runs           func(childComplexity int) int
+		ScheduleID     func(childComplexity int) int
+		Skipped        func(childComplexity int) int
+		StartAt        func(childComplexity int) int
+		StartIfLate    func(childComplexity int) int
+		State          func(childComplexity int) int
+		TaskHub        func(childComplexity int) int
+		UpdatedAt      func(childComplexity int) int
+		Version        func(childComplexity int) int
+		Zone           func(childComplexity int) int
+	}
+
+	ScheduleConnection struct {
+		Edges    func(childComplexity int) int
+		Nodes    func(childComplexity int) int
+		PageInfo func(childComplexity int) int
+	}
+
+	ScheduleEdge struct {
+		Cursor func(childComplexity int) int
+		Node   func(childComplexity int) int
+	}
+
+	SchedulePayload struct {
+		Errors    func(childComplexity int) int
+		RequestID func(childComplexity int) int
+		Schedule  func(childComplexity int) int
 	}
 
 	ServerInfo struct {
@@ -405,6 +480,37 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 	ec := newExecutionContext(nil, e, nil)
 	_ = ec
 	switch typeName + "." + field {
+
+	case "BackfillSchedulePayload.errors":
+		if e.ComplexityRoot.BackfillSchedulePayload.Errors == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BackfillSchedulePayload.Errors(childComplexity), true
+	case "BackfillSchedulePayload.existing":
+		if e.ComplexityRoot.BackfillSchedulePayload.Existing == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BackfillSchedulePayload.Existing(childComplexity), true
+	case "BackfillSchedulePayload.requestId":
+		if e.ComplexityRoot.BackfillSchedulePayload.RequestID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BackfillSchedulePayload.RequestID(childComplexity), true
+	case "BackfillSchedulePayload.schedule":
+		if e.ComplexityRoot.BackfillSchedulePayload.Schedule == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BackfillSchedulePayload.Schedule(childComplexity), true
+	case "BackfillSchedulePayload.started":
+		if e.ComplexityRoot.BackfillSchedulePayload.Started == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BackfillSchedulePayload.Started(childComplexity), true
 
 	case "Count.exact":
 		if e.ComplexityRoot.Count.Exact == nil {
@@ -747,6 +853,50 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.Hold.Step(childComplexity), true
 
+	case "Mutation.backfillSchedule":
+		if e.ComplexityRoot.Mutation.BackfillSchedule == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_backfillSchedule_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.BackfillSchedule(childComplexity, args["input"].(model.BackfillScheduleInput)), true
+	case "Mutation.deleteSchedule":
+		if e.ComplexityRoot.Mutation.DeleteSchedule == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_deleteSchedule_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.DeleteSchedule(childComplexity, args["input"].(model.DeleteScheduleInput)), true
+	case "Mutation.pauseSchedule":
+		if e.ComplexityRoot.Mutation.PauseSchedule == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_pauseSchedule_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.PauseSchedule(childComplexity, args["input"].(model.PauseScheduleInput)), true
+	case "Mutation.putSchedule":
+		if e.ComplexityRoot.Mutation.PutSchedule == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_putSchedule_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.PutSchedule(childComplexity, args["input"].(model.PutScheduleInput)), true
 	case "Mutation.raiseEvent":
 		if e.ComplexityRoot.Mutation.RaiseEvent == nil {
 			break
@@ -758,6 +908,28 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.RaiseEvent(childComplexity, args["input"].(model.RaiseEventInput)), true
+	case "Mutation.resumeSchedule":
+		if e.ComplexityRoot.Mutation.ResumeSchedule == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_resumeSchedule_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.ResumeSchedule(childComplexity, args["input"].(model.ResumeScheduleInput)), true
+	case "Mutation.runSchedule":
+		if e.ComplexityRoot.Mutation.RunSchedule == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_runSchedule_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.RunSchedule(childComplexity, args["input"].(model.RunScheduleInput)), true
 	case "Mutation.startOrchestration":
 		if e.ComplexityRoot.Mutation.StartOrchestration == nil {
 			break
@@ -1255,6 +1427,28 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.Orchestrations(childComplexity, args["hub"].(string), args["filter"].(*model.OrchestrationFilter), args["first"].(*int32), args["after"].(*string), args["last"].(*int32), args["before"].(*string)), true
+	case "Query.schedule":
+		if e.ComplexityRoot.Query.Schedule == nil {
+			break
+		}
+
+		args, err := ec.field_Query_schedule_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.Schedule(childComplexity, args["hub"].(string), args["scheduleId"].(string)), true
+	case "Query.schedules":
+		if e.ComplexityRoot.Query.Schedules == nil {
+			break
+		}
+
+		args, err := ec.field_Query_schedules_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.Schedules(childComplexity, args["hub"].(string), args["filter"].(*model.ScheduleFilter), args["first"].(int32), args["after"].(*string)), true
 	case "Query.server":
 		if e.ComplexityRoot.Query.Server == nil {
 			break
@@ -1286,6 +1480,268 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.ReasonPart.Text(childComplexity), true
+
+	case "RunSchedulePayload.errors":
+		if e.ComplexityRoot.RunSchedulePayload.Errors == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RunSchedulePayload.Errors(childComplexity), true
+	case "RunSchedulePayload.orchestration":
+		if e.ComplexityRoot.RunSchedulePayload.Orchestration == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RunSchedulePayload.Orchestration(childComplexity), true
+	case "RunSchedulePayload.requestId":
+		if e.ComplexityRoot.RunSchedulePayload.RequestID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RunSchedulePayload.RequestID(childComplexity), true
+	case "RunSchedulePayload.schedule":
+		if e.ComplexityRoot.RunSchedulePayload.Schedule == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RunSchedulePayload.Schedule(childComplexity), true
+
+	case "Schedule.allowedActions":
+		if e.ComplexityRoot.Schedule.AllowedActions == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Schedule.AllowedActions(childComplexity), true
+	case "Schedule.buffered":
+		if e.ComplexityRoot.Schedule.Buffered == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Schedule.Buffered(childComplexity), true
+	case "Schedule.catchUp":
+		if e.ComplexityRoot.Schedule.CatchUp == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Schedule.CatchUp(childComplexity), true
+	case "Schedule.createdAt":
+		if e.ComplexityRoot.Schedule.CreatedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Schedule.CreatedAt(childComplexity), true
+	case "Schedule.cron":
+		if e.ComplexityRoot.Schedule.Cron == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Schedule.Cron(childComplexity), true
+	case "Schedule.endAt":
+		if e.ComplexityRoot.Schedule.EndAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Schedule.EndAt(childComplexity), true
+	case "Schedule.every":
+		if e.ComplexityRoot.Schedule.Every == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Schedule.Every(childComplexity), true
+	case "Schedule.explanation":
+		if e.ComplexityRoot.Schedule.Explanation == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Schedule.Explanation(childComplexity), true
+	case "Schedule.id":
+		if e.ComplexityRoot.Schedule.ID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Schedule.ID(childComplexity), true
+	case "Schedule.input":
+		if e.ComplexityRoot.Schedule.Input == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Schedule.Input(childComplexity), true
+	case "Schedule.instanceId":
+		if e.ComplexityRoot.Schedule.InstanceID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Schedule.InstanceID(childComplexity), true
+	case "Schedule.jitter":
+		if e.ComplexityRoot.Schedule.Jitter == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Schedule.Jitter(childComplexity), true
+	case "Schedule.lastAt":
+		if e.ComplexityRoot.Schedule.LastAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Schedule.LastAt(childComplexity), true
+	case "Schedule.lastInstanceId":
+		if e.ComplexityRoot.Schedule.LastInstanceID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Schedule.LastInstanceID(childComplexity), true
+	case "Schedule.nextAt":
+		if e.ComplexityRoot.Schedule.NextAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Schedule.NextAt(childComplexity), true
+	case "Schedule.nextFirings":
+		if e.ComplexityRoot.Schedule.NextFirings == nil {
+			break
+		}
+
+		args, err := ec.field_Schedule_nextFirings_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Schedule.NextFirings(childComplexity, args["first"].(int32), args["after"].(*time.Time)), true
+	case "Schedule.note":
+		if e.ComplexityRoot.Schedule.Note == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Schedule.Note(childComplexity), true
+	case "Schedule.orchestration":
+		if e.ComplexityRoot.Schedule.Orchestration == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Schedule.Orchestration(childComplexity), true
+	case "Schedule.overlap":
+		if e.ComplexityRoot.Schedule.Overlap == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Schedule.Overlap(childComplexity), true
+	case "Schedule.revision":
+		if e.ComplexityRoot.Schedule.Revision == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Schedule.Revision(childComplexity), true
+	case "Schedule.runs":
+		if e.ComplexityRoot.Schedule.Runs == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Schedule.Runs(childComplexity), true
+	case "Schedule.scheduleId":
+		if e.ComplexityRoot.Schedule.ScheduleID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Schedule.ScheduleID(childComplexity), true
+	case "Schedule.skipped":
+		if e.ComplexityRoot.Schedule.Skipped == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Schedule.Skipped(childComplexity), true
+	case "Schedule.startAt":
+		if e.ComplexityRoot.Schedule.StartAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Schedule.StartAt(childComplexity), true
+	case "Schedule.startIfLate":
+		if e.ComplexityRoot.Schedule.StartIfLate == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Schedule.StartIfLate(childComplexity), true
+	case "Schedule.state":
+		if e.ComplexityRoot.Schedule.State == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Schedule.State(childComplexity), true
+	case "Schedule.hub":
+		if e.ComplexityRoot.Schedule.TaskHub == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Schedule.TaskHub(childComplexity), true
+	case "Schedule.updatedAt":
+		if e.ComplexityRoot.Schedule.UpdatedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Schedule.UpdatedAt(childComplexity), true
+	case "Schedule.version":
+		if e.ComplexityRoot.Schedule.Version == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Schedule.Version(childComplexity), true
+	case "Schedule.zone":
+		if e.ComplexityRoot.Schedule.Zone == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Schedule.Zone(childComplexity), true
+
+	case "ScheduleConnection.edges":
+		if e.ComplexityRoot.ScheduleConnection.Edges == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ScheduleConnection.Edges(childComplexity), true
+	case "ScheduleConnection.nodes":
+		if e.ComplexityRoot.ScheduleConnection.Nodes == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ScheduleConnection.Nodes(childComplexity), true
+	case "ScheduleConnection.pageInfo":
+		if e.ComplexityRoot.ScheduleConnection.PageInfo == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ScheduleConnection.PageInfo(childComplexity), true
+
+	case "ScheduleEdge.cursor":
+		if e.ComplexityRoot.ScheduleEdge.Cursor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ScheduleEdge.Cursor(childComplexity), true
+	case "ScheduleEdge.node":
+		if e.ComplexityRoot.ScheduleEdge.Node == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ScheduleEdge.Node(childComplexity), true
+
+	case "SchedulePayload.errors":
+		if e.ComplexityRoot.SchedulePayload.Errors == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SchedulePayload.Errors(childComplexity), true
+	case "SchedulePayload.requestId":
+		if e.ComplexityRoot.SchedulePayload.RequestID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SchedulePayload.RequestID(childComplexity), true
+	case "SchedulePayload.schedule":
+		if e.ComplexityRoot.SchedulePayload.Schedule == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SchedulePayload.Schedule(childComplexity), true
 
 	case "ServerInfo.deployment":
 		if e.ComplexityRoot.ServerInfo.Deployment == nil {
@@ -1939,9 +2395,16 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 	opCtx := graphql.GetOperationContext(ctx)
 	ec := newExecutionContext(opCtx, e, make(chan graphql.DeferredResult))
 	inputUnmarshalMap := graphql.BuildUnmarshalerMap(
+		ec.unmarshalInputBackfillScheduleInput,
+		ec.unmarshalInputDeleteScheduleInput,
 		ec.unmarshalInputIdReuseInput,
 		ec.unmarshalInputOrchestrationFilter,
+		ec.unmarshalInputPauseScheduleInput,
+		ec.unmarshalInputPutScheduleInput,
 		ec.unmarshalInputRaiseEventInput,
+		ec.unmarshalInputResumeScheduleInput,
+		ec.unmarshalInputRunScheduleInput,
+		ec.unmarshalInputScheduleFilter,
 		ec.unmarshalInputStartOrchestrationInput,
 		ec.unmarshalInputTerminateOrchestrationInput,
 	)
@@ -2711,6 +3174,296 @@ keys of an object that a client sends is not kept.
 """
 scalar JSON
 `, BuiltIn: false},
+	{Name: "../schema/schedule.graphqls", Input: `extend type Query {
+  "A schedule by its id; null if there is none."
+  schedule("The name of its hub." hub: String!, "Its id." scheduleId: String!): Schedule
+  "Schedules of a hub, by id."
+  schedules(
+    "The name of the hub."
+    hub: String!
+    "Which schedules; null for all."
+    filter: ScheduleFilter
+    "How many, at most 200."
+    first: Int! = 50
+    "Read on after this cursor."
+    after: String
+  ): ScheduleConnection!
+}
+
+extend type Mutation {
+  "Creates a schedule, or replaces what the one of that id does; its counters and its last instance stay."
+  putSchedule("What the schedule is to do." input: PutScheduleInput!): SchedulePayload!
+  "Stops a schedule until it is resumed. When it returns without errors, no firing starts any more; instances that run go on."
+  pauseSchedule("Which schedule, and why." input: PauseScheduleInput!): SchedulePayload!
+  "Makes a paused schedule fire again, from now on. What was left out meanwhile stays so, unless it is backfilled."
+  resumeSchedule("Which schedule." input: ResumeScheduleInput!): SchedulePayload!
+  "Deletes a schedule. Instances that it started go on."
+  deleteSchedule("Which schedule." input: DeleteScheduleInput!): SchedulePayload!
+  "Starts an instance now, beside the firings, whatever the overlap policy is, also of a paused schedule."
+  runSchedule("Which schedule." input: RunScheduleInput!): RunSchedulePayload!
+  """
+  Starts instances for firings that are past: all at once, whatever the overlap policy is. Firings that have an
+  instance already are left alone, so that it may be repeated after an error.
+  """
+  backfillSchedule("Which schedule, and which firings." input: BackfillScheduleInput!): BackfillSchedulePayload!
+}
+
+"A recurring start of an orchestration."
+type Schedule implements Node {
+  id: ID!
+  "The hub it lives in."
+  hub: TaskHub!
+  "The id that people know it by, unique in its hub."
+  scheduleId: String!
+  "The name of the orchestration that it starts."
+  orchestration: String!
+  "The version of the code to run; null for none."
+  version: String
+  "What instances are started with."
+  input: Payload
+  "The id of every instance; null when each has one of its own, made of the schedule's id and the time of the firing."
+  instanceId: String
+  "The distance of two firings, such as 1h30m0s; null when it has cron expressions."
+  every: String
+  "Cron expressions of five fields: it fires at the times of any of them. Empty when it has an interval."
+  cron: [String!]!
+  "The time zone that cron is read in."
+  zone: String!
+  "What part of it each firing is delayed by differs from firing to firing; null for none."
+  jitter: String
+  "No firing is before."
+  startAt: DateTime
+  "No firing is after."
+  endAt: DateTime
+  "What becomes of a firing while the last instance runs."
+  overlap: ScheduleOverlap!
+  "How late a firing may still start, such as 1m0s; later ones are left out."
+  catchUp: String!
+  "Whether an instance is started at once when startAt is past as it is set."
+  startIfLate: Boolean!
+  "How it stands."
+  state: ScheduleState!
+  "Why it is paused; null if nobody said."
+  note: String
+  "When it fires next, or why it does not, in a sentence or two; times are UTC."
+  explanation: String!
+  "Counts what people have changed, from 1."
+  revision: Long!
+  "When it was created."
+  createdAt: DateTime!
+  "When it last fired or was changed."
+  updatedAt: DateTime!
+  "The next firing, without its jitter; null if none is left, or while it is paused."
+  nextAt: DateTime
+  "The last firing that started an instance; null if none has."
+  lastAt: DateTime
+  "The instance it started last; null if there is none, or it is gone."
+  lastInstanceId: String
+  "How many instances it has started."
+  runs: Long!
+  "How many firings were left out: too late, or while an instance ran."
+  skipped: Long!
+  "Firings that wait for the last instance to end."
+  buffered: [DateTime!]!
+  "The next firings, without jitter; those that a paused schedule would have."
+  nextFirings("How many, 1 to 1000." first: Int! = 10, "After this time; null for now." after: DateTime): [DateTime!]!
+  "What may be done with it now."
+  allowedActions: [ScheduleAction!]!
+}
+
+"How a schedule stands."
+enum ScheduleState {
+  "It fires."
+  ACTIVE
+  "It does not, until it is resumed."
+  PAUSED
+  "No firing is left. It is deleted by itself a day later."
+  COMPLETED
+}
+
+"What becomes of a firing while the instance that the schedule started before runs."
+enum ScheduleOverlap {
+  "It is left out."
+  SKIP
+  "One firing waits until the instance has ended; others are left out."
+  BUFFER_ONE
+  "Up to 100 firings wait, and run one after the other."
+  BUFFER_ALL
+  "The instance is ended at once, and the next started. Of firings that are due together the newest counts."
+  TERMINATE_OTHER
+  "The next is started beside it."
+  ALLOW_ALL
+}
+
+"What may be done with a schedule."
+enum ScheduleAction {
+  "The mutation putSchedule, to replace it."
+  PUT
+  "The mutation pauseSchedule."
+  PAUSE
+  "The mutation resumeSchedule."
+  RESUME
+  "The mutation deleteSchedule."
+  DELETE
+  "The mutation runSchedule."
+  RUN
+  "The mutation backfillSchedule."
+  BACKFILL
+}
+
+"Which schedules. Conditions that are not given select everything."
+input ScheduleFilter {
+  "In this state."
+  state: ScheduleState
+  "The beginning of the id, in its case."
+  scheduleIdPrefix: String
+  "Created at this time or later."
+  createdFrom: DateTime
+  "Created before this time."
+  createdTo: DateTime
+}
+
+"A page of schedules."
+type ScheduleConnection {
+  "The schedules with their cursors."
+  edges: [ScheduleEdge!]!
+  "The schedules, by id."
+  nodes: [Schedule!]!
+  "Where the page lies."
+  pageInfo: PageInfo!
+}
+
+"A schedule and its place in the list."
+type ScheduleEdge {
+  "Its place in this list: to read on after it, with the same hub and filter."
+  cursor: String!
+  "The schedule."
+  node: Schedule!
+}
+
+"What a schedule is to do."
+input PutScheduleInput {
+  "The name of the task hub."
+  hub: String!
+  "1 to 160 printable ASCII characters, not starting with @."
+  scheduleId: String!
+  "The name of the orchestration to start, 1 to 80 characters."
+  orchestration: String!
+  "The version of the code to run, at most 40 characters."
+  version: String
+  "Any JSON value."
+  input: JSON
+  "The id of every instance; one starts only when the one before has ended. Without it each has one of its own."
+  instanceId: String
+  "The distance of two firings, such as 90s, 10m or 1h30m: a second to ten years. Either this or cron."
+  every: String
+  """
+  At most 20 expressions of five fields: minute, hour, day of the month, month, day of the week. Ranges, lists, steps and
+  names are allowed; L is the last day of the month, 5L its last Friday, 5#3 its third. Either this or every.
+  """
+  cron: [String!]
+  "The IANA name of the time zone to read cron in; UTC without it."
+  zone: String
+  "Delay each firing by a part of this, such as 5m, at most 24h and never beyond the next firing."
+  jitter: String
+  "No firing before."
+  startAt: DateTime
+  "No firing after."
+  endAt: DateTime
+  "What becomes of a firing while the last instance runs."
+  overlap: ScheduleOverlap! = SKIP
+  "How late a firing may still start, such as 1h: 10 s to ten years; a minute without it."
+  catchUp: String
+  "Start an instance at once if startAt is past when it is set."
+  startIfLate: Boolean! = false
+  "Whether it is paused afterwards. Without it a new schedule is active, and one that is replaced stays what it is."
+  paused: Boolean
+  "Refuse unless the schedule is at this revision: nobody else has changed it since it was read. 0: there must be none."
+  ifRevision: Long
+}
+
+"Which schedule to stop, and why."
+input PauseScheduleInput {
+  "The name of the task hub."
+  hub: String!
+  "Its id."
+  scheduleId: String!
+  "Why, for others: at most 2000 characters."
+  note: String
+}
+
+"Which schedule to resume."
+input ResumeScheduleInput {
+  "The name of the task hub."
+  hub: String!
+  "Its id."
+  scheduleId: String!
+}
+
+"Which schedule to delete."
+input DeleteScheduleInput {
+  "The name of the task hub."
+  hub: String!
+  "Its id."
+  scheduleId: String!
+}
+
+"Which schedule to start an instance of."
+input RunScheduleInput {
+  "The name of the task hub."
+  hub: String!
+  "Its id."
+  scheduleId: String!
+}
+
+"Which schedule, and which firings."
+input BackfillScheduleInput {
+  "The name of the task hub."
+  hub: String!
+  "Its id."
+  scheduleId: String!
+  "The firings at this time or later."
+  from: DateTime!
+  "The firings at this time or earlier, not in the future. At most 1000 firings."
+  to: DateTime!
+}
+
+"The answer to a change of one schedule."
+type SchedulePayload {
+  "The schedule as it is afterwards; null if there is none, or the input was refused."
+  schedule: Schedule
+  "What was wrong; empty if the change was made."
+  errors: [UserError!]!
+  "Names this call in the server's log."
+  requestId: String!
+}
+
+"The answer to a run."
+type RunSchedulePayload {
+  "The instance that was started; null if none was."
+  orchestration: Orchestration
+  "The schedule as it is afterwards; null if there is none."
+  schedule: Schedule
+  "What was wrong; empty if an instance was started."
+  errors: [UserError!]!
+  "Names this call in the server's log."
+  requestId: String!
+}
+
+"The answer to a backfill."
+type BackfillSchedulePayload {
+  "How many instances were started, also if there are errors."
+  started: Int!
+  "How many firings had an instance already."
+  existing: Int!
+  "The schedule as it is afterwards; null if there is none."
+  schedule: Schedule
+  "What was wrong; empty if all was done."
+  errors: [UserError!]!
+  "Names this call in the server's log."
+  requestId: String!
+}
+`, BuiltIn: false},
 	{Name: "../schema/schema.graphqls", Input: `"What can be asked."
 type Query {
   "Any object by its global id; null if there is none."
@@ -2898,6 +3651,22 @@ var parsedSchema = gqlparser.MustLoadSchema(sources...)
 // childFields_* functions provide shared child field context lookups.
 // Each function is generated once per unique object type, deduplicating the
 // switch statements that were previously inlined in every fieldContext_* function.
+
+func (ec *executionContext) childFields_BackfillSchedulePayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "started":
+		return ec.fieldContext_BackfillSchedulePayload_started(ctx, field)
+	case "existing":
+		return ec.fieldContext_BackfillSchedulePayload_existing(ctx, field)
+	case "schedule":
+		return ec.fieldContext_BackfillSchedulePayload_schedule(ctx, field)
+	case "errors":
+		return ec.fieldContext_BackfillSchedulePayload_errors(ctx, field)
+	case "requestId":
+		return ec.fieldContext_BackfillSchedulePayload_requestId(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type BackfillSchedulePayload", field.Name)
+}
 
 func (ec *executionContext) childFields_Count(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
@@ -3169,6 +3938,120 @@ func (ec *executionContext) childFields_ReasonPart(ctx context.Context, field gr
 		return ec.fieldContext_ReasonPart_style(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type ReasonPart", field.Name)
+}
+
+func (ec *executionContext) childFields_RunSchedulePayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "orchestration":
+		return ec.fieldContext_RunSchedulePayload_orchestration(ctx, field)
+	case "schedule":
+		return ec.fieldContext_RunSchedulePayload_schedule(ctx, field)
+	case "errors":
+		return ec.fieldContext_RunSchedulePayload_errors(ctx, field)
+	case "requestId":
+		return ec.fieldContext_RunSchedulePayload_requestId(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type RunSchedulePayload", field.Name)
+}
+
+func (ec *executionContext) childFields_Schedule(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_Schedule_id(ctx, field)
+	case "hub":
+		return ec.fieldContext_Schedule_hub(ctx, field)
+	case "scheduleId":
+		return ec.fieldContext_Schedule_scheduleId(ctx, field)
+	case "orchestration":
+		return ec.fieldContext_Schedule_orchestration(ctx, field)
+	case "version":
+		return ec.fieldContext_Schedule_version(ctx, field)
+	case "input":
+		return ec.fieldContext_Schedule_input(ctx, field)
+	case "instanceId":
+		return ec.fieldContext_Schedule_instanceId(ctx, field)
+	case "every":
+		return ec.fieldContext_Schedule_every(ctx, field)
+	case "cron":
+		return ec.fieldContext_Schedule_cron(ctx, field)
+	case "zone":
+		return ec.fieldContext_Schedule_zone(ctx, field)
+	case "jitter":
+		return ec.fieldContext_Schedule_jitter(ctx, field)
+	case "startAt":
+		return ec.fieldContext_Schedule_startAt(ctx, field)
+	case "endAt":
+		return ec.fieldContext_Schedule_endAt(ctx, field)
+	case "overlap":
+		return ec.fieldContext_Schedule_overlap(ctx, field)
+	case "catchUp":
+		return ec.fieldContext_Schedule_catchUp(ctx, field)
+	case "startIfLate":
+		return ec.fieldContext_Schedule_startIfLate(ctx, field)
+	case "state":
+		return ec.fieldContext_Schedule_state(ctx, field)
+	case "note":
+		return ec.fieldContext_Schedule_note(ctx, field)
+	case "explanation":
+		return ec.fieldContext_Schedule_explanation(ctx, field)
+	case "revision":
+		return ec.fieldContext_Schedule_revision(ctx, field)
+	case "createdAt":
+		return ec.fieldContext_Schedule_createdAt(ctx, field)
+	case "updatedAt":
+		return ec.fieldContext_Schedule_updatedAt(ctx, field)
+	case "nextAt":
+		return ec.fieldContext_Schedule_nextAt(ctx, field)
+	case "lastAt":
+		return ec.fieldContext_Schedule_lastAt(ctx, field)
+	case "lastInstanceId":
+		return ec.fieldContext_Schedule_lastInstanceId(ctx, field)
+	case "runs":
+		return ec.fieldContext_Schedule_runs(ctx, field)
+	case "skipped":
+		return ec.fieldContext_Schedule_skipped(ctx, field)
+	case "buffered":
+		return ec.fieldContext_Schedule_buffered(ctx, field)
+	case "nextFirings":
+		return ec.fieldContext_Schedule_nextFirings(ctx, field)
+	case "allowedActions":
+		return ec.fieldContext_Schedule_allowedActions(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Schedule", field.Name)
+}
+
+func (ec *executionContext) childFields_ScheduleConnection(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "edges":
+		return ec.fieldContext_ScheduleConnection_edges(ctx, field)
+	case "nodes":
+		return ec.fieldContext_ScheduleConnection_nodes(ctx, field)
+	case "pageInfo":
+		return ec.fieldContext_ScheduleConnection_pageInfo(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ScheduleConnection", field.Name)
+}
+
+func (ec *executionContext) childFields_ScheduleEdge(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_ScheduleEdge_cursor(ctx, field)
+	case "node":
+		return ec.fieldContext_ScheduleEdge_node(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ScheduleEdge", field.Name)
+}
+
+func (ec *executionContext) childFields_SchedulePayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "schedule":
+		return ec.fieldContext_SchedulePayload_schedule(ctx, field)
+	case "errors":
+		return ec.fieldContext_SchedulePayload_errors(ctx, field)
+	case "requestId":
+		return ec.fieldContext_SchedulePayload_requestId(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type SchedulePayload", field.Name)
 }
 
 func (ec *executionContext) childFields_ServerInfo(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {

@@ -23,12 +23,46 @@ type Node interface {
 	IsNode()
 }
 
+// Which schedule, and which firings.
+type BackfillScheduleInput struct {
+	// The name of the task hub.
+	Hub string `json:"hub"`
+	// Its id.
+	ScheduleID string `json:"scheduleId"`
+	// The firings at this time or later.
+	From time.Time `json:"from"`
+	// The firings at this time or earlier, not in the future. At most 1000 firings.
+	To time.Time `json:"to"`
+}
+
+// The answer to a backfill.
+type BackfillSchedulePayload struct {
+	// How many instances were started, also if there are errors.
+	Started int32 `json:"started"`
+	// How many firings had an instance already.
+	Existing int32 `json:"existing"`
+	// The schedule as it is afterwards; null if there is none.
+	Schedule *Schedule `json:"schedule,omitempty"`
+	// What was wrong; empty if all was done.
+	Errors []*UserError `json:"errors"`
+	// Names this call in the server's log.
+	RequestID string `json:"requestId"`
+}
+
 // A count that was made only up to a limit.
 type Count struct {
 	// How many were counted.
 	Value int32 `json:"value"`
 	// False when there are more.
 	Exact bool `json:"exact"`
+}
+
+// Which schedule to delete.
+type DeleteScheduleInput struct {
+	// The name of the task hub.
+	Hub string `json:"hub"`
+	// Its id.
+	ScheduleID string `json:"scheduleId"`
 }
 
 // An event reached this instance.
@@ -226,6 +260,16 @@ type PageInfo struct {
 	EndCursor *string `json:"endCursor,omitempty"`
 }
 
+// Which schedule to stop, and why.
+type PauseScheduleInput struct {
+	// The name of the task hub.
+	Hub string `json:"hub"`
+	// Its id.
+	ScheduleID string `json:"scheduleId"`
+	// Why, for others: at most 2000 characters.
+	Note graphql.Omittable[*string] `json:"note,omitempty"`
+}
+
 // An activity or step that has no result yet.
 type PendingTask struct {
 	// The number of its decision, as in the history.
@@ -244,6 +288,45 @@ type PendingTask struct {
 	LastError *string `json:"lastError,omitempty"`
 	// Who runs it, or ran it last.
 	Worker *string `json:"worker,omitempty"`
+}
+
+// What a schedule is to do.
+type PutScheduleInput struct {
+	// The name of the task hub.
+	Hub string `json:"hub"`
+	// 1 to 160 printable ASCII characters, not starting with @.
+	ScheduleID string `json:"scheduleId"`
+	// The name of the orchestration to start, 1 to 80 characters.
+	Orchestration string `json:"orchestration"`
+	// The version of the code to run, at most 40 characters.
+	Version graphql.Omittable[*string] `json:"version,omitempty"`
+	// Any JSON value.
+	Input graphql.Omittable[json.RawMessage] `json:"input,omitempty"`
+	// The id of every instance; one starts only when the one before has ended. Without it each has one of its own.
+	InstanceID graphql.Omittable[*string] `json:"instanceId,omitempty"`
+	// The distance of two firings, such as 90s, 10m or 1h30m: a second to ten years. Either this or cron.
+	Every graphql.Omittable[*string] `json:"every,omitempty"`
+	// At most 20 expressions of five fields: minute, hour, day of the month, month, day of the week. Ranges, lists, steps and
+	// names are allowed; L is the last day of the month, 5L its last Friday, 5#3 its third. Either this or every.
+	Cron graphql.Omittable[[]string] `json:"cron,omitempty"`
+	// The IANA name of the time zone to read cron in; UTC without it.
+	Zone graphql.Omittable[*string] `json:"zone,omitempty"`
+	// Delay each firing by a part of this, such as 5m, at most 24h and never beyond the next firing.
+	Jitter graphql.Omittable[*string] `json:"jitter,omitempty"`
+	// No firing before.
+	StartAt graphql.Omittable[*time.Time] `json:"startAt,omitempty"`
+	// No firing after.
+	EndAt graphql.Omittable[*time.Time] `json:"endAt,omitempty"`
+	// What becomes of a firing while the last instance runs.
+	Overlap ScheduleOverlap `json:"overlap"`
+	// How late a firing may still start, such as 1h: 10 s to ten years; a minute without it.
+	CatchUp graphql.Omittable[*string] `json:"catchUp,omitempty"`
+	// Start an instance at once if startAt is past when it is set.
+	StartIfLate bool `json:"startIfLate"`
+	// Whether it is paused afterwards. Without it a new schedule is active, and one that is replaced stays what it is.
+	Paused graphql.Omittable[*bool] `json:"paused,omitempty"`
+	// Refuse unless the schedule is at this revision: nobody else has changed it since it was read. 0: there must be none.
+	IfRevision graphql.Omittable[*int64] `json:"ifRevision,omitempty"`
 }
 
 // What can be asked.
@@ -274,6 +357,74 @@ type ReasonPart struct {
 	At *time.Time `json:"at,omitempty"`
 	// How to show it: as a time, or as the duration until now.
 	Style ReasonStyle `json:"style"`
+}
+
+// Which schedule to resume.
+type ResumeScheduleInput struct {
+	// The name of the task hub.
+	Hub string `json:"hub"`
+	// Its id.
+	ScheduleID string `json:"scheduleId"`
+}
+
+// Which schedule to start an instance of.
+type RunScheduleInput struct {
+	// The name of the task hub.
+	Hub string `json:"hub"`
+	// Its id.
+	ScheduleID string `json:"scheduleId"`
+}
+
+// The answer to a run.
+type RunSchedulePayload struct {
+	// The instance that was started; null if none was.
+	Orchestration *Orchestration `json:"orchestration,omitempty"`
+	// The schedule as it is afterwards; null if there is none.
+	Schedule *Schedule `json:"schedule,omitempty"`
+	// What was wrong; empty if an instance was started.
+	Errors []*UserError `json:"errors"`
+	// Names this call in the server's log.
+	RequestID string `json:"requestId"`
+}
+
+// A page of schedules.
+type ScheduleConnection struct {
+	// The schedules with their cursors.
+	Edges []*ScheduleEdge `json:"edges"`
+	// The schedules, by id.
+	Nodes []*Schedule `json:"nodes"`
+	// Where the page lies.
+	PageInfo *PageInfo `json:"pageInfo"`
+}
+
+// A schedule and its place in the list.
+type ScheduleEdge struct {
+	// Its place in this list: to read on after it, with the same hub and filter.
+	Cursor string `json:"cursor"`
+	// The schedule.
+	Node *Schedule `json:"node"`
+}
+
+// Which schedules. Conditions that are not given select everything.
+type ScheduleFilter struct {
+	// In this state.
+	State graphql.Omittable[*ScheduleState] `json:"state,omitempty"`
+	// The beginning of the id, in its case.
+	ScheduleIDPrefix graphql.Omittable[*string] `json:"scheduleIdPrefix,omitempty"`
+	// Created at this time or later.
+	CreatedFrom graphql.Omittable[*time.Time] `json:"createdFrom,omitempty"`
+	// Created before this time.
+	CreatedTo graphql.Omittable[*time.Time] `json:"createdTo,omitempty"`
+}
+
+// The answer to a change of one schedule.
+type SchedulePayload struct {
+	// The schedule as it is afterwards; null if there is none, or the input was refused.
+	Schedule *Schedule `json:"schedule,omitempty"`
+	// What was wrong; empty if the change was made.
+	Errors []*UserError `json:"errors"`
+	// Names this call in the server's log.
+	RequestID string `json:"requestId"`
 }
 
 // What this server is.
@@ -994,6 +1145,204 @@ func (e *ReasonStyle) UnmarshalJSON(b []byte) error {
 }
 
 func (e ReasonStyle) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
+}
+
+// What may be done with a schedule.
+type ScheduleAction string
+
+const (
+	// The mutation putSchedule, to replace it.
+	ScheduleActionPut ScheduleAction = "PUT"
+	// The mutation pauseSchedule.
+	ScheduleActionPause ScheduleAction = "PAUSE"
+	// The mutation resumeSchedule.
+	ScheduleActionResume ScheduleAction = "RESUME"
+	// The mutation deleteSchedule.
+	ScheduleActionDelete ScheduleAction = "DELETE"
+	// The mutation runSchedule.
+	ScheduleActionRun ScheduleAction = "RUN"
+	// The mutation backfillSchedule.
+	ScheduleActionBackfill ScheduleAction = "BACKFILL"
+)
+
+var AllScheduleAction = []ScheduleAction{
+	ScheduleActionPut,
+	ScheduleActionPause,
+	ScheduleActionResume,
+	ScheduleActionDelete,
+	ScheduleActionRun,
+	ScheduleActionBackfill,
+}
+
+func (e ScheduleAction) IsValid() bool {
+	switch e {
+	case ScheduleActionPut, ScheduleActionPause, ScheduleActionResume, ScheduleActionDelete, ScheduleActionRun, ScheduleActionBackfill:
+		return true
+	}
+	return false
+}
+
+func (e ScheduleAction) String() string {
+	return string(e)
+}
+
+func (e *ScheduleAction) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = ScheduleAction(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid ScheduleAction", str)
+	}
+	return nil
+}
+
+func (e ScheduleAction) MarshalGQL(w io.Writer) {
+	fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *ScheduleAction) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e ScheduleAction) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
+}
+
+// What becomes of a firing while the instance that the schedule started before runs.
+type ScheduleOverlap string
+
+const (
+	// It is left out.
+	ScheduleOverlapSkip ScheduleOverlap = "SKIP"
+	// One firing waits until the instance has ended; others are left out.
+	ScheduleOverlapBufferOne ScheduleOverlap = "BUFFER_ONE"
+	// Up to 100 firings wait, and run one after the other.
+	ScheduleOverlapBufferAll ScheduleOverlap = "BUFFER_ALL"
+	// The instance is ended at once, and the next started. Of firings that are due together the newest counts.
+	ScheduleOverlapTerminateOther ScheduleOverlap = "TERMINATE_OTHER"
+	// The next is started beside it.
+	ScheduleOverlapAllowAll ScheduleOverlap = "ALLOW_ALL"
+)
+
+var AllScheduleOverlap = []ScheduleOverlap{
+	ScheduleOverlapSkip,
+	ScheduleOverlapBufferOne,
+	ScheduleOverlapBufferAll,
+	ScheduleOverlapTerminateOther,
+	ScheduleOverlapAllowAll,
+}
+
+func (e ScheduleOverlap) IsValid() bool {
+	switch e {
+	case ScheduleOverlapSkip, ScheduleOverlapBufferOne, ScheduleOverlapBufferAll, ScheduleOverlapTerminateOther, ScheduleOverlapAllowAll:
+		return true
+	}
+	return false
+}
+
+func (e ScheduleOverlap) String() string {
+	return string(e)
+}
+
+func (e *ScheduleOverlap) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = ScheduleOverlap(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid ScheduleOverlap", str)
+	}
+	return nil
+}
+
+func (e ScheduleOverlap) MarshalGQL(w io.Writer) {
+	fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *ScheduleOverlap) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e ScheduleOverlap) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
+}
+
+// How a schedule stands.
+type ScheduleState string
+
+const (
+	// It fires.
+	ScheduleStateActive ScheduleState = "ACTIVE"
+	// It does not, until it is resumed.
+	ScheduleStatePaused ScheduleState = "PAUSED"
+	// No firing is left. It is deleted by itself a day later.
+	ScheduleStateCompleted ScheduleState = "COMPLETED"
+)
+
+var AllScheduleState = []ScheduleState{
+	ScheduleStateActive,
+	ScheduleStatePaused,
+	ScheduleStateCompleted,
+}
+
+func (e ScheduleState) IsValid() bool {
+	switch e {
+	case ScheduleStateActive, ScheduleStatePaused, ScheduleStateCompleted:
+		return true
+	}
+	return false
+}
+
+func (e ScheduleState) String() string {
+	return string(e)
+}
+
+func (e *ScheduleState) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = ScheduleState(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid ScheduleState", str)
+	}
+	return nil
+}
+
+func (e ScheduleState) MarshalGQL(w io.Writer) {
+	fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *ScheduleState) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e ScheduleState) MarshalJSON() ([]byte, error) {
 	var buf bytes.Buffer
 	e.MarshalGQL(&buf)
 	return buf.Bytes(), nil
