@@ -190,6 +190,7 @@ func (f *firer) plan(ctx context.Context, row *store.DueSchedulesRow) (u *unit, 
 	}
 	p := planFirings(firingState{
 		times: s.times, overlap: s.Overlap, catchUp: s.CatchUp, next: s.next, buffered: s.Buffered, lives: s.otherLives,
+		most: startsAtOnce(int(row.InputSize)),
 	}, row.Now)
 	if p.terminate {
 		err := e.Terminate(ctx, TerminateRequest{Hub: hub.Name, Instance: s.otherID, Reason: "the schedule " + s.ID + " starts the next"})

@@ -13,6 +13,8 @@ const (
 	// a long time in which nobody led, a schedule of every second has millions of them.
 	maxStarts = 100
 	maxWalk   = 100_000
+	// maxLargeInputs bounds the large inputs, together, of the instances that one commit starts.
+	maxLargeInputs = 32 << 20
 )
 
 // firingState is what decides about the firings of a schedule that are due.
@@ -23,6 +25,17 @@ type firingState struct {
 	next     time.Time   // the first firing that was not acted on; zero: none is left
 	buffered []time.Time // firings that wait
 	lives    bool        // the instance that firings must not overlap with has not ended
+	most     int         // how many instances may be started at once: see startsAtOnce
+}
+
+// startsAtOnce is how many instances with an input of so many bytes one commit of a schedule starts: what is small
+// goes into the batch, which must be small itself; what is large is written before it.
+func startsAtOnce(input int) int {
+	room := maxBatchBytes / 4 / (200 + input)
+	if input > inlineLimit {
+		room = maxLargeInputs / input
+	}
+	return max(1, min(room, maxStarts))
 }
 
 // firingPlan is what is to be done about them.
@@ -44,11 +57,11 @@ func planFirings(s firingState, now time.Time) firingPlan {
 	if s.overlap == OverlapTerminate {
 		return planTerminate(s, p, now)
 	}
-	for len(p.buffered) > 0 && len(p.starts) < maxStarts && (s.overlap == OverlapAllow || !s.lives) {
+	for len(p.buffered) > 0 && len(p.starts) < s.most && (s.overlap == OverlapAllow || !s.lives) {
 		p.starts, p.buffered, s.lives = append(p.starts, p.buffered[0]), p.buffered[1:], true
 	}
 	for walked := 0; !p.next.IsZero() && !s.times.Due(p.next).After(now); walked++ {
-		if walked == maxWalk || len(p.starts) == maxStarts {
+		if walked == maxWalk || len(p.starts) == s.most {
 			p.more = true
 			break
 		}

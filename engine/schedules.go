@@ -640,6 +640,9 @@ func (e *Engine) RunSchedule(ctx context.Context, hubName, id string) (Started, 
 		if err != nil {
 			return Started{}, err
 		}
+		if s.times == nil {
+			return Started{}, &Error{Code: CodeWrongState, Field: "id", Message: s.Note}
+		}
 		if s.InstanceID != "" && s.otherLives {
 			return Started{}, &Error{Code: CodeWrongState, Field: "id", Message: fmt.Sprintf("the instance %s runs, and instances of this schedule have a fixed id", s.InstanceID)}
 		}
@@ -704,7 +707,7 @@ func (e *Engine) Backfill(ctx context.Context, hubName, id string, from, to time
 		if after.Before(from) && len(s.times.Between(from, to, maxBackfill+1)) > maxBackfill {
 			return done, &Error{Code: CodeTooLarge, Field: "to", Message: fmt.Sprintf("there are more than %d firings between from and to", maxBackfill)}
 		}
-		firings := s.times.Between(after.Add(time.Nanosecond), to, maxStarts)
+		firings := s.times.Between(after.Add(time.Nanosecond), to, startsAtOnce(s.Input.Size()))
 		if len(firings) == 0 {
 			return done, nil
 		}

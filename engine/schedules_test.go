@@ -513,6 +513,13 @@ func TestScheduleEnds(t *testing.T) {
 	if got := s.put(d); got.State != engine.ScheduleCompleted || got.Runs != 1 { // the same start: not late again
 		t.Errorf("replaced by itself: %+v", got)
 	}
+	// A large input for each of many instances: not all in one commit.
+	d = hourly("large")
+	d.Input = history.Text(`"` + strings.Repeat("y", 12<<20) + `"`)
+	s.put(d)
+	if done, err := s.e.Backfill(s.ctx, "default", "large", d.Spec.From, time.Now()); err != nil || done.Started != 7 {
+		t.Errorf("backfill with a large input: %+v, %v", done, err)
+	}
 	// Broken by hand, it stops and says so; the others go on.
 	s.put(hourly("broken"))
 	s.exec(`UPDATE weir.schedules SET spec = '{"cron": ["nonsense"]}', due_at = now() WHERE id = 'broken'`)
@@ -522,6 +529,18 @@ func TestScheduleEnds(t *testing.T) {
 	}
 	if _, err := s.e.ResumeSchedule(s.ctx, "default", "broken"); !errors.Is(err, engine.ErrWrongState) {
 		t.Errorf("resume it: %v", err)
+	}
+	for what, call := range map[string]func() error{
+		"run": func() error { _, err := s.e.RunSchedule(s.ctx, "default", "broken"); return err },
+		"backfill": func() error {
+			_, err := s.e.Backfill(s.ctx, "default", "broken", time.Now().Add(-time.Hour), time.Now().Add(-time.Minute))
+			return err
+		},
+		"foretell": func() error { _, err := s.schedule("broken").NextFirings(time.Time{}, 1); return err },
+	} {
+		if err := call(); !errors.Is(err, engine.ErrWrongState) || !strings.Contains(err.Error(), "cannot be read") {
+			t.Errorf("%s what cannot be read: %v", what, err)
+		}
 	}
 	if got := s.put(hourly("broken")); got.State != engine.SchedulePaused || got.Note != "" && !strings.Contains(got.Note, "cannot be read") {
 		t.Errorf("mended: %+v", got)
