@@ -120,12 +120,28 @@ func (i *Instance[O]) Wait(ctx context.Context) (O, error) {
 	return out, decode(end.Output, &out)
 }
 
+// WaitStarted waits until a worker has taken the instance up, or it has ended without, and returns how it stands then.
+// Errors: ErrNotFound, and the context's.
+func (i *Instance[O]) WaitStarted(ctx context.Context) (State, error) {
+	e, err := i.client.engine(ctx)
+	if err != nil {
+		return State{}, err
+	}
+	inst, err := e.WaitStarted(ctx, i.client.hub, i.id)
+	if err != nil {
+		return State{}, err
+	}
+	return stateOf(inst), nil
+}
+
 // State is how an instance stands.
 type State struct {
 	// Status is PENDING, RUNNING, SUSPENDED, COMPLETED, FAILED, CANCELED or TERMINATED.
 	Status string
 	// CustomStatus is what the orchestration set, as JSON; nil if nothing.
 	CustomStatus []byte
+	// Tags are what it has been given at its start and since; nil if nothing.
+	Tags Tags
 	// Held is why its turn is held: its code does not match its history, or panics; "" if it is not.
 	Held string
 }
@@ -144,7 +160,7 @@ func (i *Instance[O]) State(ctx context.Context) (State, error) {
 }
 
 func stateOf(inst *engine.Instance) State {
-	s := State{Status: inst.Status.String(), CustomStatus: inst.CustomStatus}
+	s := State{Status: inst.Status.String(), CustomStatus: inst.CustomStatus, Tags: inst.Tags}
 	if inst.Held != nil {
 		s.Held = inst.Held.Message
 	}
@@ -158,6 +174,16 @@ func (i *Instance[O]) Terminate(ctx context.Context, reason string) error {
 		return err
 	}
 	return e.Terminate(ctx, engine.TerminateRequest{Hub: i.client.hub, Instance: i.id, Reason: reason})
+}
+
+// SetTags gives tags of the instance new values, and takes away those it names in remove; the others stay. The
+// instance may be live or ended. Its code does not see the change. Errors: ErrNotFound, ErrInvalid.
+func (i *Instance[O]) SetTags(ctx context.Context, set Tags, remove ...string) error {
+	e, err := i.client.engine(ctx)
+	if err != nil {
+		return err
+	}
+	return e.SetTags(ctx, i.client.hub, i.id, set, remove)
 }
 
 // IsFailure tells whether err is, or wraps, the declared failure. It is errors.Is, for those who look for it.

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"time"
 
@@ -40,6 +41,9 @@ func (c *Context) ParentID() string {
 	}
 	return c.run.info.Parent.InstanceID
 }
+
+// Tags are what the instance was started with, in every generation. The map is the caller's own.
+func (c *Context) Tags() map[string]string { return maps.Clone(c.run.tags) }
 
 // Now is the time of the present turn, by the database's clock. It stands still within a turn.
 func (c *Context) Now() time.Time { return c.run.now }

@@ -112,7 +112,7 @@ func (o Orchestration[I, O]) ContinueAsNew(ctx *Context, in I, opts ...CallOptio
 }
 
 // Start starts an instance and returns when it is safely recorded. Errors: ErrExists, ErrInvalid, ErrTooLarge.
-// Options: ID, Version, Delay, At, Reuse.
+// Options: ID, Version, Delay, At, Reuse, Tags.
 func (o Orchestration[I, O]) Start(ctx context.Context, c *Client, in I, opts ...StartOption) (*Instance[O], error) {
 	e, req, err := o.request(ctx, c, in, opts)
 	if err != nil {
@@ -126,7 +126,7 @@ func (o Orchestration[I, O]) Start(ctx context.Context, c *Client, in I, opts ..
 }
 
 // StartMany starts an instance for each input, many in a commit. The instances are in the order of the inputs,
-// nil where the start failed; the error joins what failed. Options: IDs, Version, Delay, At, Reuse.
+// nil where the start failed; the error joins what failed. Options: IDs, Version, Delay, At, Reuse, Tags.
 func (o Orchestration[I, O]) StartMany(ctx context.Context, c *Client, in []I, opts ...StartOption) ([]*Instance[O], error) {
 	options, err := startOptionsOf(opts)
 	if err != nil {
@@ -172,6 +172,23 @@ func (o Orchestration[I, O]) StartTx(ctx context.Context, c *Client, tx pgx.Tx, 
 		return nil, fmt.Errorf("start %s: %w", o, err)
 	}
 	return &Instance[O]{client: c, id: s.ID, existing: s.Existing}, nil
+}
+
+// Starter says what to start: see Event.RaiseOrStart.
+type Starter struct {
+	name    string
+	input   history.Payload
+	options startOptions
+	err     error
+}
+
+// With says what to start, for Event.RaiseOrStart. Options: ID, Version, Delay, At, Reuse, Tags.
+func (o Orchestration[I, O]) With(in I, opts ...StartOption) Starter {
+	s := Starter{name: string(o)}
+	if s.options, s.err = startOptionsOf(opts); s.err == nil {
+		s.input, s.err = encode(in)
+	}
+	return s
 }
 
 func (o Orchestration[I, O]) request(ctx context.Context, c *Client, in I, opts []StartOption) (*engine.Engine, engine.StartRequest, error) {
@@ -303,6 +320,25 @@ func (e Event[T]) Raise(ctx context.Context, c *Client, instance string, payload
 		return fmt.Errorf("raise %s: %w", e, err)
 	}
 	return nil
+}
+
+// RaiseOrStart delivers the event to the instance that s names, and starts it if there is none, in one commit: of many
+// callers at once one starts it, and it gets the events of all. It needs an ID among the options of s. An instance that
+// has ended gives way if a Reuse says so, else the call fails with ErrExists; one that is live never does. existing
+// tells that it was there. Errors: as Start and Raise. Options: Key.
+func (e Event[T]) RaiseOrStart(ctx context.Context, c *Client, s Starter, payload T, opts ...RaiseOption) (existing bool, err error) {
+	if s.err != nil {
+		return false, fmt.Errorf("start %s: %w", s.name, s.err)
+	}
+	eng, req, err := e.request(ctx, c, s.options.id, payload, opts)
+	if err != nil {
+		return false, err
+	}
+	started, err := eng.RaiseOrStart(ctx, req, s.options.request(c.hub, s.name, s.input))
+	if err != nil {
+		return false, fmt.Errorf("raise %s or start %s: %w", e, s.name, err)
+	}
+	return started.Existing, nil
 }
 
 // RaiseTx raises the event inside the caller's transaction: it is delivered, once and in order, after that

@@ -43,6 +43,7 @@ type startOptions struct {
 	delay   time.Duration
 	at      time.Time
 	reuse   engine.ReusePolicy
+	tags    Tags
 	wrong   error // of an option
 }
 
@@ -59,7 +60,7 @@ func startOptionsOf(opts []StartOption) (startOptions, error) {
 }
 
 func (o *startOptions) request(hub, name string, input history.Payload) engine.StartRequest {
-	r := engine.StartRequest{Hub: hub, Name: name, ID: o.id, Version: string(o.version), Input: input, At: o.at, Reuse: o.reuse}
+	r := engine.StartRequest{Hub: hub, Name: name, ID: o.id, Version: string(o.version), Input: input, At: o.at, Reuse: o.reuse, Tags: o.tags}
 	if o.delay > 0 {
 		r.At = time.Now().Add(o.delay)
 	}
@@ -194,6 +195,11 @@ func (r Reuse) applyStart(o *startOptions) {
 		o.reuse.Replace = append(o.reuse.Replace, s)
 	}
 }
+
+// Tags are names with values to find an instance by: at most 32, names of 64 bytes, values of 256.
+type Tags map[string]string
+
+func (t Tags) applyStart(o *startOptions) { o.tags = t }
 
 // Key makes a raise idempotent: of several to one instance with the same key only the first counts.
 type Key string

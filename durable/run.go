@@ -29,6 +29,7 @@ type run struct {
 	ctx     *Context
 
 	now       time.Time
+	tags      map[string]string
 	replaying bool
 	nextID    int32
 	// decisions are made by the code and not yet taken by the engine or matched with the history.
@@ -193,6 +194,7 @@ func (r *run) feed(e history.Event) error {
 	case *history.OrchestratorStarted:
 		r.now = e.At
 	case *history.ExecutionStarted:
+		r.tags = e.Tags
 		r.fork(func() { r.end(r.handler.orchestrate(r.ctx, e.Input)) })
 	case *history.TaskCompleted:
 		r.answer(e.TaskID, e.Result, nil, e.Attempts)

@@ -49,7 +49,7 @@ func (l *lane) assemble(units []*unit, wakeIDs func(n int) ([]int64, error)) (*s
 // add puts the unit's parts where the protocol wants them. Instances that may have to be woken are appended
 // to wakes.
 func (u *unit) add(b *store.Batch, wakes []int64) []int64 {
-	if u.kind != unitPlain || len(u.tokens)+len(u.timersDue)+len(u.raises)+len(u.deliveries)+len(u.parks) > 0 {
+	if u.kind != unitPlain || u.tags != nil || len(u.tokens)+len(u.timersDue)+len(u.raises)+len(u.deliveries)+len(u.parks) > 0 {
 		b.Locks = append(b.Locks, u.no)
 	}
 	u.addOwnRow(b)
@@ -62,6 +62,10 @@ func (u *unit) add(b *store.Batch, wakes []int64) []int64 {
 	if u.cutBefore > 0 {
 		b.Cuts.Nos = append(b.Cuts.Nos, u.no)
 		b.Cuts.Befores = append(b.Cuts.Befores, u.cutBefore)
+	}
+	if u.tags != nil {
+		b.Tags.Nos, b.Tags.Sets, b.Tags.Removes = append(b.Tags.Nos, u.no), append(b.Tags.Sets, u.tags.set), append(b.Tags.Removes, u.tags.remove)
+		b.Tags.MaxTags = maxTags
 	}
 	for _, p := range u.purges {
 		b.Locks = append(b.Locks, p.no)
@@ -154,7 +158,7 @@ func (s *start) add(b *store.Batch, wakes []int64) []int64 {
 	ref, _ := s.input.Stored()
 	t.Inputs, t.InputRefs = append(t.Inputs, s.input.Inline()), append(t.InputRefs, ref)
 	t.ParentNos, t.ParentGens, t.ParentTasks = append(t.ParentNos, s.parentNo), append(t.ParentGens, s.parentGen), append(t.ParentTasks, s.parentTask)
-	t.TurnJobs = append(t.TurnJobs, s.turnJob)
+	t.TurnJobs, t.Tags = append(t.TurnJobs, s.turnJob), append(t.Tags, s.tags)
 	t.ScheduledAts = append(t.ScheduledAts, s.scheduledAt)
 	if s.turnJob == 0 {
 		key := timerKey{taskKey{no: s.no}, timerStart}
@@ -301,6 +305,9 @@ func changes(units []*unit) []change {
 			if u.waiting != nil || u.held != nil {
 				out = append(out, change{no: u.no, seq: u.base, status: history.Running})
 			}
+		}
+		if u.tags != nil { // how the instance stands is not known here, and is read again
+			out = append(out, change{no: u.no, status: history.Running})
 		}
 		for _, p := range u.purges { // whoever looks finds out what it is at
 			out = append(out, change{no: p.no, status: history.Terminated})

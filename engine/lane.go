@@ -351,6 +351,9 @@ func (l *lane) settle(units []*unit, r *store.Result) {
 			row, o.terminated = r.Terminated[u.no]
 			o.owner = row.Owner
 		}
+		if row, ok := r.Tags[u.no]; ok && u.tags != nil {
+			o.tags = &row
+		}
 		for _, p := range u.purges {
 			if row, ok := r.Purged[p.no]; ok {
 				o.purged = append(o.purged, row)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -33,7 +34,9 @@ type Instance struct {
 	CompletedAt *time.Time
 	ScheduledAt *time.Time
 
-	Parent       *Ref
+	Parent *Ref
+	// Tags are the names with values that it was given at its start and since.
+	Tags         map[string]string
 	CustomStatus []byte
 	Failure      *history.Failure
 	// Waiting is what it waits for, if nobody is at work on it; Held is why its turn is held, if it is.
@@ -83,7 +86,7 @@ func (e *Engine) Get(ctx context.Context, hubName, id string) (*Instance, error)
 	if row.ParentID != "" {
 		i.Parent = &Ref{ID: row.ParentID, Name: row.ParentName}
 	}
-	return i, i.decode(r.Failure, r.Waiting, r.Held)
+	return i, i.decode(r.Failure, r.Waiting, r.Held, r.Tags)
 }
 
 func deref[T any](p *T) T {
@@ -94,7 +97,11 @@ func deref[T any](p *T) T {
 }
 
 // decode takes in the columns that hold JSON.
-func (i *Instance) decode(failed, waiting, held []byte) error {
+func (i *Instance) decode(failed, waiting, held, tags []byte) error {
+	var err error
+	if i.Tags, err = decodeTags(tags); err != nil {
+		return err
+	}
 	if failed != nil {
 		i.Failure = &history.Failure{}
 		if err := json.Unmarshal(failed, i.Failure); err != nil {
@@ -212,6 +219,8 @@ type Filter struct {
 	RootsOnly   bool
 	// Parent selects the children of an instance.
 	Parent string
+	// Tags selects instances that have all of these.
+	Tags map[string]string
 	// Nos selects by number, for subscriptions.
 	Nos []int64
 }
@@ -241,6 +250,12 @@ func (e *Engine) storeFilter(ctx context.Context, hubName string, f Filter) (sto
 	out := store.ListFilter{
 		Hub: hub.no, Name: f.Name, IDPrefix: f.IDPrefix, CreatedFrom: f.CreatedFrom, CreatedTo: f.CreatedTo, RootsOnly: f.RootsOnly,
 		Nos: f.Nos,
+	}
+	for _, key := range slices.Sorted(maps.Keys(f.Tags)) {
+		if err := CheckTag("tags", key, f.Tags[key]); err != nil {
+			return out, err
+		}
+		out.Tags = append(out.Tags, store.Tag{Key: key, Value: f.Tags[key]})
 	}
 	for n, s := range f.Statuses {
 		switch {
@@ -288,7 +303,7 @@ func (e *Engine) List(ctx context.Context, hub string, f Filter, p Page) ([]*Ins
 		if r.ParentID != "" {
 			i.Parent = &Ref{ID: r.ParentID, Name: r.ParentName}
 		}
-		if err := i.decode(r.Failure, r.Waiting, r.Held); err != nil {
+		if err := i.decode(r.Failure, r.Waiting, r.Held, r.Tags); err != nil {
 			return nil, err
 		}
 		out[n] = i

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -188,13 +189,18 @@ func (r *Rehearsal) Terminate(req TerminateRequest) error {
 	case !i.instance.Status.Live():
 		return finished(req.Instance, i.instance.Status)
 	}
-	events, why := terminated(req.Reason, req.Output, r.now)
+	r.terminate(i, req.Reason, req.Output)
+	return nil
+}
+
+// terminate ends an instance that is live, and tells its parent. The caller holds the lock.
+func (r *Rehearsal) terminate(i *rehearsed, reason string, output history.Payload) {
+	events, why := terminated(reason, output, r.now)
 	i.record(events)
-	r.ended(i, history.Terminated, req.Output, why)
+	r.ended(i, history.Terminated, output, why)
 	r.tell(i.parent, func(task int32) history.Event {
 		return &history.SubOrchestrationInstanceFailed{Header: history.Header{At: r.now}, TaskID: task, Failure: why}
 	})
-	return nil
 }
 
 // Get tells how an instance stands. Waiting is set while it waits. Errors: NOT_FOUND.
@@ -428,7 +434,7 @@ func (r *Rehearsal) start(req *StartRequest, parent parentOf) *rehearsed {
 		},
 		instance: Instance{
 			Hub: r.cfg.Hub, ID: req.ID, Name: req.Name, Version: req.Version, Status: history.Pending, CreatedAt: r.now, UpdatedAt: r.now,
-			FirstSeq: 1, no: r.made,
+			FirstSeq: 1, no: r.made, Tags: maps.Clone(req.Tags),
 		},
 	}
 	if p := parent.instance; p != nil {
@@ -441,7 +447,7 @@ func (r *Rehearsal) start(req *StartRequest, parent parentOf) *rehearsed {
 		i.due = true
 		r.deliver(i, letter{kind: msgStart, events: []history.Event{&history.ExecutionStarted{
 			InstanceID: i.info.InstanceID, ExecutionID: i.info.ExecutionID, Name: i.info.Name, Version: i.info.Version,
-			Input: req.Input, Parent: i.info.Parent,
+			Input: req.Input, Parent: i.info.Parent, Tags: req.Tags,
 		}}})
 	}
 	if !req.At.After(r.now) {
@@ -679,14 +685,14 @@ func (r *Rehearsal) setTimer(i *rehearsed, t *history.TimerCreated) {
 func (r *Rehearsal) continueAsNew(i *rehearsed, end *history.ExecutionCompleted) {
 	i.drop()
 	i.unwind()
-	at := i.state.lastTurn
+	before := i.state
 	i.state = newState(i.state.gen + 1)
 	i.info.Generation, i.info.ExecutionID = int(i.state.gen), executionID(i.no, i.state.gen)
 	i.info.Version = cmp.Or(end.NewVersion, i.info.Version)
 	i.before, i.past, i.checkAt = i.past, nil, 0
 	i.instance.Generation, i.instance.ExecutionID, i.instance.Version = i.info.Generation, i.info.ExecutionID, i.info.Version
 	i.instance.FirstSeq = i.instance.Seq + 1
-	r.deliver(i, letter{kind: msgStart, gen: i.state.gen, events: opening(i.info, end, at)})
+	r.deliver(i, letter{kind: msgStart, gen: i.state.gen, events: opening(i.info, end, before)})
 }
 
 // ended notes the end of an instance.

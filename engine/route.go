@@ -91,7 +91,7 @@ const maxFreshInput = 1 << 10
 // startJob is the turn job of a new instance.
 func startJob(s *start) job {
 	j := turnJob(s.turnJob, s.no, s.hub, s.name, s.version)
-	if _, elsewhere := s.input.Stored(); elsewhere || s.input.Size() > maxFreshInput || s.parentNo != 0 {
+	if _, elsewhere := s.input.Stored(); elsewhere || s.input.Size() > maxFreshInput || s.parentNo != 0 || s.tags != nil {
 		return j
 	}
 	args := TurnArgs{No: s.no, Start: &Fresh{ID: s.id, Name: s.name, Version: s.version}}

@@ -381,9 +381,13 @@ func (s *session) started(ctx context.Context) (*history.ExecutionStarted, error
 	if err != nil {
 		return nil, err
 	}
+	tags, err := decodeTags(s.row.Tags)
+	if err != nil {
+		return nil, err
+	}
 	return &history.ExecutionStarted{
 		InstanceID: s.info.InstanceID, ExecutionID: s.info.ExecutionID, Name: s.info.Name, Version: s.info.Version,
-		Input: input, Parent: s.info.Parent, Generation: s.info.Generation,
+		Input: input, Parent: s.info.Parent, Generation: s.info.Generation, Tags: tags,
 	}, nil
 }
 

@@ -279,7 +279,7 @@ func (s *session) continueAsNew(f *flight, end *history.ExecutionCompleted) erro
 	f.next = newState(s.state.gen + 1)
 	next := s.info
 	next.Version, next.Generation, next.ExecutionID = u.version, int(f.next.gen), executionID(s.no, f.next.gen)
-	payload, err := history.Encode(opening(next, end, s.state.lastTurn))
+	payload, err := history.Encode(opening(next, end, s.state))
 	if err != nil {
 		return err
 	}
@@ -287,11 +287,12 @@ func (s *session) continueAsNew(f *flight, end *history.ExecutionCompleted) erro
 	return nil
 }
 
-// opening is what a further generation begins with: its start, and the events that the one before did not use.
-func opening(next Info, end *history.ExecutionCompleted, at time.Time) []history.Event {
+// opening is what a further generation begins with: its start, and the events that the one before did not use. before
+// is the state in which that one ended.
+func opening(next Info, end *history.ExecutionCompleted, before *state) []history.Event {
 	events := []history.Event{&history.ExecutionStarted{
-		Header: history.Header{At: at}, InstanceID: next.InstanceID, ExecutionID: next.ExecutionID,
-		Name: next.Name, Version: next.Version, Input: end.Result, Parent: next.Parent, Generation: next.Generation,
+		Header: history.Header{At: before.lastTurn}, InstanceID: next.InstanceID, ExecutionID: next.ExecutionID,
+		Name: next.Name, Version: next.Version, Input: end.Result, Parent: next.Parent, Generation: next.Generation, Tags: before.tags,
 	}}
 	for _, e := range end.CarryOver {
 		events = append(events, e)

@@ -22,6 +22,9 @@ type StartRequest struct {
 	Input   history.Payload
 	// At is the time before which the instance is not to start; zero or past means now.
 	At time.Time
+	// Tags are names with values to find the instance by: at most 32, of 64 and 256 bytes. Its further generations keep
+	// them.
+	Tags map[string]string
 	// Reuse says what to do when the id is taken.
 	Reuse ReusePolicy
 }
@@ -56,7 +59,7 @@ func (e *Engine) check(r *StartRequest, index int) error {
 	}
 	return errors.Join(
 		first(CheckName(at("name"), r.Name), CheckID(at("id"), r.ID), CheckVersion(at("version"), r.Version),
-			e.checkPayload(at("input"), r.Input)))
+			checkTags(at("tags"), r.Tags), e.checkPayload(at("input"), r.Input)))
 }
 
 // first returns the first error there is.
@@ -126,7 +129,7 @@ func (e *Engine) newStart(ctx context.Context, hub *Hub, r *StartRequest) (start
 	if err != nil {
 		return start{}, nil, err
 	}
-	s := start{no: no, hub: hub.no, id: r.ID, name: r.Name, version: r.Version, input: input}
+	s := start{no: no, hub: hub.no, id: r.ID, name: r.Name, version: r.Version, input: input, tags: encodeTags(r.Tags)}
 	if r.At.IsZero() || !r.At.After(time.Now()) {
 		if s.turnJob, err = e.jobIDs.one(ctx); err != nil {
 			return start{}, nil, fmt.Errorf("start: %w", err)
@@ -281,6 +284,11 @@ func (e *Engine) StartTx(ctx context.Context, tx pgx.Tx, r StartRequest) (Starte
 			return Started{}, idTaken("id", r.ID)
 		}
 		return Started{ID: r.ID, Existing: true}, nil
+	}
+	if tags := encodeTags(r.Tags); tags != nil { // of a row that nobody else sees yet
+		if _, err := tx.Exec(ctx, "UPDATE "+e.table("instances")+" SET tags = $1 WHERE no = $2", tags, no); err != nil {
+			return Started{}, fmt.Errorf("start: %w", err)
+		}
 	}
 	return Started{ID: r.ID, no: no}, nil
 }

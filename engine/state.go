@@ -18,6 +18,8 @@ type state struct {
 	pending  map[int32]*pending
 	// awaits names the events the code said it waits for after its last turn.
 	awaits []string
+	// tags are those the instance was started with.
+	tags map[string]string
 }
 
 // pending is a decision that waits for its answer. One of task, timer and child is set.
@@ -35,7 +37,7 @@ func (s *state) apply(e history.Event) {
 	case *history.OrchestratorStarted:
 		s.lastTurn = e.At
 	case *history.ExecutionStarted:
-		s.started = true
+		s.started, s.tags = true, e.Tags
 	case *history.TaskScheduled:
 		s.pending[e.ID] = &pending{task: e}
 		s.nextID = e.ID + 1

@@ -45,6 +45,7 @@ type unit struct {
 	consumed   []int64 // inbox rows (B5)
 	dropInbox  bool
 	starts     []start        // B3
+	tags       *tagChange     // B2
 	purges     []purge        // instances to delete first
 	tokens     []tokenResult  // B6
 	timersDue  []timerKey     // B6
@@ -111,6 +112,8 @@ type outcome struct {
 	parked    bool
 	// purged are the unit's purges that were done.
 	purged []store.PurgeInstancesRow
+	// tags is what became of a change of tags; nil if there is no such instance.
+	tags *store.SetTagsRow
 	// terminated is set for terminations of instances that were live; owner is who had the instance then.
 	terminated bool
 	owner      int32
@@ -160,6 +163,7 @@ type start struct {
 	parentNo    int64
 	parentGen   int32
 	parentTask  int32
+	tags        []byte // as in the column
 }
 
 // Kinds of inbox messages; the database's function is_held knows them too.
@@ -305,7 +309,7 @@ func (u *unit) comparesAndSets() bool {
 func (u *unit) size() int {
 	n := 200 + len(u.events) + len(u.customStatus) + len(u.failure) + len(u.output.Data()) + len(u.held) + len(u.waiting)
 	for i := range u.starts {
-		n += 200 + len(u.starts[i].input.Data())
+		n += 200 + len(u.starts[i].input.Data()) + len(u.starts[i].tags)
 	}
 	for i := range u.purges {
 		n += 40 + len(u.purges[i].answer)
@@ -351,6 +355,9 @@ func (u *unit) once() []any {
 	}
 	for _, p := range u.parks {
 		keys = append(keys, p.token)
+	}
+	if u.tags != nil {
+		keys = append(keys, struct{ tagged int64 }{u.no})
 	}
 	for _, p := range u.purges {
 		keys = append(keys, struct{ purged int64 }{p.no})

@@ -27,6 +27,7 @@ func (r *Resolver) event(n engine.NumberedEvent) model.HistoryEvent {
 	case *history.ExecutionStarted:
 		return &model.ExecutionStarted{
 			Seq: seq, At: at, Type: kind, Name: e.Name, Version: text(e.Version), ExecutionID: e.ExecutionID, Generation: int32(e.Generation), Input: value(e.Input),
+			Tags: model.NewTags(e.Tags),
 		}
 	case *history.ExecutionCompleted:
 		return &model.ExecutionCompleted{

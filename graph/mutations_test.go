@@ -212,6 +212,70 @@ func TestStart(t *testing.T) {
 	})
 }
 
+// TestTags: tags are set at the start and later, shown, and filtered by.
+func TestTags(t *testing.T) {
+	a := serve(t)
+	type tag struct {
+		Key   string `json:"key"`
+		Value string `json:"value"`
+	}
+	read := func(id string) (tags []tag) {
+		got := ask[struct{ Orchestration struct{ Tags []tag } }](a, `query($id: String!) { orchestration(hub: "default", instanceId: $id) { tags { key value } } }`, vars{"id": id})
+		return got.Orchestration.Tags
+	}
+	list := func(tags ...tag) (ids []string) {
+		got := ask[struct {
+			Orchestrations struct {
+				Nodes      []struct{ InstanceID string }
+				TotalCount struct{ Value int }
+			}
+		}](a, `query($tags: [TagInput!]) { orchestrations(hub: "default", filter: {tags: $tags}) { nodes { instanceId } totalCount { value } } }`, vars{"tags": tags})
+		for _, n := range got.Orchestrations.Nodes {
+			ids = append(ids, n.InstanceID)
+		}
+		if got.Orchestrations.TotalCount.Value != len(ids) {
+			t.Errorf("%v: %d are counted, %d listed", tags, got.Orchestrations.TotalCount.Value, len(ids))
+		}
+		slices.Sort(ids)
+		return ids
+	}
+	set := func(in vars) payload {
+		in["hub"] = "default"
+		return ask[struct{ SetTags payload }](a, "mutation($input: SetTagsInput!) { setTags(input: $input) "+payloadFields+" }", vars{"input": in}).SetTags
+	}
+	a.must(a.start(vars{"name": "echo", "instanceId": "one", "tags": []tag{{"b", "1"}, {"a", "ä"}}}))
+	a.must(a.start(vars{"name": "echo", "instanceId": "two", "tags": []tag{{"b", "1"}}}))
+	a.must(a.start(vars{"name": "echo", "instanceId": "none"}))
+	if got := read("one"); !slices.Equal(got, []tag{{"a", "ä"}, {"b", "1"}}) {
+		t.Errorf("got %v", got)
+	}
+	if got := read("none"); got == nil || len(got) > 0 {
+		t.Errorf("got %v", got)
+	}
+	for _, test := range []struct {
+		tags []tag
+		want []string
+	}{
+		{[]tag{{"b", "1"}}, []string{"one", "two"}}, {[]tag{{"b", "1"}, {"a", "ä"}}, []string{"one"}}, {[]tag{{"b", "2"}}, nil}, {nil, []string{"none", "one", "two"}},
+	} {
+		if got := list(test.tags...); !slices.Equal(got, test.want) {
+			t.Errorf("%v: got %v", test.tags, got)
+		}
+	}
+	a.must(set(vars{"instanceId": "two", "set": []tag{{"c", ""}}, "remove": []string{"b"}}))
+	if got := read("two"); !slices.Equal(got, []tag{{"c", ""}}) {
+		t.Errorf("got %v", got)
+	}
+	a.userError(a.start(vars{"name": "echo", "tags": []tag{{"", "x"}}}), "INVALID_ARGUMENT", "tags", "empty")
+	a.userError(a.start(vars{"name": "echo", "tags": []tag{{"x", "1"}, {"x", "2"}}}), "INVALID_ARGUMENT", "tags", "twice")
+	a.userError(set(vars{"instanceId": "two", "set": []tag{{strings.Repeat("k", 65), ""}}}), "INVALID_ARGUMENT", "set", "65", "64")
+	a.userError(set(vars{"instanceId": "nobody", "set": []tag{{"a", ""}}}), "NOT_FOUND", "instanceId")
+	e := a.refused(`{ orchestrations(hub: "default", filter: {tags: [{key: "", value: ""}]}) { nodes { id } } }`, nil)
+	if e.Extensions.Code != "INVALID_ARGUMENT" || !strings.Contains(e.Message, "filter.tags") {
+		t.Errorf("got %+v", e)
+	}
+}
+
 func TestRaise(t *testing.T) {
 	a := serve(t)
 	a.worker(nil, Waiter.Handler(waiter))

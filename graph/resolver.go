@@ -112,6 +112,14 @@ func filterOf(in *model.OrchestrationFilter) (engine.Filter, error) {
 	if t := in.CreatedTo.Value(); t != nil {
 		f.CreatedTo = t.UTC().Truncate(time.Microsecond)
 	}
+	if f.Tags, err = tags("filter.tags", in.Tags.Value()); err != nil {
+		return f, refuse(codeInvalid, "%v", err)
+	}
+	for key, value := range f.Tags {
+		if err := engine.CheckTag("filter.tags", key, value); err != nil {
+			return f, refuse(codeInvalid, "%v", err)
+		}
+	}
 	f.RootsOnly = in.RootsOnly
 	return f, nil
 }
@@ -125,6 +133,21 @@ func statuses(field string, in []model.OrchestrationStatus) ([]history.Status, e
 			return nil, refuse(codeInvalid, "%s: an instance is never %s, only its generations are", field, s)
 		}
 		out = append(out, status)
+	}
+	return out, nil
+}
+
+// tags reads tags. A key that is given twice is refused: an instance has one value for each.
+func tags(field string, in []*model.TagInput) (map[string]string, error) {
+	if len(in) == 0 {
+		return nil, nil
+	}
+	out := make(map[string]string, len(in))
+	for _, t := range in {
+		if _, twice := out[t.Key]; twice {
+			return nil, &engine.Error{Code: engine.CodeInvalid, Field: field, Message: fmt.Sprintf("the key %q is there twice", t.Key)}
+		}
+		out[t.Key] = t.Value
 	}
 	return out, nil
 }

@@ -18,11 +18,14 @@ func (r *mutationResolver) StartOrchestration(ctx context.Context, input model.S
 	if input.Input.IsSet() {
 		req.Input = value(input.Input.Value())
 	}
+	var err error
+	if req.Tags, err = tags("tags", input.Tags.Value()); err != nil {
+		return r.changed(ctx, input.Hub, id, err)
+	}
 	if at := input.StartAt.Value(); at != nil {
 		req.At = *at
 	}
 	if reuse := input.Reuse.Value(); reuse != nil {
-		var err error
 		if req.Reuse.Replace, err = statuses("input.reuse.replace", reuse.Replace); err != nil {
 			return nil, err
 		}
@@ -46,6 +49,15 @@ func (r *mutationResolver) RaiseEvent(ctx context.Context, input model.RaiseEven
 		req.Input = value(input.Payload.Value())
 	}
 	return r.changed(ctx, input.Hub, input.InstanceID, r.engine.Raise(ctx, req))
+}
+
+// SetTags is the resolver for the setTags field.
+func (r *mutationResolver) SetTags(ctx context.Context, input model.SetTagsInput) (*model.OrchestrationPayload, error) {
+	set, err := tags("set", input.Set)
+	if err == nil {
+		err = r.engine.SetTags(ctx, input.Hub, input.InstanceID, set, input.Remove)
+	}
+	return r.changed(ctx, input.Hub, input.InstanceID, err)
 }
 
 // TerminateOrchestration is the resolver for the terminateOrchestration field.

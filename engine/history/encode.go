@@ -67,6 +67,9 @@ func appendEvent(b []byte, e Event, sameTime bool) ([]byte, error) {
 		if e.Generation != 0 {
 			o.number("generation", int64(e.Generation))
 		}
+		if len(e.Tags) > 0 {
+			o.value("tags", e.Tags)
+		}
 	case *ExecutionCompleted:
 		o.number("id", int64(e.ID))
 		o.always("status", e.Status.String())

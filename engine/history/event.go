@@ -38,6 +38,8 @@ type ExecutionStarted struct {
 	Parent      *Parent `json:"parent,omitempty"`
 	// Generation counts from 0.
 	Generation int `json:"generation,omitempty"`
+	// Tags are what the instance was started with.
+	Tags map[string]string `json:"tags,omitempty"`
 }
 
 // Parent names the orchestration that waits for this one's outcome.

@@ -121,6 +121,33 @@ func TestGolden(t *testing.T) {
 	}
 }
 
+// TestOldHistories reads what earlier versions have written: testdata/v0 has an event as it was before a field was
+// added to it.
+func TestOldHistories(t *testing.T) {
+	files, err := filepath.Glob("testdata/v0/*.json")
+	if err != nil || len(files) == 0 {
+		t.Fatal(files, err)
+	}
+	for _, path := range files {
+		doc, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		events, err := history.Decode(history.JSON, doc)
+		if err != nil {
+			t.Errorf("%s: %v", path, err)
+			continue
+		}
+		again, err := history.Encode(events)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := string(again) + "\n"; got != string(doc) {
+			t.Errorf("%s: what it says is written anew as\n%swant\n%s", path, got, doc)
+		}
+	}
+}
+
 func show(v any) string {
 	out, err := json.MarshalIndent(v, "", "  ")
 	if err != nil {
@@ -297,7 +324,9 @@ func draw(t *rapid.T, v reflect.Value, depth int) {
 	case reflect.Map:
 		if rapid.Bool().Draw(t, "set") {
 			v.Set(reflect.MakeMap(v.Type()))
-			v.SetMapIndex(reflect.ValueOf("k"), reflect.ValueOf(json.RawMessage(`1`)))
+			value := reflect.New(v.Type().Elem()).Elem()
+			draw(t, value, depth+1)
+			v.SetMapIndex(reflect.ValueOf("k"), value)
 		}
 	case reflect.String:
 		v.SetString(rapid.String().Draw(t, "text"))

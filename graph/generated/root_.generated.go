@@ -89,6 +89,7 @@ type ComplexityRoot struct {
 		Input       func(childComplexity int) int
 		Name        func(childComplexity int) int
 		Seq         func(childComplexity int) int
+		Tags        func(childComplexity int) int
 		Type        func(childComplexity int) int
 		Version     func(childComplexity int) int
 	}
@@ -141,6 +142,7 @@ type ComplexityRoot struct {
 		RaiseEvent             func(childComplexity int, input model.RaiseEventInput) int
 		ResumeSchedule         func(childComplexity int, input model.ResumeScheduleInput) int
 		RunSchedule            func(childComplexity int, input model.RunScheduleInput) int
+		SetTags                func(childComplexity int, input model.SetTagsInput) int
 		StartOrchestration     func(childComplexity int, input model.StartOrchestrationInput) int
 		TerminateOrchestration func(childComplexity int, input model.TerminateOrchestrationInput) int
 	}
@@ -169,6 +171,7 @@ type ComplexityRoot struct {
 		ScheduledAt    func(childComplexity int) int
 		StartedAt      func(childComplexity int) int
 		Status         func(childComplexity int) int
+		Tags           func(childComplexity int) int
 		TaskHub        func(childComplexity int) int
 		Version        func(childComplexity int) int
 		Waiting        func(childComplexity int) int
@@ -364,6 +367,11 @@ type ComplexityRoot struct {
 		History              func(childComplexity int, hub string, instanceID string, after int64) int
 		Orchestration        func(childComplexity int, hub string, instanceID string) int
 		OrchestrationChanges func(childComplexity int, hub string, filter *model.OrchestrationFilter, first int32) int
+	}
+
+	Tag struct {
+		Key   func(childComplexity int) int
+		Value func(childComplexity int) int
 	}
 
 	TaskCompleted struct {
@@ -685,6 +693,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.ExecutionStarted.Seq(childComplexity), true
+	case "ExecutionStarted.tags":
+		if e.ComplexityRoot.ExecutionStarted.Tags == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ExecutionStarted.Tags(childComplexity), true
 	case "ExecutionStarted.type":
 		if e.ComplexityRoot.ExecutionStarted.Type == nil {
 			break
@@ -930,6 +944,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.RunSchedule(childComplexity, args["input"].(model.RunScheduleInput)), true
+	case "Mutation.setTags":
+		if e.ComplexityRoot.Mutation.SetTags == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_setTags_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.SetTags(childComplexity, args["input"].(model.SetTagsInput)), true
 	case "Mutation.startOrchestration":
 		if e.ComplexityRoot.Mutation.StartOrchestration == nil {
 			break
@@ -1096,6 +1121,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Orchestration.Status(childComplexity), true
+	case "Orchestration.tags":
+		if e.ComplexityRoot.Orchestration.Tags == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Orchestration.Tags(childComplexity), true
 	case "Orchestration.hub":
 		if e.ComplexityRoot.Orchestration.TaskHub == nil {
 			break
@@ -1974,6 +2005,19 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.Subscription.OrchestrationChanges(childComplexity, args["hub"].(string), args["filter"].(*model.OrchestrationFilter), args["first"].(int32)), true
 
+	case "Tag.key":
+		if e.ComplexityRoot.Tag.Key == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Tag.Key(childComplexity), true
+	case "Tag.value":
+		if e.ComplexityRoot.Tag.Value == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Tag.Value(childComplexity), true
+
 	case "TaskCompleted.at":
 		if e.ComplexityRoot.TaskCompleted.At == nil {
 			break
@@ -2405,7 +2449,9 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		ec.unmarshalInputResumeScheduleInput,
 		ec.unmarshalInputRunScheduleInput,
 		ec.unmarshalInputScheduleFilter,
+		ec.unmarshalInputSetTagsInput,
 		ec.unmarshalInputStartOrchestrationInput,
+		ec.unmarshalInputTagInput,
 		ec.unmarshalInputTerminateOrchestrationInput,
 	)
 	first := true
@@ -2562,6 +2608,8 @@ type ExecutionStarted implements HistoryEvent {
   executionId: String!
   "Counts from 0; continue-as-new adds one."
   generation: Int!
+  "The tags that the instance was started with, by name."
+  tags: [Tag!]!
   "What the generation was started with."
   input: Payload
 }
@@ -2782,6 +2830,8 @@ type Orchestration implements Node {
   doingNow: String
   "Why its turn is held, if it is: its code does not match its history, or panics."
   held: Hold
+  "Names with values that it was given at its start and since, by name."
+  tags: [Tag!]!
   "What its code last set with SetStatus."
   customStatus: Payload
   "What this generation was started with."
@@ -2802,6 +2852,14 @@ type Orchestration implements Node {
   pendingTasks: [PendingTask!]!
   "What may be done with it now."
   allowedActions: [OrchestrationAction!]!
+}
+
+"A name with a value, to find instances by."
+type Tag {
+  "Its name."
+  key: String!
+  "Its value."
+  value: String!
 }
 
 "Another instance, by its names."
@@ -3006,6 +3064,8 @@ input OrchestrationFilter {
   rootsOnly: Boolean! = false
   "Only children of this instance."
   parentInstanceId: String
+  "Having all of these tags."
+  tags: [TagInput!]
 }
 
 "A page of instances."
@@ -3064,6 +3124,14 @@ type OrchestrationDelta {
   leaves: [ID!]!
 }
 
+"A name with a value, to find instances by."
+input TagInput {
+  "Its name, 1 to 64 bytes."
+  key: String!
+  "Its value, at most 256 bytes."
+  value: String!
+}
+
 "What to start."
 input StartOrchestrationInput {
   "The name of the task hub."
@@ -3078,6 +3146,8 @@ input StartOrchestrationInput {
   input: JSON
   "Not to be started before; null or past means at once."
   startAt: DateTime
+  "Names with values to find it by, at most 32."
+  tags: [TagInput!]
   "What to do when the instance id is taken; without it the start is refused with ALREADY_EXISTS. Needs an instance id."
   reuse: IdReuseInput
 }
@@ -3108,6 +3178,18 @@ input RaiseEventInput {
   payload: JSON
   "At most 200 characters. Of several raises to one instance with the same key only the first counts."
   idempotencyKey: String
+}
+
+"Which tags of which instance to change."
+input SetTagsInput {
+  "The name of the task hub."
+  hub: String!
+  "The instance, live or ended."
+  instanceId: String!
+  "Tags to add, or to give another value; an instance has at most 32."
+  set: [TagInput!]! = []
+  "The names of tags to take away."
+  remove: [String!]! = []
 }
 
 "Which instance to end, and why."
@@ -3501,6 +3583,8 @@ type Mutation {
   startOrchestration("What to start." input: StartOrchestrationInput!): OrchestrationPayload!
   "Delivers an event to an instance. When it returns without errors, the event is safely recorded."
   raiseEvent("What to raise, and to which instance." input: RaiseEventInput!): OrchestrationPayload!
+  "Changes the tags of an instance; those that the input does not name stay. Its code does not see the change."
+  setTags("Which tags of which instance." input: SetTagsInput!): OrchestrationPayload!
   "Ends an instance at once. It needs no worker; children run on."
   terminateOrchestration("Which instance, and why." input: TerminateOrchestrationInput!): OrchestrationPayload!
 }
@@ -3788,6 +3872,8 @@ func (ec *executionContext) childFields_Orchestration(ctx context.Context, field
 		return ec.fieldContext_Orchestration_doingNow(ctx, field)
 	case "held":
 		return ec.fieldContext_Orchestration_held(ctx, field)
+	case "tags":
+		return ec.fieldContext_Orchestration_tags(ctx, field)
 	case "customStatus":
 		return ec.fieldContext_Orchestration_customStatus(ctx, field)
 	case "input":
@@ -4092,6 +4178,16 @@ func (ec *executionContext) childFields_StatusCounts(ctx context.Context, field 
 		return ec.fieldContext_StatusCounts_exact(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type StatusCounts", field.Name)
+}
+
+func (ec *executionContext) childFields_Tag(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "key":
+		return ec.fieldContext_Tag_key(ctx, field)
+	case "value":
+		return ec.fieldContext_Tag_value(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Tag", field.Name)
 }
 
 func (ec *executionContext) childFields_TaskHub(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {

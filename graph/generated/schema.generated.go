@@ -22,6 +22,7 @@ import (
 type MutationResolver interface {
 	StartOrchestration(ctx context.Context, input model.StartOrchestrationInput) (*model.OrchestrationPayload, error)
 	RaiseEvent(ctx context.Context, input model.RaiseEventInput) (*model.OrchestrationPayload, error)
+	SetTags(ctx context.Context, input model.SetTagsInput) (*model.OrchestrationPayload, error)
 	TerminateOrchestration(ctx context.Context, input model.TerminateOrchestrationInput) (*model.OrchestrationPayload, error)
 	PutSchedule(ctx context.Context, input model.PutScheduleInput) (*model.SchedulePayload, error)
 	PauseSchedule(ctx context.Context, input model.PauseScheduleInput) (*model.SchedulePayload, error)
@@ -144,6 +145,20 @@ func (ec *executionContext) field_Mutation_runSchedule_args(ctx context.Context,
 	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
 		func(ctx context.Context, v any) (model.RunScheduleInput, error) {
 			return ec.unmarshalNRunScheduleInput2githubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐRunScheduleInput(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["input"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Mutation_setTags_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
+		func(ctx context.Context, v any) (model.SetTagsInput, error) {
+			return ec.unmarshalNSetTagsInput2githubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐSetTagsInput(ctx, v)
 		})
 	if err != nil {
 		return nil, err
@@ -654,6 +669,50 @@ func (ec *executionContext) fieldContext_Mutation_raiseEvent(ctx context.Context
 	}()
 	ctx = graphql.WithFieldContext(ctx, fc)
 	if fc.Args, err = ec.field_Mutation_raiseEvent_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_setTags(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_setTags(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().SetTags(ctx, fc.Args["input"].(model.SetTagsInput))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.OrchestrationPayload) graphql.Marshaler {
+			return ec.marshalNOrchestrationPayload2ᚖgithubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐOrchestrationPayload(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_setTags(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_OrchestrationPayload(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_setTags_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
 		ec.Error(ctx, err)
 		return fc, err
 	}
@@ -2436,6 +2495,13 @@ func (ec *executionContext) _Mutation(ctx context.Context, sel ast.SelectionSet)
 		case "raiseEvent":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Mutation_raiseEvent(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "setTags":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_setTags(ctx, field)
 			})
 			if out.Values[i] == graphql.Null {
 				out.Invalids++

@@ -123,6 +123,8 @@ type ExecutionStarted struct {
 	ExecutionID string `json:"executionId"`
 	// Counts from 0; continue-as-new adds one.
 	Generation int32 `json:"generation"`
+	// The tags that the instance was started with, by name.
+	Tags []*Tag `json:"tags"`
 	// What the generation was started with.
 	Input *Payload `json:"input,omitempty"`
 }
@@ -217,6 +219,8 @@ type OrchestrationFilter struct {
 	RootsOnly bool `json:"rootsOnly"`
 	// Only children of this instance.
 	ParentInstanceID graphql.Omittable[*string] `json:"parentInstanceId,omitempty"`
+	// Having all of these tags.
+	Tags graphql.Omittable[[]*TagInput] `json:"tags,omitempty"`
 }
 
 // The answer to a change of one instance.
@@ -441,6 +445,18 @@ type ServerInfo struct {
 	PayloadLimit int32 `json:"payloadLimit"`
 }
 
+// Which tags of which instance to change.
+type SetTagsInput struct {
+	// The name of the task hub.
+	Hub string `json:"hub"`
+	// The instance, live or ended.
+	InstanceID string `json:"instanceId"`
+	// Tags to add, or to give another value; an instance has at most 32.
+	Set []*TagInput `json:"set"`
+	// The names of tags to take away.
+	Remove []string `json:"remove"`
+}
+
 // What to start.
 type StartOrchestrationInput struct {
 	// The name of the task hub.
@@ -455,6 +471,8 @@ type StartOrchestrationInput struct {
 	Input graphql.Omittable[json.RawMessage] `json:"input,omitempty"`
 	// Not to be started before; null or past means at once.
 	StartAt graphql.Omittable[*time.Time] `json:"startAt,omitempty"`
+	// Names with values to find it by, at most 32.
+	Tags graphql.Omittable[[]*TagInput] `json:"tags,omitempty"`
 	// What to do when the instance id is taken; without it the start is refused with ALREADY_EXISTS. Needs an instance id.
 	Reuse graphql.Omittable[*IDReuseInput] `json:"reuse,omitempty"`
 }
@@ -528,6 +546,22 @@ func (SubOrchestrationInstanceFailed) IsHistoryEvent() {}
 
 // What can be followed, over a websocket (graphql-transport-ws) or by server-sent events.
 type Subscription struct {
+}
+
+// A name with a value, to find instances by.
+type Tag struct {
+	// Its name.
+	Key string `json:"key"`
+	// Its value.
+	Value string `json:"value"`
+}
+
+// A name with a value, to find instances by.
+type TagInput struct {
+	// Its name, 1 to 64 bytes.
+	Key string `json:"key"`
+	// Its value, at most 256 bytes.
+	Value string `json:"value"`
 }
 
 // The result of a task.

@@ -5,6 +5,8 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -40,6 +42,18 @@ func (o *Orchestration) Version() *string { return optional(o.Instance.Version) 
 // Status is the instance's status.
 func (o *Orchestration) Status() OrchestrationStatus {
 	return OrchestrationStatus(o.Instance.Status.String())
+}
+
+// Tags are its tags, by name.
+func (o *Orchestration) Tags() []*Tag { return NewTags(o.Instance.Tags) }
+
+// NewTags lists tags by name.
+func NewTags(tags map[string]string) []*Tag {
+	out := make([]*Tag, 0, len(tags))
+	for _, key := range slices.Sorted(maps.Keys(tags)) {
+		out = append(out, &Tag{Key: key, Value: tags[key]})
+	}
+	return out
 }
 
 // LastEventAt is when it last changed.

@@ -26,6 +26,7 @@ type Batch struct {
 	Holds         HoldInstancesParams
 	TakeOvers     TakeOverInstancesParams
 	Terminates    TerminateInstancesParams
+	Tags          SetTagsParams
 	Starts        InsertInstancesParams
 	History       InsertHistoryParams
 	Cuts          CutHistoryParams
@@ -60,6 +61,7 @@ type Result struct {
 	TakenOver  map[int64]bool
 	Terminated map[int64]TerminateInstancesRow
 	Statuses   map[int64]ReadStatusesRow
+	Tags       map[int64]SetTagsRow
 	Parked     map[int64]bool
 	Released   map[int64]bool
 	// Delivered counts the messages that reached each instance's inbox.
@@ -120,7 +122,7 @@ func (b *Batch) Run(ctx context.Context, p *Pipeline) (*Result, error) {
 	s := &sending{
 		q: New(), pipeline: p, failed: &failed, db: queuer{pipeline: p, failed: &failed},
 		r: &Result{
-			Purged: map[int64]PurgeInstancesRow{}, TakenOver: map[int64]bool{}, Terminated: map[int64]TerminateInstancesRow{}, Statuses: map[int64]ReadStatusesRow{},
+			Purged: map[int64]PurgeInstancesRow{}, TakenOver: map[int64]bool{}, Terminated: map[int64]TerminateInstancesRow{}, Statuses: map[int64]ReadStatusesRow{}, Tags: map[int64]SetTagsRow{},
 			Parked: map[int64]bool{}, Released: map[int64]bool{}, Delivered: map[int64]int{},
 		},
 	}
@@ -179,7 +181,7 @@ func (b *Batch) queueOne(ctx context.Context, s *sending) bool {
 		}))
 		history.Nos = history.Nos[:0]
 		return true
-	case len(starts.Nos) == 1 && starts.TurnJobs[0] != 0 && len(turns.Nos) == 0 && len(jobs.Ids) == 1:
+	case len(starts.Nos) == 1 && starts.TurnJobs[0] != 0 && starts.Tags[0] == nil && len(turns.Nos) == 0 && len(jobs.Ids) == 1:
 		do(s.q.CommitStart(ctx, s.db, CommitStartParams{
 			WorkerNo: lane.WorkerNo, Lane: lane.Lane, Inc: lane.Inc, Previous: lane.Previous,
 			No: starts.Nos[0], Hub: starts.Hubs[0], ID: starts.Ids[0], Name: starts.Names[0], Version: starts.Versions[0],
@@ -230,6 +232,9 @@ func (b *Batch) queueRows(ctx context.Context, s *sending) {
 	}
 	if len(b.Terminates.Nos) > 0 {
 		ask(s.q.TerminateInstances(ctx, s.rows(each(func(row TerminateInstancesRow) { s.r.Terminated[row.No] = row })), b.Terminates))
+	}
+	if len(b.Tags.Nos) > 0 {
+		ask(s.q.SetTags(ctx, s.rows(each(func(row SetTagsRow) { s.r.Tags[row.No] = row })), b.Tags))
 	}
 	if len(b.Starts.Nos) > 0 { // B3
 		do(s.q.InsertInstances(ctx, s.db, b.Starts))

@@ -696,14 +696,15 @@ WITH unit AS (
            unnest($9::bigint[]) AS turn_job,
            unnest($10::bigint[]) AS parent_no,
            unnest($11::integer[]) AS parent_gen,
-           unnest($12::integer[]) AS parent_task
+           unnest($12::integer[]) AS parent_task,
+           unnest($13::jsonb[]) AS tags
 )
 INSERT INTO instances (no, hub, id, name, version, input, input_ref, scheduled_at, turn_job, parent_no, parent_gen,
-                       parent_task, created_at, updated_at)
+                       parent_task, tags, created_at, updated_at)
 SELECT unit.no, unit.hub, unit.id, unit.name, nullif(unit.version, ''), unit.input, nullif(unit.input_ref, 0),
        CASE WHEN unit.turn_job = 0 THEN unit.scheduled_at END, nullif(unit.turn_job, 0), nullif(unit.parent_no, 0),
        CASE WHEN unit.parent_no <> 0 THEN unit.parent_gen END,
-       CASE WHEN unit.parent_no <> 0 THEN unit.parent_task END, now(), now()
+       CASE WHEN unit.parent_no <> 0 THEN unit.parent_task END, unit.tags, now(), now()
 FROM unit ORDER BY unit.hub, unit.id
 `
 
@@ -720,6 +721,7 @@ type InsertInstancesParams struct {
 	ParentNos    []int64
 	ParentGens   []int32
 	ParentTasks  []int32
+	Tags         [][]byte
 }
 
 // B3: new instances, in (hub, id) order so that two batches that start the same ids cannot deadlock. An id
@@ -739,6 +741,7 @@ func (q *Queries) InsertInstances(ctx context.Context, db DBTX, arg InsertInstan
 		arg.ParentNos,
 		arg.ParentGens,
 		arg.ParentTasks,
+		arg.Tags,
 	)
 	return err
 }
@@ -1286,6 +1289,61 @@ type ReplaceJobsParams struct {
 func (q *Queries) ReplaceJobs(ctx context.Context, db DBTX, arg ReplaceJobsParams) error {
 	_, err := db.Exec(ctx, replaceJobs, arg.Olds, arg.News)
 	return err
+}
+
+const setTags = `-- name: SetTags :many
+WITH unit AS (
+    SELECT unnest($2::bigint[]) AS no, unnest($3::jsonb[]) AS set, unnest($4::jsonb[]) AS remove
+), merged AS (
+    SELECT i.no, coalesce(i.tags, '{}') - ARRAY(SELECT jsonb_array_elements_text(unit.remove)) || unit.set AS tags
+    FROM unit JOIN instances i ON i.no = unit.no
+), counted AS (
+    SELECT merged.no, merged.tags, (SELECT count(*) FROM jsonb_object_keys(merged.tags)) AS n FROM merged
+), applied AS (
+    UPDATE instances i SET tags = nullif(counted.tags, '{}'), updated_at = now()
+    FROM counted WHERE i.no = counted.no AND counted.n <= $1::integer
+)
+SELECT counted.no, counted.n, (counted.n <= $1::integer)::boolean AS fits FROM counted
+`
+
+type SetTagsParams struct {
+	MaxTags int32
+	Nos     []int64
+	Sets    [][]byte
+	Removes [][]byte
+}
+
+type SetTagsRow struct {
+	No   int64
+	N    int64
+	Fits bool
+}
+
+// B2: tags of instances, live or ended, at most max_tags each. Returns how many each would have, and whether that
+// fits; those that do not are left as they are.
+func (q *Queries) SetTags(ctx context.Context, db DBTX, arg SetTagsParams) ([]SetTagsRow, error) {
+	rows, err := db.Query(ctx, setTags,
+		arg.MaxTags,
+		arg.Nos,
+		arg.Sets,
+		arg.Removes,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []SetTagsRow
+	for rows.Next() {
+		var i SetTagsRow
+		if err := rows.Scan(&i.No, &i.N, &i.Fits); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const takeOverInstances = `-- name: TakeOverInstances :many

@@ -22,12 +22,16 @@ type ListFilter struct {
 	Parent      int64
 	RootsOnly   bool
 	Nos         []int64
+	Tags        []Tag // all of them
 	// The page: at most Limit rows after (or, backwards, before) a key, newest first unless Ascending.
 	Limit     int
 	AfterAt   time.Time
 	AfterNo   int64
 	Ascending bool
 }
+
+// Tag is a name with a value that an instance has.
+type Tag struct{ Key, Value string }
 
 // ListRow is an instance as lists show it: no input, no output.
 type ListRow struct {
@@ -50,6 +54,7 @@ type ListRow struct {
 	Waiting      []byte
 	Held         []byte
 	Failure      []byte
+	Tags         []byte
 	TurnState    string
 	Owner        *int32
 }
@@ -68,13 +73,13 @@ func (q *query) arg(v any) string {
 // many instances there are, which no index could do for "any status" and "one status" alike.
 func (f *ListFilter) branches(q *query) []string {
 	common := f.common(q)
-	if f.Nos != nil || f.Parent != 0 { // few rows, found by themselves
+	if f.few() {
 		return []string{common + f.anyStatus(q)}
 	}
 	var out []string
 	all := len(f.Live)+len(f.Ended) == 0
 	if all || len(f.Live) > 0 {
-		live := common + " AND i.outcome IS NULL"
+		live := common + " AND " + f.driver() + ".outcome IS NULL"
 		if !all {
 			live += " AND i.status = ANY(" + q.arg(f.Live) + ")"
 		}
@@ -85,9 +90,20 @@ func (f *ListFilter) branches(q *query) []string {
 		ended = outcomes
 	}
 	for _, status := range ended {
-		out = append(out, common+" AND i.outcome = "+q.arg(status))
+		out = append(out, common+" AND "+f.driver()+".outcome = "+q.arg(status))
 	}
 	return out
+}
+
+// few tells that there are few rows, found by themselves.
+func (f *ListFilter) few() bool { return f.Nos != nil || f.Parent != 0 }
+
+// driver is the table whose index yields the rows in the order of lists: t, with a row for each tag, or i itself.
+func (f *ListFilter) driver() string {
+	if len(f.Tags) > 0 && !f.few() {
+		return "t"
+	}
+	return "i"
 }
 
 // outcomes are the final statuses: completed, failed, canceled, terminated.
@@ -102,7 +118,8 @@ func (f *ListFilter) anyStatus(q *query) string {
 
 // common writes what does not concern the status.
 func (f *ListFilter) common(q *query) string {
-	parts := []string{"i.hub = " + q.arg(f.Hub)}
+	driver := f.driver()
+	parts := []string{driver + ".hub = " + q.arg(f.Hub)}
 	cond := func(sql string, values ...any) {
 		for _, v := range values {
 			sql = strings.Replace(sql, "?", q.arg(v), 1)
@@ -116,10 +133,10 @@ func (f *ListFilter) common(q *query) string {
 		cond("i.id >= ? AND i.id < ?", f.IDPrefix, f.IDPrefix+"\x7f") // ids are printable ASCII
 	}
 	if !f.CreatedFrom.IsZero() {
-		cond("i.created_at >= ?", f.CreatedFrom)
+		cond(driver+".created_at >= ?", f.CreatedFrom)
 	}
 	if !f.CreatedTo.IsZero() {
-		cond("i.created_at < ?", f.CreatedTo)
+		cond(driver+".created_at < ?", f.CreatedTo)
 	}
 	if f.Parent != 0 {
 		cond("i.parent_no = ?", f.Parent)
@@ -130,14 +147,30 @@ func (f *ListFilter) common(q *query) string {
 	if f.Nos != nil {
 		cond("i.no = ANY(?)", f.Nos)
 	}
+	tags := f.Tags
+	if driver == "t" {
+		cond("t.key = ? AND t.value = ?", tags[0].Key, tags[0].Value)
+		tags = tags[1:]
+	}
+	for _, tag := range tags {
+		cond("EXISTS (SELECT 1 FROM instance_tags o WHERE o.instance_no = i.no AND o.key = ? AND o.value = ?)", tag.Key, tag.Value)
+	}
 	if f.AfterNo != 0 {
 		than := "<"
 		if f.Ascending {
 			than = ">"
 		}
-		cond("(i.created_at, i.no) "+than+" (?, ?)", f.AfterAt, f.AfterNo)
+		cond(fmt.Sprintf("(%s.created_at, %s) %s (?, ?)", driver, f.number(), than), f.AfterAt, f.AfterNo)
 	}
 	return strings.Join(parts, " AND ")
+}
+
+// number is the instance's number in the driving table.
+func (f *ListFilter) number() string {
+	if f.driver() == "t" {
+		return "t.instance_no"
+	}
+	return "i.no"
 }
 
 // page writes the statement that reads columns of the first limit rows, newest first unless f says otherwise.
@@ -149,8 +182,13 @@ func (f *ListFilter) page(q *query, columns string, limit int) string {
 	branches := f.branches(q)
 	n := q.arg(limit)
 	order := fmt.Sprintf(" ORDER BY created_at %[1]s, no %[1]s LIMIT %[2]s", direction, n)
+	from, inner := "instances i", order
+	if f.driver() == "t" {
+		from = "instance_tags t JOIN instances i ON i.no = t.instance_no"
+		inner = fmt.Sprintf(" ORDER BY t.created_at %[1]s, t.instance_no %[1]s LIMIT %[2]s", direction, n)
+	}
 	for i, where := range branches {
-		branches[i] = "(SELECT " + columns + " FROM instances i WHERE " + where + order + ")"
+		branches[i] = "(SELECT " + columns + " FROM " + from + " WHERE " + where + inner + ")"
 	}
 	if len(branches) == 1 {
 		return branches[0]
@@ -178,7 +216,7 @@ func (f *ListFilter) statement() (sql string, args []any) {
 		direction = "ASC"
 	}
 	return `SELECT i.no, i.id, i.name, i.version, i.status, i.seq, i.base_seq, i.gen, i.created_at, i.updated_at, i.started_at,
-		i.completed_at, i.scheduled_at, coalesce(p.id, ''), coalesce(p.name, ''), i.custom_status, i.waiting, i.held, i.failure,
+		i.completed_at, i.scheduled_at, coalesce(p.id, ''), coalesce(p.name, ''), i.custom_status, i.waiting, i.held, i.failure, i.tags,
 		coalesce((SELECT j.state::text FROM river_job j WHERE j.id = i.turn_job), '') AS turn_state, i.owner
 		FROM (` + page + `) AS page JOIN instances i ON i.no = page.no
 		LEFT JOIN instances p ON p.no = i.parent_no ORDER BY i.created_at ` + direction + `, i.no ` + direction, q.args

@@ -118,7 +118,7 @@ func drawStart(rt *rapid.T) func(*Batch) {
 	return func(b *Batch) {
 		b.Starts = InsertInstancesParams{
 			Nos: []int64{5}, Hubs: []int32{1}, Ids: []string{id}, Names: []string{"order"}, Versions: []string{version}, Inputs: [][]byte{input},
-			InputRefs: []int64{ref}, ScheduledAts: make([]time.Time, 1), TurnJobs: []int64{15}, ParentNos: []int64{0}, ParentGens: []int32{0}, ParentTasks: []int32{0},
+			InputRefs: []int64{ref}, ScheduledAts: make([]time.Time, 1), TurnJobs: []int64{15}, ParentNos: []int64{0}, ParentGens: []int32{0}, ParentTasks: []int32{0}, Tags: [][]byte{nil},
 		}
 		b.Jobs = InsertJobsParams{
 			Ids: []int64{15}, States: []string{"available"}, Attempts: []int16{0}, Priorities: []int16{2}, Kinds: []string{"turn:order"}, Queues: []string{"h1_orch"},

@@ -207,7 +207,7 @@ func (q *Queries) GetHubByNo(ctx context.Context, db DBTX, no int32) (Hub, error
 }
 
 const getInstance = `-- name: GetInstance :one
-SELECT i.no, i.seq, i.base_seq, i.turn_job, i.parent_no, i.created_at, i.updated_at, i.started_at, i.completed_at, i.scheduled_at, i.input_ref, i.output_ref, i.hub, i.epoch, i.gen, i.owner, i.parent_gen, i.parent_task, i.status, i.outcome, i.id, i.name, i.version, i.input, i.output, i.failure, i.custom_status, i.waiting, i.held, h.name AS hub_name,
+SELECT i.no, i.seq, i.base_seq, i.turn_job, i.parent_no, i.created_at, i.updated_at, i.started_at, i.completed_at, i.scheduled_at, i.input_ref, i.output_ref, i.hub, i.epoch, i.gen, i.owner, i.parent_gen, i.parent_task, i.status, i.outcome, i.id, i.name, i.version, i.input, i.output, i.failure, i.custom_status, i.waiting, i.held, i.tags, h.name AS hub_name,
        coalesce(p.id, '')::text AS parent_id, coalesce(p.name, '')::text AS parent_name,
        coalesce(j.state::text, '')::text AS turn_state
 FROM instances i JOIN hubs h ON h.no = i.hub
@@ -262,6 +262,7 @@ func (q *Queries) GetInstance(ctx context.Context, db DBTX, arg GetInstanceParam
 		&i.Instance.CustomStatus,
 		&i.Instance.Waiting,
 		&i.Instance.Held,
+		&i.Instance.Tags,
 		&i.HubName,
 		&i.ParentID,
 		&i.ParentName,

@@ -100,6 +100,7 @@ SELECT req.no::bigint AS no,
        (CASE WHEN i.status = 6 THEN i.input END)::bytea AS input,
        coalesce(i.input_ref, 0)::bigint AS input_ref,
        i.custom_status,
+       (CASE WHEN i.status = 6 THEN i.tags END)::jsonb AS tags,
        inbox.ids, inbox.gens, inbox.tasks, inbox.kinds, inbox.payloads,
        job.job_ids, job.job_gens, job.job_tasks, job.job_mine
 FROM req
@@ -158,6 +159,7 @@ type OpenSessionsRow struct {
 	Input        []byte
 	InputRef     int64
 	CustomStatus []byte
+	Tags         []byte
 	Ids          []int64
 	Gens         []int32
 	Tasks        []int32
@@ -207,6 +209,7 @@ func (q *Queries) OpenSessions(ctx context.Context, db DBTX, arg OpenSessionsPar
 			&i.Input,
 			&i.InputRef,
 			&i.CustomStatus,
+			&i.Tags,
 			&i.Ids,
 			&i.Gens,
 			&i.Tasks,

@@ -119,6 +119,16 @@ type Instance struct {
 	CustomStatus []byte
 	Waiting      []byte
 	Held         []byte
+	Tags         []byte
+}
+
+type InstanceTag struct {
+	InstanceNo int64
+	CreatedAt  time.Time
+	Hub        int32
+	Outcome    *int16
+	Key        string
+	Value      string
 }
 
 type Lane struct {

@@ -234,14 +234,15 @@ WITH unit AS (
            unnest(@turn_jobs::bigint[]) AS turn_job,
            unnest(@parent_nos::bigint[]) AS parent_no,
            unnest(@parent_gens::integer[]) AS parent_gen,
-           unnest(@parent_tasks::integer[]) AS parent_task
+           unnest(@parent_tasks::integer[]) AS parent_task,
+           unnest(@tags::jsonb[]) AS tags
 )
 INSERT INTO instances (no, hub, id, name, version, input, input_ref, scheduled_at, turn_job, parent_no, parent_gen,
-                       parent_task, created_at, updated_at)
+                       parent_task, tags, created_at, updated_at)
 SELECT unit.no, unit.hub, unit.id, unit.name, nullif(unit.version, ''), unit.input, nullif(unit.input_ref, 0),
        CASE WHEN unit.turn_job = 0 THEN unit.scheduled_at END, nullif(unit.turn_job, 0), nullif(unit.parent_no, 0),
        CASE WHEN unit.parent_no <> 0 THEN unit.parent_gen END,
-       CASE WHEN unit.parent_no <> 0 THEN unit.parent_task END, now(), now()
+       CASE WHEN unit.parent_no <> 0 THEN unit.parent_task END, unit.tags, now(), now()
 FROM unit ORDER BY unit.hub, unit.id;
 
 -- B4: history rows.
@@ -586,3 +587,19 @@ WITH unit AS (
 SELECT x.instance_no, x.id, x.gen, x.task, x.kind, x.payload
 FROM unit JOIN inbox x ON x.instance_no = unit.no AND x.id > unit.after
 ORDER BY x.instance_no, x.id;
+
+-- B2: tags of instances, live or ended, at most max_tags each. Returns how many each would have, and whether that
+-- fits; those that do not are left as they are.
+-- name: SetTags :many
+WITH unit AS (
+    SELECT unnest(@nos::bigint[]) AS no, unnest(@sets::jsonb[]) AS set, unnest(@removes::jsonb[]) AS remove
+), merged AS (
+    SELECT i.no, coalesce(i.tags, '{}') - ARRAY(SELECT jsonb_array_elements_text(unit.remove)) || unit.set AS tags
+    FROM unit JOIN instances i ON i.no = unit.no
+), counted AS (
+    SELECT merged.no, merged.tags, (SELECT count(*) FROM jsonb_object_keys(merged.tags)) AS n FROM merged
+), applied AS (
+    UPDATE instances i SET tags = nullif(counted.tags, '{}'), updated_at = now()
+    FROM counted WHERE i.no = counted.no AND counted.n <= @max_tags::integer
+)
+SELECT counted.no, counted.n, (counted.n <= @max_tags::integer)::boolean AS fits FROM counted;

@@ -28,6 +28,7 @@ SELECT req.no::bigint AS no,
        (CASE WHEN i.status = 6 THEN i.input END)::bytea AS input,
        coalesce(i.input_ref, 0)::bigint AS input_ref,
        i.custom_status,
+       (CASE WHEN i.status = 6 THEN i.tags END)::jsonb AS tags,
        inbox.ids, inbox.gens, inbox.tasks, inbox.kinds, inbox.payloads,
        job.job_ids, job.job_gens, job.job_tasks, job.job_mine
 FROM req

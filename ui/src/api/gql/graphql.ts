@@ -75,6 +75,8 @@ export type OrchestrationFilter = {
   rootsOnly?: boolean;
   /** Any of these; an empty list is any status. */
   statuses?: Array<OrchestrationStatus> | null | undefined;
+  /** Having all of these tags. */
+  tags?: Array<TagInput> | null | undefined;
 };
 
 /** How an instance stands. */
@@ -153,8 +155,18 @@ export type StartOrchestrationInput = {
   reuse?: IdReuseInput | null | undefined;
   /** Not to be started before; null or past means at once. */
   startAt?: string | null | undefined;
+  /** Names with values to find it by, at most 32. */
+  tags?: Array<TagInput> | null | undefined;
   /** The version of the code to run, at most 40 characters. */
   version?: string | null | undefined;
+};
+
+/** A name with a value, to find instances by. */
+export type TagInput = {
+  /** Its name, 1 to 64 bytes. */
+  key: string;
+  /** Its value, at most 256 bytes. */
+  value: string;
 };
 
 /** Which instance to end, and why. */
