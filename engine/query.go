@@ -216,7 +216,10 @@ type Filter struct {
 	IDPrefix    string
 	CreatedFrom time.Time // inclusive
 	CreatedTo   time.Time // exclusive
-	RootsOnly   bool
+	// CompletedFrom and CompletedTo select instances that ended at that time or later, and before that time.
+	CompletedFrom time.Time
+	CompletedTo   time.Time
+	RootsOnly     bool
 	// Parent selects the children of an instance.
 	Parent string
 	// Tags selects instances that have all of these.
@@ -249,6 +252,7 @@ func (e *Engine) storeFilter(ctx context.Context, hubName string, f Filter) (sto
 	}
 	out := store.ListFilter{
 		Hub: hub.no, Name: f.Name, IDPrefix: f.IDPrefix, CreatedFrom: f.CreatedFrom, CreatedTo: f.CreatedTo, RootsOnly: f.RootsOnly,
+		CompletedFrom: f.CompletedFrom, CompletedTo: f.CompletedTo,
 		Nos: f.Nos,
 	}
 	for _, key := range slices.Sorted(maps.Keys(f.Tags)) {

@@ -276,6 +276,62 @@ func TestTags(t *testing.T) {
 	}
 }
 
+// TestPurge: what has ended is deleted, what is live is refused by itself.
+func TestPurge(t *testing.T) {
+	a := serve(t)
+	a.worker(nil, Echo.Handler(echo))
+	type purged struct {
+		Deleted, RefusedCount int
+		Refused               []struct{ InstanceID, Code, Message string }
+		Complete              bool
+		Errors                []struct {
+			Code, Message string
+			Path          []string
+		}
+	}
+	purge := func(in vars) purged {
+		in["hub"] = "default"
+		return ask[struct{ PurgeOrchestrations purged }](a, `mutation($input: PurgeOrchestrationsInput!) { purgeOrchestrations(input: $input) {
+			deleted refusedCount refused { instanceId code message } complete errors { code message path } } }`, vars{"input": in}).PurgeOrchestrations
+	}
+	for _, id := range []string{"a", "b", "c"} {
+		a.ended(a.must(a.start(vars{"name": "echo", "instanceId": id, "tags": []vars{{"key": "k", "value": id}}})).InstanceID)
+	}
+	a.must(a.start(vars{"name": "nobody has it", "instanceId": "live"}))
+	got := purge(vars{"instanceIds": []string{"a", "live", "nobody"}})
+	if got.Deleted != 1 || got.RefusedCount != 2 || !got.Complete || len(got.Refused) != 2 || got.Refused[1].Code != "FAILED_PRECONDITION" ||
+		got.Refused[1].InstanceID != "live" || got.Refused[0].Code != "NOT_FOUND" || !strings.Contains(got.Refused[1].Message, "PENDING") {
+		t.Errorf("got %+v", got)
+	}
+	if got := purge(vars{"filter": vars{"tags": []vars{{"key": "k", "value": "b"}}, "completedTo": "2999-01-01T00:00:00Z"}, "recursive": true}); got.Deleted != 1 || !got.Complete {
+		t.Errorf("got %+v", got)
+	}
+	if got := purge(vars{"filter": vars{"completedTo": "2001-01-01T00:00:00Z"}}); got.Deleted != 0 || !got.Complete {
+		t.Errorf("got %+v", got)
+	}
+	for name, test := range map[string]struct {
+		in          vars
+		code, field string
+	}{
+		"neither":       {vars{}, "INVALID_ARGUMENT", "instanceIds"},
+		"both":          {vars{"instanceIds": []string{"c"}, "filter": vars{}}, "INVALID_ARGUMENT", "instanceIds"},
+		"none":          {vars{"instanceIds": []string{}}, "INVALID_ARGUMENT", "instanceIds"},
+		"too many":      {vars{"instanceIds": make([]string, 501)}, "INVALID_ARGUMENT", "instanceIds"},
+		"a live status": {vars{"filter": vars{"statuses": []string{"RUNNING"}}}, "INVALID_ARGUMENT", "filter"},
+	} {
+		got := purge(test.in)
+		if len(got.Errors) != 1 || got.Errors[0].Code != test.code || !slices.Equal(got.Errors[0].Path, []string{"input", test.field}) || got.Deleted > 0 || got.Complete {
+			t.Errorf("%s: %+v", name, got)
+		}
+	}
+	if got := ask[struct {
+		Orchestrations struct{ Nodes []struct{ InstanceID string } }
+	}](a, `{ orchestrations(hub: "default", filter: {completedFrom: "2001-01-01T00:00:00Z"}) { nodes { instanceId } } }`, nil); len(got.Orchestrations.Nodes) != 1 ||
+		got.Orchestrations.Nodes[0].InstanceID != "c" {
+		t.Errorf("left is %+v", got)
+	}
+}
+
 func TestRaise(t *testing.T) {
 	a := serve(t)
 	a.worker(nil, Waiter.Handler(waiter))

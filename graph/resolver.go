@@ -112,6 +112,12 @@ func filterOf(in *model.OrchestrationFilter) (engine.Filter, error) {
 	if t := in.CreatedTo.Value(); t != nil {
 		f.CreatedTo = t.UTC().Truncate(time.Microsecond)
 	}
+	if t := in.CompletedFrom.Value(); t != nil {
+		f.CompletedFrom = t.UTC().Truncate(time.Microsecond)
+	}
+	if t := in.CompletedTo.Value(); t != nil {
+		f.CompletedTo = t.UTC().Truncate(time.Microsecond)
+	}
 	if f.Tags, err = tags("filter.tags", in.Tags.Value()); err != nil {
 		return f, refuse(codeInvalid, "%v", err)
 	}
@@ -199,6 +205,10 @@ func inputField(field string) string {
 	switch field {
 	case "id", "instance":
 		return "instanceId"
+	case "ids":
+		return "instanceIds"
+	case "statuses":
+		return "filter"
 	case "event":
 		return "name"
 	case "key":

@@ -60,6 +60,11 @@ func (r *mutationResolver) SetTags(ctx context.Context, input model.SetTagsInput
 	return r.changed(ctx, input.Hub, input.InstanceID, err)
 }
 
+// PurgeOrchestrations is the resolver for the purgeOrchestrations field.
+func (r *mutationResolver) PurgeOrchestrations(ctx context.Context, input model.PurgeOrchestrationsInput) (*model.PurgePayload, error) {
+	return r.purge(ctx, &input)
+}
+
 // TerminateOrchestration is the resolver for the terminateOrchestration field.
 func (r *mutationResolver) TerminateOrchestration(ctx context.Context, input model.TerminateOrchestrationInput) (*model.OrchestrationPayload, error) {
 	if strings.TrimSpace(input.Reason) == "" {

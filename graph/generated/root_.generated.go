@@ -138,6 +138,7 @@ type ComplexityRoot struct {
 		BackfillSchedule       func(childComplexity int, input model.BackfillScheduleInput) int
 		DeleteSchedule         func(childComplexity int, input model.DeleteScheduleInput) int
 		PauseSchedule          func(childComplexity int, input model.PauseScheduleInput) int
+		PurgeOrchestrations    func(childComplexity int, input model.PurgeOrchestrationsInput) int
 		PutSchedule            func(childComplexity int, input model.PutScheduleInput) int
 		RaiseEvent             func(childComplexity int, input model.RaiseEventInput) int
 		ResumeSchedule         func(childComplexity int, input model.ResumeScheduleInput) int
@@ -238,6 +239,21 @@ type ComplexityRoot struct {
 		State         func(childComplexity int) int
 		TaskID        func(childComplexity int) int
 		Worker        func(childComplexity int) int
+	}
+
+	PurgePayload struct {
+		Complete     func(childComplexity int) int
+		Deleted      func(childComplexity int) int
+		Errors       func(childComplexity int) int
+		Refused      func(childComplexity int) int
+		RefusedCount func(childComplexity int) int
+		RequestID    func(childComplexity int) int
+	}
+
+	PurgeRefusal struct {
+		Code       func(childComplexity int) int
+		InstanceID func(childComplexity int) int
+		Message    func(childComplexity int) int
 	}
 
 	Query struct {
@@ -900,6 +916,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.PauseSchedule(childComplexity, args["input"].(model.PauseScheduleInput)), true
+	case "Mutation.purgeOrchestrations":
+		if e.ComplexityRoot.Mutation.PurgeOrchestrations == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_purgeOrchestrations_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.PurgeOrchestrations(childComplexity, args["input"].(model.PurgeOrchestrationsInput)), true
 	case "Mutation.putSchedule":
 		if e.ComplexityRoot.Mutation.PutSchedule == nil {
 			break
@@ -1390,6 +1417,62 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.PendingTask.Worker(childComplexity), true
+
+	case "PurgePayload.complete":
+		if e.ComplexityRoot.PurgePayload.Complete == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PurgePayload.Complete(childComplexity), true
+	case "PurgePayload.deleted":
+		if e.ComplexityRoot.PurgePayload.Deleted == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PurgePayload.Deleted(childComplexity), true
+	case "PurgePayload.errors":
+		if e.ComplexityRoot.PurgePayload.Errors == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PurgePayload.Errors(childComplexity), true
+	case "PurgePayload.refused":
+		if e.ComplexityRoot.PurgePayload.Refused == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PurgePayload.Refused(childComplexity), true
+	case "PurgePayload.refusedCount":
+		if e.ComplexityRoot.PurgePayload.RefusedCount == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PurgePayload.RefusedCount(childComplexity), true
+	case "PurgePayload.requestId":
+		if e.ComplexityRoot.PurgePayload.RequestID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PurgePayload.RequestID(childComplexity), true
+
+	case "PurgeRefusal.code":
+		if e.ComplexityRoot.PurgeRefusal.Code == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PurgeRefusal.Code(childComplexity), true
+	case "PurgeRefusal.instanceId":
+		if e.ComplexityRoot.PurgeRefusal.InstanceID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PurgeRefusal.InstanceID(childComplexity), true
+	case "PurgeRefusal.message":
+		if e.ComplexityRoot.PurgeRefusal.Message == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PurgeRefusal.Message(childComplexity), true
 
 	case "Query.hub":
 		if e.ComplexityRoot.Query.Hub == nil {
@@ -2444,6 +2527,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		ec.unmarshalInputIdReuseInput,
 		ec.unmarshalInputOrchestrationFilter,
 		ec.unmarshalInputPauseScheduleInput,
+		ec.unmarshalInputPurgeOrchestrationsInput,
 		ec.unmarshalInputPutScheduleInput,
 		ec.unmarshalInputRaiseEventInput,
 		ec.unmarshalInputResumeScheduleInput,
@@ -3060,6 +3144,10 @@ input OrchestrationFilter {
   createdFrom: DateTime
   "Created before this time."
   createdTo: DateTime
+  "Ended at this time or later."
+  completedFrom: DateTime
+  "Ended before this time."
+  completedTo: DateTime
   "Only instances that no other waits for."
   rootsOnly: Boolean! = false
   "Only children of this instance."
@@ -3190,6 +3278,44 @@ input SetTagsInput {
   set: [TagInput!]! = []
   "The names of tags to take away."
   remove: [String!]! = []
+}
+
+"Which instances to delete: instanceIds or filter."
+input PurgeOrchestrationsInput {
+  "The name of the task hub."
+  hub: String!
+  "The instances, at most 500."
+  instanceIds: [String!]
+  "Which instances; of those it selects only ended ones are deleted. Its statuses, if there are any, must be final."
+  filter: OrchestrationFilter
+  "Whether to delete their children too, and theirs."
+  recursive: Boolean! = false
+}
+
+"What a purge has done."
+type PurgePayload {
+  "How many instances were deleted, children among them."
+  deleted: Int!
+  "Instances that could not be deleted, at most 100 of them."
+  refused: [PurgeRefusal!]!
+  "How many could not be deleted."
+  refusedCount: Int!
+  "False when the time for one call was up before all was done: the same call goes on."
+  complete: Boolean!
+  "What was wrong with the input; empty if it was carried out."
+  errors: [UserError!]!
+  "Names this call in the server's log."
+  requestId: String!
+}
+
+"Why an instance was not deleted."
+type PurgeRefusal {
+  "The instance."
+  instanceId: String!
+  "NOT_FOUND, or FAILED_PRECONDITION while it, or a child that would have to go with it, is live."
+  code: ErrorCode!
+  "The reason in a sentence."
+  message: String!
 }
 
 "Which instance to end, and why."
@@ -3585,6 +3711,11 @@ type Mutation {
   raiseEvent("What to raise, and to which instance." input: RaiseEventInput!): OrchestrationPayload!
   "Changes the tags of an instance; those that the input does not name stay. Its code does not see the change."
   setTags("Which tags of which instance." input: SetTagsInput!): OrchestrationPayload!
+  """
+  Deletes instances that have ended, with everything that belongs to them. One that is live is refused, by itself. When
+  many are selected, one call may not get through them all: it says so, and the same call goes on.
+  """
+  purgeOrchestrations("Which instances." input: PurgeOrchestrationsInput!): PurgePayload!
   "Ends an instance at once. It needs no worker; children run on."
   terminateOrchestration("Which instance, and why." input: TerminateOrchestrationInput!): OrchestrationPayload!
 }
@@ -4010,6 +4141,36 @@ func (ec *executionContext) childFields_PendingTask(ctx context.Context, field g
 		return ec.fieldContext_PendingTask_worker(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type PendingTask", field.Name)
+}
+
+func (ec *executionContext) childFields_PurgePayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "deleted":
+		return ec.fieldContext_PurgePayload_deleted(ctx, field)
+	case "refused":
+		return ec.fieldContext_PurgePayload_refused(ctx, field)
+	case "refusedCount":
+		return ec.fieldContext_PurgePayload_refusedCount(ctx, field)
+	case "complete":
+		return ec.fieldContext_PurgePayload_complete(ctx, field)
+	case "errors":
+		return ec.fieldContext_PurgePayload_errors(ctx, field)
+	case "requestId":
+		return ec.fieldContext_PurgePayload_requestId(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type PurgePayload", field.Name)
+}
+
+func (ec *executionContext) childFields_PurgeRefusal(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "instanceId":
+		return ec.fieldContext_PurgeRefusal_instanceId(ctx, field)
+	case "code":
+		return ec.fieldContext_PurgeRefusal_code(ctx, field)
+	case "message":
+		return ec.fieldContext_PurgeRefusal_message(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type PurgeRefusal", field.Name)
 }
 
 func (ec *executionContext) childFields_ReasonPart(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {

@@ -215,6 +215,10 @@ type OrchestrationFilter struct {
 	CreatedFrom graphql.Omittable[*time.Time] `json:"createdFrom,omitempty"`
 	// Created before this time.
 	CreatedTo graphql.Omittable[*time.Time] `json:"createdTo,omitempty"`
+	// Ended at this time or later.
+	CompletedFrom graphql.Omittable[*time.Time] `json:"completedFrom,omitempty"`
+	// Ended before this time.
+	CompletedTo graphql.Omittable[*time.Time] `json:"completedTo,omitempty"`
 	// Only instances that no other waits for.
 	RootsOnly bool `json:"rootsOnly"`
 	// Only children of this instance.
@@ -292,6 +296,44 @@ type PendingTask struct {
 	LastError *string `json:"lastError,omitempty"`
 	// Who runs it, or ran it last.
 	Worker *string `json:"worker,omitempty"`
+}
+
+// Which instances to delete: instanceIds or filter.
+type PurgeOrchestrationsInput struct {
+	// The name of the task hub.
+	Hub string `json:"hub"`
+	// The instances, at most 500.
+	InstanceIds graphql.Omittable[[]string] `json:"instanceIds,omitempty"`
+	// Which instances; of those it selects only ended ones are deleted. Its statuses, if there are any, must be final.
+	Filter graphql.Omittable[*OrchestrationFilter] `json:"filter,omitempty"`
+	// Whether to delete their children too, and theirs.
+	Recursive bool `json:"recursive"`
+}
+
+// What a purge has done.
+type PurgePayload struct {
+	// How many instances were deleted, children among them.
+	Deleted int32 `json:"deleted"`
+	// Instances that could not be deleted, at most 100 of them.
+	Refused []*PurgeRefusal `json:"refused"`
+	// How many could not be deleted.
+	RefusedCount int32 `json:"refusedCount"`
+	// False when the time for one call was up before all was done: the same call goes on.
+	Complete bool `json:"complete"`
+	// What was wrong with the input; empty if it was carried out.
+	Errors []*UserError `json:"errors"`
+	// Names this call in the server's log.
+	RequestID string `json:"requestId"`
+}
+
+// Why an instance was not deleted.
+type PurgeRefusal struct {
+	// The instance.
+	InstanceID string `json:"instanceId"`
+	// NOT_FOUND, or FAILED_PRECONDITION while it, or a child that would have to go with it, is live.
+	Code ErrorCode `json:"code"`
+	// The reason in a sentence.
+	Message string `json:"message"`
 }
 
 // What a schedule is to do.

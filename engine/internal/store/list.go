@@ -19,10 +19,13 @@ type ListFilter struct {
 	IDPrefix    string
 	CreatedFrom time.Time // inclusive
 	CreatedTo   time.Time // exclusive
-	Parent      int64
-	RootsOnly   bool
-	Nos         []int64
-	Tags        []Tag // all of them
+	// CompletedFrom is inclusive, CompletedTo exclusive; each selects instances that have ended.
+	CompletedFrom time.Time
+	CompletedTo   time.Time
+	Parent        int64
+	RootsOnly     bool
+	Nos           []int64
+	Tags          []Tag // all of them
 	// The page: at most Limit rows after (or, backwards, before) a key, newest first unless Ascending.
 	Limit     int
 	AfterAt   time.Time
@@ -137,6 +140,12 @@ func (f *ListFilter) common(q *query) string {
 	}
 	if !f.CreatedTo.IsZero() {
 		cond(driver+".created_at < ?", f.CreatedTo)
+	}
+	if !f.CompletedFrom.IsZero() {
+		cond("i.completed_at >= ?", f.CompletedFrom)
+	}
+	if !f.CompletedTo.IsZero() { // nothing ends before it is created, which an index knows about
+		cond("i.completed_at < ? AND "+driver+".created_at < ?", f.CompletedTo, f.CompletedTo)
 	}
 	if f.Parent != 0 {
 		cond("i.parent_no = ?", f.Parent)

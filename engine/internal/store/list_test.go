@@ -23,6 +23,7 @@ type listed struct {
 	parent  int64
 	created time.Time
 	tags    map[string]string
+	ended   time.Time // zero while it is live
 }
 
 // TestList pages through lists by any filter, in both directions, and compares with what a plain filter over
@@ -48,14 +49,19 @@ func TestList(t *testing.T) {
 				created: moment.Draw(rt, "created"), parent: rapid.SampledFrom([]int64{0, 0, 1, 2}).Draw(rt, "parent"),
 			}
 			i.id = fmt.Sprintf("%s-%d", i.name, no)
+			var ended *time.Time
+			if slices.Contains(outcomes, i.status) {
+				i.ended = i.created.Add(time.Duration(rapid.IntRange(0, 3).Draw(rt, "minutes")) * time.Minute)
+				ended = &i.ended
+			}
 			var tags []byte
 			if i.tags = drawTags.Draw(rt, "tags"); len(i.tags) > 0 {
 				tags, _ = json.Marshal(i.tags)
 			}
 			all = append(all, i)
-			_, err := pool.Exec(ctx, `INSERT INTO weir.instances (no, hub, id, name, status, outcome, parent_no, created_at, updated_at, tags)
-				VALUES ($1, $2, $3, $4, $5::smallint, CASE WHEN $5::smallint IN (1, 3, 4, 5) THEN $5::smallint END, nullif($6, 0), $7, $7, $8)`,
-				i.no, i.hub, i.id, i.name, i.status, i.parent, i.created, tags)
+			_, err := pool.Exec(ctx, `INSERT INTO weir.instances (no, hub, id, name, status, outcome, parent_no, created_at, updated_at, tags, completed_at)
+				VALUES ($1, $2, $3, $4, $5::smallint, CASE WHEN $5::smallint IN (1, 3, 4, 5) THEN $5::smallint END, nullif($6, 0), $7, $7, $8, $9)`,
+				i.no, i.hub, i.id, i.name, i.status, i.parent, i.created, tags, ended)
 			if err != nil {
 				rt.Fatal(err)
 			}
@@ -82,6 +88,12 @@ func TestList(t *testing.T) {
 		}
 		if maybe("to") {
 			f.CreatedTo = moment.Draw(rt, "to time")
+		}
+		if maybe("ended from") {
+			f.CompletedFrom = moment.Draw(rt, "ended from time")
+		}
+		if maybe("ended to") {
+			f.CompletedTo = moment.Draw(rt, "ended to time")
 		}
 		if maybe("by parent") {
 			f.Parent = rapid.Int64Range(1, 2).Draw(rt, "filter parent")
@@ -147,6 +159,10 @@ func (f *ListFilter) selects(i *listed) bool {
 		if value, ok := i.tags[tag.Key]; !ok || value != tag.Value {
 			return false
 		}
+	}
+	if ranged := !f.CompletedFrom.IsZero() || !f.CompletedTo.IsZero(); ranged && i.ended.IsZero() ||
+		i.ended.Before(f.CompletedFrom) || !f.CompletedTo.IsZero() && !i.ended.Before(f.CompletedTo) {
+		return false
 	}
 	status := len(f.Live)+len(f.Ended) == 0 || slices.Contains(f.Ended, i.status) || slices.Contains(f.Live, i.status)
 	return i.hub == f.Hub && status &&

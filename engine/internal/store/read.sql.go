@@ -67,6 +67,47 @@ func (q *Queries) EnsureHub(ctx context.Context, db DBTX, name string) error {
 	return err
 }
 
+const findChildren = `-- name: FindChildren :many
+WITH unit AS (
+    SELECT unnest($1::bigint[]) AS no
+)
+SELECT i.no, i.id, i.status, unit.no::bigint AS parent_no
+FROM unit JOIN instances i ON i.parent_no = unit.no
+`
+
+type FindChildrenRow struct {
+	No       int64
+	ID       string
+	Status   int16
+	ParentNo int64
+}
+
+// The children of instances, for those who purge whole trees. Index instances_parent.
+func (q *Queries) FindChildren(ctx context.Context, db DBTX, nos []int64) ([]FindChildrenRow, error) {
+	rows, err := db.Query(ctx, findChildren, nos)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []FindChildrenRow
+	for rows.Next() {
+		var i FindChildrenRow
+		if err := rows.Scan(
+			&i.No,
+			&i.ID,
+			&i.Status,
+			&i.ParentNo,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const findEnded = `-- name: FindEnded :many
 WITH unit AS (
     SELECT unnest($1::bigint[]) AS no

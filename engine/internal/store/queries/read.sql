@@ -104,3 +104,11 @@ SELECT ARRAY[
     pg_relation_size('instances'), pg_relation_size('history'), pg_relation_size('inbox'), pg_relation_size('timers'),
     pg_relation_size('outbox'), pg_relation_size('event_keys'), pg_relation_size('payloads'), pg_relation_size('river_job')
 ]::bigint[] AS sizes;
+
+-- The children of instances, for those who purge whole trees. Index instances_parent.
+-- name: FindChildren :many
+WITH unit AS (
+    SELECT unnest(@nos::bigint[]) AS no
+)
+SELECT i.no, i.id, i.status, unit.no::bigint AS parent_no
+FROM unit JOIN instances i ON i.parent_no = unit.no;

@@ -61,6 +61,10 @@ export type OrchestrationAction =
 
 /** Which instances. Conditions that are not given select everything. */
 export type OrchestrationFilter = {
+  /** Ended at this time or later. */
+  completedFrom?: string | null | undefined;
+  /** Ended before this time. */
+  completedTo?: string | null | undefined;
   /** Created at this time or later. */
   createdFrom?: string | null | undefined;
   /** Created before this time. */
