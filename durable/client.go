@@ -167,13 +167,58 @@ func stateOf(inst *engine.Instance) State {
 	return s
 }
 
-// Terminate ends the instance at once. It needs no worker. Errors: ErrNotFound, ErrFinished.
-func (i *Instance[O]) Terminate(ctx context.Context, reason string) error {
+// Terminate ends the instance at once. It needs no worker. Options: Recursive. Errors: ErrNotFound, ErrFinished.
+func (i *Instance[O]) Terminate(ctx context.Context, reason string, opts ...TerminateOption) error {
 	e, err := i.client.engine(ctx)
 	if err != nil {
 		return err
 	}
-	return e.Terminate(ctx, engine.TerminateRequest{Hub: i.client.hub, Instance: i.id, Reason: reason})
+	r := engine.TerminateRequest{Hub: i.client.hub, Instance: i.id, Reason: reason}
+	for _, opt := range opts {
+		opt.applyTerminate(&r)
+	}
+	return e.Terminate(ctx, r)
+}
+
+// Suspend stops the instance until it is resumed: it takes in nothing, and what reaches it is kept. Activities that
+// are scheduled run on. It needs no worker. An instance that a worker is at work on is suspended before its next turn.
+// reason, at most 2000 characters, is for the record. One that is suspended stays so. Errors: ErrNotFound, ErrFinished.
+func (i *Instance[O]) Suspend(ctx context.Context, reason string) error {
+	e, err := i.client.engine(ctx)
+	if err != nil {
+		return err
+	}
+	return e.Suspend(ctx, engine.ControlRequest{Hub: i.client.hub, Instance: i.id, Reason: reason})
+}
+
+// Resume lets a suspended instance go on; one that is not suspended stays as it is. Errors: ErrNotFound, ErrFinished.
+func (i *Instance[O]) Resume(ctx context.Context, reason string) error {
+	e, err := i.client.engine(ctx)
+	if err != nil {
+		return err
+	}
+	return e.Resume(ctx, engine.ControlRequest{Hub: i.client.hub, Instance: i.id, Reason: reason})
+}
+
+// Restart starts an instance that has ended again, with the input of its last generation: in its place, with its id, or,
+// with the option ID, as another instance (ID("") has an id made up). In its place it is a new generation, which no
+// parent waits for; the history of the one before is kept until the next. It returns the handle on what was started,
+// which is PENDING. Options: ID. Errors: ErrNotFound, ErrWrongState when it has not ended, ErrExists when the other id is
+// taken.
+func (i *Instance[O]) Restart(ctx context.Context, opts ...RestartOption) (*Instance[O], error) {
+	e, err := i.client.engine(ctx)
+	if err != nil {
+		return nil, err
+	}
+	r := engine.RestartRequest{Hub: i.client.hub, Instance: i.id}
+	for _, opt := range opts {
+		opt.applyRestart(&r)
+	}
+	started, err := e.Restart(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	return &Instance[O]{client: i.client, id: started.ID}, nil
 }
 
 // SetTags gives tags of the instance new values, and takes away those it names in remove; the others stay. The

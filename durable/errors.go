@@ -67,7 +67,7 @@ var (
 	ErrExists = engine.ErrExists
 	// ErrFinished: the instance has ended.
 	ErrFinished = engine.ErrWrongState
-	// ErrWrongState: what was asked for is not possible in that state. For instances it is ErrFinished.
+	// ErrWrongState: what was asked for is not possible in the state that the instance or schedule is in.
 	ErrWrongState = engine.ErrWrongState
 	// ErrInvalid: an argument is not acceptable; the text names it and says what is.
 	ErrInvalid = engine.ErrInvalid

@@ -20,6 +20,16 @@ type StartOption interface{ applyStart(*startOptions) }
 // RaiseOption is an option of the raise of an event.
 type RaiseOption interface{ applyRaise(*engine.RaiseRequest) }
 
+// TerminateOption is an option of the termination of an instance.
+type TerminateOption interface {
+	applyTerminate(*engine.TerminateRequest)
+}
+
+// RestartOption is an option of the restart of an instance.
+type RestartOption interface {
+	applyRestart(*engine.RestartRequest)
+}
+
 type callOptions struct {
 	retry *Retry
 	bounds
@@ -146,6 +156,8 @@ type ID string
 func (id ID) applyCall(o *callOptions)   { o.id = string(id) }
 func (id ID) applyStart(o *startOptions) { o.id = string(id) }
 
+func (id ID) applyRestart(r *engine.RestartRequest) { r.New, r.NewID = true, string(id) }
+
 // IDs are the instance ids of StartMany, one for each input.
 type IDs []string
 
@@ -205,3 +217,9 @@ func (t Tags) applyStart(o *startOptions) { o.tags = t }
 type Key string
 
 func (k Key) applyRaise(r *engine.RaiseRequest) { r.Key = string(k) }
+
+// Recursive ends an instance's children, and theirs, together with it: each some milliseconds after its parent, by
+// any worker or server that runs.
+type Recursive bool
+
+func (r Recursive) applyTerminate(q *engine.TerminateRequest) { q.Recursive = bool(r) }

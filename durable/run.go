@@ -192,7 +192,9 @@ func (r *run) Awaits() []string {
 func (r *run) feed(e history.Event) error {
 	switch e := e.(type) {
 	case *history.OrchestratorStarted:
-		r.now = e.At
+		if e.At.After(r.now) { // a suspension may have been recorded by another clock
+			r.now = e.At
+		}
 	case *history.ExecutionStarted:
 		r.tags = e.Tags
 		r.fork(func() { r.end(r.handler.orchestrate(r.ctx, e.Input)) })

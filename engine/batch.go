@@ -53,7 +53,7 @@ func (u *unit) add(b *store.Batch, wakes []int64) []int64 {
 		b.Locks = append(b.Locks, u.no)
 	}
 	u.addOwnRow(b)
-	if u.count > 0 && u.kind != unitTerminate {
+	if u.count > 0 && u.kind != unitTerminate && u.kind != unitControl {
 		b.History.Nos = append(b.History.Nos, u.no)
 		b.History.Seqs = append(b.History.Seqs, u.seq)
 		b.History.Counts = append(b.History.Counts, u.count)
@@ -94,7 +94,7 @@ func (u *unit) add(b *store.Batch, wakes []int64) []int64 {
 	wakes = u.addFlow(b, wakes)
 	u.addTimers(b)
 	u.addJobs(b)
-	if u.kind == unitHandOver {
+	if u.kind == unitHandOver || u.kind == unitControl || u.kind == unitRestart {
 		wakes = append(wakes, u.no)
 	}
 	if u.readInbox {
@@ -112,6 +112,7 @@ func (u *unit) addOwnRow(b *store.Batch) {
 		t := &b.Turns
 		t.Nos, t.Bases, t.Epochs, t.Jobs = append(t.Nos, u.no), append(t.Bases, u.base), append(t.Epochs, u.epoch), append(t.Jobs, u.job)
 		t.Seqs, t.CustomStatuses = append(t.Seqs, u.seq), append(t.CustomStatuses, u.customStatus)
+		t.Suspensions = append(t.Suspensions, u.suspended)
 		t.Statuses, t.Failures = append(t.Statuses, int16(u.status)), append(t.Failures, u.failure)
 		ref, _ := u.output.Stored()
 		t.Outputs, t.OutputRefs = append(t.Outputs, u.output.Inline()), append(t.OutputRefs, ref)
@@ -147,6 +148,17 @@ func (u *unit) addOwnRow(b *store.Batch) {
 		t := &b.Terminates
 		t.Nos, t.Counts, t.Events = append(t.Nos, u.no), append(t.Counts, u.count), append(t.Events, u.events)
 		t.Outputs, t.Failures = append(t.Outputs, u.output.Inline()), append(t.Failures, u.failure)
+		t.Children = append(t.Children, u.children)
+		if u.children != nil && !slices.Contains(b.RiverQueues, SystemQueue) {
+			b.RiverQueues = append(b.RiverQueues, SystemQueue)
+		}
+	case unitRestart:
+		b.Restarts = append(b.Restarts, u.no)
+	case unitControl:
+		t := &b.Controls
+		t.Nos, t.Kinds, t.Counts = append(t.Nos, u.no), append(t.Kinds, u.control.kind), append(t.Counts, u.count)
+		t.Events, t.Payloads = append(t.Events, u.events), append(t.Payloads, u.control.payload)
+		t.Suspensions = append(t.Suspensions, u.suspended)
 	}
 }
 
@@ -292,7 +304,15 @@ func changes(units []*unit) []change {
 	for _, u := range units {
 		switch u.kind {
 		case unitTurn, unitContinue:
-			out = append(out, change{no: u.no, seq: u.seq, status: history.Running})
+			out = append(out, change{no: u.no, seq: u.seq, status: u.status}) // continued, it runs
+		case unitRestart:
+			if u.seq > 0 { // else it had not ended
+				out = append(out, change{no: u.no, seq: u.seq, status: history.Pending})
+			}
+		case unitControl:
+			if u.seq > 0 { // else its session is told, and changes it
+				out = append(out, change{no: u.no, seq: u.seq, status: u.status})
+			}
 		case unitFinish:
 			c := change{no: u.no, seq: u.seq, status: u.status}
 			if _, elsewhere := u.output.Stored(); u.status == history.Completed && !elsewhere && u.output.Size() <= maxToldOutput {

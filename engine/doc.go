@@ -24,6 +24,8 @@
 //	                       v                           v
 //	                  TERMINATED              COMPLETED, FAILED, TERMINATED
 //
+// Each of these that is live may be SUSPENDED, with or without an owner, until it is resumed.
+//
 // # Who may write
 //
 // Four columns of an instance decide who may change it:
@@ -51,7 +53,7 @@
 //	I6  Nothing of a session runs before a commit made this worker the owner under the session's epoch.
 //	I7  An instance that has ended has no owner, turn job, inbox, timers or task rows. Of one that was purged
 //	    nothing is left.
-//	I8  TERMINATED stays.
+//	I8  TERMINATED is left only by a restart, or a purge.
 //	I9  A fenced worker commits nothing through its lanes.
 //
 // # The batch
@@ -118,6 +120,11 @@
 // Units are submitted without waiting; up to two are on their way. When one is lost everything in memory may be
 // wrong, except the activities that run: the session reloads under a new epoch and keeps those whose task is
 // still pending.
+//
+// An instance is suspended and resumed by its row, if nobody has it; else by a message, which goes before all others,
+// so that a session loses nothing it has in memory. A suspended session takes in nothing else. Its tasks go on, and
+// results that exist only in memory are written to the inbox, where they wait like all that arrives: for resuming, a
+// message that counts as one a session can act on.
 //
 // With nothing to do for Config.IdleRelease the instance is released: in one statement, if its inbox holds
 // nothing it could act on, owner and turn_job become null and the River row is deleted. Its state stays in the

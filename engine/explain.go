@@ -30,6 +30,7 @@ type ReasonKind string
 const (
 	ReasonEnded         ReasonKind = "ENDED"
 	ReasonHeld          ReasonKind = "HELD"
+	ReasonSuspended     ReasonKind = "SUSPENDED"
 	ReasonScheduled     ReasonKind = "SCHEDULED"
 	ReasonNoWorker      ReasonKind = "NO_WORKER"
 	ReasonQueued        ReasonKind = "QUEUED"
@@ -275,16 +276,32 @@ func (f *facts) reason() *Reason {
 	switch {
 	case !i.Status.Live():
 		return ended(i)
+	case i.Suspended != nil:
+		return suspended(i)
 	case i.Held != nil:
 		return &Reason{Kind: ReasonHeld, Since: &i.UpdatedAt, Parts: []ReasonPart{
 			say("Held: "), strong(i.Held.Message), say(". Nothing is lost; it is tried again when a worker with other code comes, and every few minutes."),
 		}}
-	case i.Seq == 0 && i.ScheduledAt != nil && i.ScheduledAt.After(time.Now()) && !i.Queued:
+	case i.StartedAt == nil && i.ScheduledAt != nil && i.ScheduledAt.After(time.Now()) && !i.Queued:
 		return &Reason{Kind: ReasonScheduled, Until: i.ScheduledAt, Parts: []ReasonPart{say("Starts at "), at(*i.ScheduledAt), say(".")}}
 	case i.Queued:
 		return f.queued()
 	}
 	return f.waits()
+}
+
+// suspended tells by whom, why and for how long.
+func suspended(i *Instance) *Reason {
+	s := i.Suspended
+	r := &Reason{Kind: ReasonSuspended, Since: &s.At, Subject: s.By, Parts: []ReasonPart{say("Suspended for "), since(s.At)}}
+	if s.By != "" {
+		r.Parts = append(r.Parts, say(" by "), strong(s.By))
+	}
+	if s.Reason != "" {
+		r.Parts = append(r.Parts, say(": "), strong(s.Reason))
+	}
+	r.Parts = append(r.Parts, say(". What it waits for is kept until it is resumed."))
+	return r
 }
 
 // ended tells how an instance has ended.
@@ -331,7 +348,7 @@ func (f *facts) queued() *Reason {
 		return slices.Contains(w.Orchestrations, Definition{Name: i.Name, Version: i.Version})
 	})
 	what := "Not started"
-	if i.Seq > 0 {
+	if i.StartedAt != nil {
 		what = "Cannot go on"
 	}
 	if !served {
@@ -490,11 +507,15 @@ func (i *Instance) Short(served func(Definition) bool, now time.Time) string {
 			return firstLine(i.Failure.Message)
 		}
 		return ""
+	case i.Suspended != nil && i.Suspended.Reason != "":
+		return "suspended: " + firstLine(i.Suspended.Reason)
+	case i.Suspended != nil:
+		return "suspended"
 	case i.Held != nil:
 		return "held: " + firstLine(i.Held.Message)
 	case i.Queued && !served(Definition{Name: i.Name, Version: i.Version}):
 		return "no worker accepts " + label(i.Name, i.Version)
-	case i.Seq == 0 && i.ScheduledAt != nil && i.ScheduledAt.After(now):
+	case i.StartedAt == nil && i.ScheduledAt != nil && i.ScheduledAt.After(now):
 		return "starts " + i.ScheduledAt.UTC().Format("2006-01-02 15:04 UTC")
 	case w == nil:
 		return ""

@@ -348,7 +348,7 @@ func (f *feed) publish(changes []change, many bool) {
 	}
 	for _, c := range changes {
 		if !c.status.Live() {
-			f.end(c.no, told{c.status, c.output})
+			f.end(c.no, told{c.status, c.output, c.seq})
 		}
 	}
 	waiting := len(f.waiters) > 0
@@ -365,6 +365,7 @@ func (f *feed) publish(changes []change, many bool) {
 type told struct {
 	status history.Status
 	output history.Payload
+	seq    int64
 }
 
 // end tells those who wait for the instance. The caller holds the lock.

@@ -11,7 +11,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/weir-dev/weir/engine/history"
 	"github.com/weir-dev/weir/engine/internal/store"
 )
 
@@ -328,6 +327,15 @@ func (l *lane) send(ctx context.Context, units []*unit) (*store.Result, error) {
 
 // settle tells everybody that the batch has landed.
 func (l *lane) settle(units []*unit, r *store.Result) {
+	for _, u := range units {
+		switch u.kind {
+		case unitControl:
+			// Which way it went is known only now; watchers look at the row.
+			u.seq, u.status = r.Controlled[u.no].Seq, statusOf(r.Controlled[u.no].NowStatus)
+		case unitRestart:
+			u.seq = r.Restarted[u.no].Seq
+		}
+	}
 	changed := changes(units)
 	var late map[int64][]store.Inbox
 	if len(r.Inboxes) > 0 {
@@ -350,6 +358,11 @@ func (l *lane) settle(units []*unit, r *store.Result) {
 			var row store.TerminateInstancesRow
 			row, o.terminated = r.Terminated[u.no]
 			o.owner = row.Owner
+		case unitRestart:
+			_, o.restarted = r.Restarted[u.no]
+		case unitControl:
+			row, ok := r.Controlled[u.no]
+			o.found, o.status = ok, statusOf(row.Status)
 		}
 		if row, ok := r.Tags[u.no]; ok && u.tags != nil {
 			o.tags = &row
@@ -477,12 +490,8 @@ func (l *lane) dropLosers(ctx context.Context, units []*unit) []*unit {
 func (l *lane) matches(u *unit, row store.ReadFencesRow, found bool) bool {
 	status := statusOf(row.Status)
 	switch u.kind {
-	case unitPlain, unitRelease, unitTakeOver, unitTerminate:
+	case unitPlain, unitRelease, unitTakeOver, unitTerminate, unitControl, unitRestart:
 		return true // not compared: what does not match is answered by a row that does not come back
-	case unitTurn, unitFinish, unitContinue:
-		if status == history.Suspended {
-			return false
-		}
 	}
 	if !found || row.Seq != u.base || row.Epoch != u.epoch || !status.Live() {
 		return false

@@ -14,6 +14,7 @@ const (
 	maxEvent   = 200
 	maxKey     = 200
 	maxReason  = 2000
+	maxBy      = 200
 )
 
 // CheckID tests an instance id: 1 to 200 printable ASCII characters, not starting with "@", which is how the

@@ -42,6 +42,8 @@ type Instance struct {
 	// Waiting is what it waits for, if nobody is at work on it; Held is why its turn is held, if it is.
 	Waiting *Waiting
 	Held    *Held
+	// Suspended is who has suspended it, nil if it is not suspended.
+	Suspended *Suspension
 	// Queued tells that a turn is due and no worker has taken it up.
 	Queued bool
 	// Owner is the number of the worker at work on it; 0 = none.
@@ -86,7 +88,7 @@ func (e *Engine) Get(ctx context.Context, hubName, id string) (*Instance, error)
 	if row.ParentID != "" {
 		i.Parent = &Ref{ID: row.ParentID, Name: row.ParentName}
 	}
-	return i, i.decode(r.Failure, r.Waiting, r.Held, r.Tags)
+	return i, i.decode(r.Failure, r.Waiting, r.Held, r.Suspended, r.Tags)
 }
 
 func deref[T any](p *T) T {
@@ -97,7 +99,7 @@ func deref[T any](p *T) T {
 }
 
 // decode takes in the columns that hold JSON.
-func (i *Instance) decode(failed, waiting, held, tags []byte) error {
+func (i *Instance) decode(failed, waiting, held, suspended, tags []byte) error {
 	var err error
 	if i.Tags, err = decodeTags(tags); err != nil {
 		return err
@@ -118,6 +120,12 @@ func (i *Instance) decode(failed, waiting, held, tags []byte) error {
 		i.Held = &Held{}
 		if err := json.Unmarshal(held, i.Held); err != nil {
 			return fmt.Errorf("read hold: %w", err)
+		}
+	}
+	if suspended != nil {
+		i.Suspended = &Suspension{}
+		if err := json.Unmarshal(suspended, i.Suspended); err != nil {
+			return fmt.Errorf("read suspension: %w", err)
 		}
 	}
 	return nil
@@ -307,7 +315,7 @@ func (e *Engine) List(ctx context.Context, hub string, f Filter, p Page) ([]*Ins
 		if r.ParentID != "" {
 			i.Parent = &Ref{ID: r.ParentID, Name: r.ParentName}
 		}
-		if err := i.decode(r.Failure, r.Waiting, r.Held, r.Tags); err != nil {
+		if err := i.decode(r.Failure, r.Waiting, r.Held, r.Suspended, r.Tags); err != nil {
 			return nil, err
 		}
 		out[n] = i

@@ -25,6 +25,9 @@ func TurnKind(name, version string) string {
 // DeliverKind is the River kind of the jobs that deliver events raised in users' transactions.
 const DeliverKind = "weir.deliver"
 
+// ControlKind is the River kind of the jobs that do to an instance what was asked for another it belongs to.
+const ControlKind = "weir.control"
+
 // SystemQueue is the River queue of jobs that belong to no hub.
 const SystemQueue = "weir_system"
 

@@ -236,7 +236,9 @@ func (s *session) step(ctx context.Context) error {
 		return s.reload(ctx)
 	case s.ending, len(s.flights) == maxFlights:
 		return s.wait(ctx, 0)
-	case len(s.letters) > 0:
+	case s.state.suspended != nil && slices.ContainsFunc(s.letters, func(l letter) bool { return l.inMemory() }):
+		return s.spill(ctx)
+	case s.canTakeIn():
 		return s.turn(ctx)
 	case len(s.redispatch) > 0:
 		s.claim()

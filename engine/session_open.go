@@ -129,7 +129,7 @@ func (s *session) load(ctx context.Context, row *store.OpenSessionsRow) error {
 	for i, id := range row.Ids {
 		inbox[i] = store.Inbox{InstanceNo: s.no, ID: id, Gen: row.Gens[i], Task: row.Tasks[i], Kind: row.Kinds[i], Payload: row.Payloads[i]}
 	}
-	if statusOf(row.Status) == history.Pending && row.ScheduledAt == nil {
+	if row.StartedAt == nil && row.ScheduledAt == nil { // suspended or not
 		started, err := s.started(ctx)
 		if err != nil {
 			return err

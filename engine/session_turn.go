@@ -3,7 +3,6 @@ package engine
 import (
 	"context"
 	"encoding/json"
-	"slices"
 	"time"
 
 	"github.com/weir-dev/weir/engine/history"
@@ -20,9 +19,8 @@ func (s *session) turn(ctx context.Context) error {
 		s.code = code
 	}
 	f := s.newFlight(unitTurn)
-	f.letters = append(f.letters, s.letters[:min(len(s.letters), maxLetters)]...)
+	f.letters = s.takeLetters(f.letters)
 	letters := f.letters
-	s.letters = slices.Delete(s.letters, 0, len(letters))
 	s.failing = f
 	for i := range letters {
 		s.settleBounds(f, &letters[i])
@@ -32,6 +30,7 @@ func (s *session) turn(ctx context.Context) error {
 			s.settleLocal(f, letters[i].task)
 		}
 	}
+	before := s.state.suspended
 	arrived := s.state.admit(s.n.clock.now(), letters)
 	if arrived == nil {
 		s.failing = nil
@@ -56,6 +55,10 @@ func (s *session) turn(ctx context.Context) error {
 	p, err := s.state.decide(arrived, decided, s.n.limits)
 	if err != nil {
 		return err
+	}
+	f.unit.status = s.state.status()
+	if s.state.suspended != before {
+		f.unit.suspended = s.state.suspended.encode()
 	}
 	if err := s.fill(ctx, f, p); err != nil {
 		return err
@@ -269,7 +272,7 @@ func childOutcome(task int32, end *history.ExecutionCompleted) history.Event {
 // events that the code received and did not use travel in it; those not yet consumed stay where they are.
 func (s *session) continueAsNew(f *flight, end *history.ExecutionCompleted) error {
 	u := &f.unit
-	u.kind = unitContinue
+	u.kind, u.status = unitContinue, history.Running
 	u.output = end.Result // the input of the next generation
 	u.version = s.info.Version
 	if end.NewVersion != "" {

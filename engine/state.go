@@ -14,8 +14,10 @@ type state struct {
 	started  bool
 	ended    bool
 	lastTurn time.Time
-	nextID   int32
-	pending  map[int32]*pending
+	// suspended is who has suspended it, nil if it is not.
+	suspended *Suspension
+	nextID    int32
+	pending   map[int32]*pending
 	// awaits names the events the code said it waits for after its last turn.
 	awaits []string
 	// tags are those the instance was started with.
@@ -35,7 +37,14 @@ func newState(gen int32) *state { return &state{gen: gen, pending: map[int32]*pe
 func (s *state) apply(e history.Event) {
 	switch e := e.(type) {
 	case *history.OrchestratorStarted:
-		s.lastTurn = e.At
+		// Not back: a suspension that needed no session was recorded by another clock.
+		if e.At.After(s.lastTurn) {
+			s.lastTurn = e.At
+		}
+	case *history.ExecutionSuspended:
+		s.suspended = &Suspension{At: e.At, Reason: e.Reason, By: e.By}
+	case *history.ExecutionResumed:
+		s.suspended = nil
 	case *history.ExecutionStarted:
 		s.started, s.tags = true, e.Tags
 	case *history.TaskScheduled:
@@ -89,21 +98,34 @@ func (s *state) fits(l *letter) bool {
 		return l.gen == s.gen && p != nil && p.timer != nil
 	case msgStart:
 		return !s.started
+	case msgSuspend:
+		return s.suspended == nil
+	case msgResume:
+		return s.suspended != nil
 	}
 	return s.started
 }
 
-// admit turns letters into the events of a new turn, in the order in which they are to be processed: the start
-// of the generation first, then by arrival. Letters that mean nothing any more (a late or duplicate answer)
-// are dropped. It returns nil when nothing is left. The first event is OrchestratorStarted; its time never
+// status is what the instance's row says while it lives.
+func (s *state) status() history.Status {
+	switch {
+	case s.suspended != nil:
+		return history.Suspended
+	case !s.started:
+		return history.Pending
+	}
+	return history.Running
+}
+
+// admit turns letters into the events of a new turn, in the order in which they are to be processed: suspensions and
+// resumptions, the start of the generation, then by arrival. Letters that mean nothing any more (a late or duplicate
+// answer) are dropped. It returns nil when nothing is left. The first event is OrchestratorStarted; its time never
 // goes back.
 func (s *state) admit(now time.Time, letters []letter) []history.Event {
 	if now.Before(s.lastTurn) {
 		now = s.lastTurn
 	}
-	slices.SortStableFunc(letters, func(a, b letter) int {
-		return boolInt(b.kind == msgStart) - boolInt(a.kind == msgStart)
-	})
+	slices.SortStableFunc(letters, func(a, b letter) int { return a.rank() - b.rank() })
 	events := []history.Event{&history.OrchestratorStarted{Header: history.Header{At: now}}}
 	for i := range letters {
 		l := &letters[i]
@@ -127,11 +149,4 @@ func (s *state) admit(now time.Time, letters []letter) []history.Event {
 	}
 	s.lastTurn = now
 	return events
-}
-
-func boolInt(b bool) int {
-	if b {
-		return 1
-	}
-	return 0
 }

@@ -17,10 +17,13 @@ type TerminateRequest struct {
 	Reason   string
 	// Output becomes the instance's output.
 	Output history.Payload
+	// Recursive ends the children too, and theirs, each some milliseconds after its parent.
+	Recursive bool
 }
 
 // Terminate ends an instance by a commit of its own: it needs no worker, and whatever the instance's session is
-// doing loses. Timers, waiting tasks and unread messages go; a parent is told; children run on. Errors:
+// doing loses. Timers, waiting tasks and unread messages go; a parent is told; children run on, unless they are to
+// end too: then that is safely recorded when this returns, and done by any worker or server. Errors:
 // INVALID_ARGUMENT, TOO_LARGE, NOT_FOUND, FAILED_PRECONDITION when the instance has finished, UNAVAILABLE.
 func (e *Engine) Terminate(ctx context.Context, r TerminateRequest) error {
 	hub, err := e.hub(ctx, r.Hub)
@@ -56,6 +59,41 @@ func (e *Engine) Terminate(ctx context.Context, r TerminateRequest) error {
 	return nil
 }
 
+// ControlArgs are the arguments of a control job: which child to terminate, and why.
+type ControlArgs struct {
+	No     int64  `json:"no"`
+	Parent int64  `json:"parent"`
+	Reason string `json:"reason,omitempty"`
+}
+
+// Control ends a child as its parent was ended, and deletes the River job that asked for it. A child that has ended, or
+// belongs to that parent no more, is let alone. It may run twice at once.
+func (n *Node) Control(ctx context.Context, a ControlArgs, jobID int64) error {
+	rows, err := n.e.q.FindInstancesByNo(ctx, n.e.pool, []int64{a.No})
+	if err != nil {
+		return fmt.Errorf("terminate child: %w", err)
+	}
+	u := &unit{no: a.No}
+	if len(rows) == 1 && statusOf(rows[0].Status).Live() && rows[0].ParentNo == a.Parent {
+		if u, err = n.e.termination(ctx, store.FindInstancesRow(rows[0]), TerminateRequest{Reason: a.Reason, Recursive: true}); err != nil {
+			return err
+		}
+	}
+	u.deleteJobs = append(u.deleteJobs, jobID)
+	answer := make(chan outcome, 1)
+	u.done = func(_ *unit, o outcome) { answer <- o }
+	n.lane.submit(u)
+	select {
+	case o := <-answer:
+		if o.err == nil {
+			n.e.evict(ctx, a.No, o.owner)
+		}
+		return o.err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
 // evict tells the worker that owns an instance (0 = nobody) that it was taken away. Its session would find out with
 // its next commit; told, it stops the tasks it runs.
 func (e *Engine) evict(ctx context.Context, no int64, owner int32) {
@@ -88,6 +126,11 @@ func (e *Engine) termination(ctx context.Context, row store.FindInstancesRow, r 
 	u := &unit{
 		kind: unitTerminate, no: row.No, events: events, count: 2, output: output, failure: reason, large: large,
 		dropInbox: true, dropTimers: true, dropTasks: true,
+	}
+	if r.Recursive {
+		if u.children, err = json.Marshal(ControlArgs{Reason: r.Reason}); err != nil {
+			return nil, err
+		}
 	}
 	if row.ParentNo != 0 {
 		answer, err := history.Encode([]history.Event{&history.SubOrchestrationInstanceFailed{Header: history.Header{At: at}, TaskID: row.ParentTask, Failure: why}})

@@ -35,6 +35,9 @@ type unit struct {
 	customStatus []byte // nil leaves it, empty clears it
 	waiting      []byte
 	held         []byte
+	suspended    []byte // nil leaves it, empty clears it
+	control      *control
+	children     []byte // what a termination tells the jobs that end the children; nil lets them be
 
 	// The end of the instance or of its generation.
 	status  history.Status
@@ -101,6 +104,10 @@ const (
 	unitRelease
 	unitTakeOver
 	unitTerminate
+	// unitControl suspends or resumes.
+	unitControl
+	// unitRestart begins a new generation of an instance that has ended.
+	unitRestart
 )
 
 // outcome is what became of a unit.
@@ -116,9 +123,10 @@ type outcome struct {
 	tags *store.SetTagsRow
 	// terminated is set for terminations of instances that were live; owner is who had the instance then.
 	terminated bool
+	restarted  bool
 	owner      int32
-	status     history.Status // of a raise's target
-	found      bool           // the raise's target exists
+	status     history.Status // of a raise's or a control's target
+	found      bool           // that target exists
 	// landed means that the unit is committed but nothing else is known of it: the connection broke.
 	landed bool
 }
@@ -172,6 +180,9 @@ const (
 	msgEvent  int16 = 2
 	msgResult int16 = 3
 	msgTimer  int16 = 4
+	// These two go before all others, and are taken in by an instance that is suspended.
+	msgSuspend int16 = 5
+	msgResume  int16 = 6
 )
 
 // purge deletes an instance and all that belongs to it, if its status is among those of the mask.
@@ -307,7 +318,7 @@ func (u *unit) comparesAndSets() bool {
 
 // size estimates the bytes of the unit's parameters.
 func (u *unit) size() int {
-	n := 200 + len(u.events) + len(u.customStatus) + len(u.failure) + len(u.output.Data()) + len(u.held) + len(u.waiting)
+	n := 200 + len(u.events) + len(u.suspended) + len(u.customStatus) + len(u.failure) + len(u.output.Data()) + len(u.held) + len(u.waiting)
 	for i := range u.starts {
 		n += 200 + len(u.starts[i].input.Data()) + len(u.starts[i].tags)
 	}

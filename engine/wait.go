@@ -16,6 +16,8 @@ type Outcome struct {
 	Status  history.Status
 	Output  history.Payload
 	Failure *history.Failure
+
+	base int64 // number of the first event of its generation
 }
 
 // Wait returns the outcome of an instance once it has ended, or ctx's error. If the instance is replaced meanwhile by
@@ -54,7 +56,7 @@ func (e *Engine) Wait(ctx context.Context, hubName, id string) (Outcome, error) 
 		}
 		select {
 		case t := <-changed:
-			if t.output.Present() {
+			if t.output.Present() && t.seq >= out.base { // else of a generation before a restart
 				return Outcome{Status: t.status, Output: t.output}, nil
 			}
 		case <-ctx.Done():
@@ -68,7 +70,7 @@ func (e *Engine) outcome(ctx context.Context, no int64) (Outcome, error) {
 	if err != nil {
 		return Outcome{}, err
 	}
-	out := Outcome{Status: statusOf(row.Status)}
+	out := Outcome{Status: statusOf(row.Status), base: row.BaseSeq}
 	if out.Output, err = e.value(ctx, row.Output, &row.OutputRef); err != nil {
 		return out, err
 	}

@@ -307,6 +307,18 @@ func (a *api) get(id string) *instance {
 		finishedAt output { text } waiting { kind text subject since until parts { text strong at style } } } }`, vars{"id": id}).Orchestration
 }
 
+// started waits until an instance is there.
+func (a *api) started(id string) {
+	a.t.Helper()
+	for a.get(id) == nil {
+		select {
+		case <-a.ctx.Done():
+			a.t.Fatalf("%s does not come", id)
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
+}
+
 // ended waits until an instance has ended.
 func (a *api) ended(id string) *instance {
 	a.t.Helper()

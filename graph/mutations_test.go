@@ -373,6 +373,103 @@ func TestRaise(t *testing.T) {
 	}
 }
 
+func TestSuspendAndResume(t *testing.T) {
+	a := serve(t)
+	a.worker(&durable.Config{IdleRelease: time.Millisecond}, Waiter.Handler(waiter))
+	id := a.must(a.start(vars{"name": "waiter", "input": 1})).InstanceID
+	suspend := func(in vars) payload { return a.mutate("suspendOrchestration", "SuspendOrchestrationInput", inHub(in)) }
+	resume := func(in vars) payload { return a.mutate("resumeOrchestration", "ResumeOrchestrationInput", inHub(in)) }
+	for _, change := range []func(vars) payload{suspend, resume} {
+		a.userError(change(vars{"instanceId": "nobody", "reason": "x"}), "NOT_FOUND", "instanceId", "nobody")
+		a.userError(change(vars{"hub": "nowhere", "instanceId": id, "reason": "x"}), "NOT_FOUND", "hub", "nowhere")
+		a.userError(change(vars{"instanceId": id, "reason": strings.Repeat("x", 2001)}), "INVALID_ARGUMENT", "reason", "2000")
+		a.userError(change(vars{"instanceId": id, "reason": "a\x00"}), "INVALID_ARGUMENT", "reason", "U+0000")
+	}
+	a.userError(suspend(vars{"instanceId": id, "reason": " \t"}), "INVALID_ARGUMENT", "reason", "empty")
+
+	a.must(suspend(vars{"instanceId": id, "reason": "stock-taking"}))
+	for a.get(id).Status != "SUSPENDED" { // a worker was at work on it
+		select {
+		case <-a.ctx.Done():
+			t.Fatal("it is never suspended")
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
+	actions := func() []string {
+		return ask[struct {
+			Orchestration struct{ AllowedActions []string }
+		}](a, `query($id: String!) { orchestration(hub: "default", instanceId: $id) { allowedActions } }`,
+			vars{"id": id}).Orchestration.AllowedActions
+	}
+	if got := a.get(id).Waiting; got.Kind != "SUSPENDED" || !strings.Contains(got.Text, "stock-taking") {
+		t.Errorf("got %+v", got)
+	}
+	if got := actions(); !slices.Equal(got, []string{"RAISE_EVENT", "TERMINATE", "RESUME"}) {
+		t.Errorf("allowed are %v", got)
+	}
+	if got := a.must(a.raise(vars{"instanceId": id, "name": "go", "payload": "x"})); got.Status != "SUSPENDED" {
+		t.Errorf("an event makes it %s", got.Status)
+	}
+	a.must(resume(vars{"instanceId": id}))
+	if got := a.ended(id); got.Output == nil || got.Output.Text != `["x"]` {
+		t.Errorf("got %+v", got)
+	}
+	if got := actions(); !slices.Equal(got, []string{"RESTART"}) {
+		t.Errorf("allowed are %v", got)
+	}
+	type event struct{ Type, Reason, By *string }
+	var got []string
+	for _, e := range ask[struct {
+		Orchestration struct{ History struct{ Events []event } }
+	}](a, `query($id: String!) { orchestration(hub: "default", instanceId: $id) { history { events {
+		type ... on ExecutionSuspended { reason by } ... on ExecutionResumed { reason by } } } } }`, vars{"id": id}).Orchestration.History.Events {
+		switch {
+		case *e.Type == "ExecutionSuspended" && e.Reason != nil:
+			got = append(got, *e.Type+" "+*e.Reason)
+		case *e.Type == "ExecutionResumed" && e.Reason == nil && e.By == nil:
+			got = append(got, *e.Type)
+		}
+	}
+	if !slices.Equal(got, []string{"ExecutionSuspended stock-taking", "ExecutionResumed"}) {
+		t.Errorf("the history has %q", got)
+	}
+	a.userError(suspend(vars{"instanceId": id, "reason": "late"}), "FAILED_PRECONDITION", "instanceId", "COMPLETED")
+	a.userError(resume(vars{"instanceId": id}), "FAILED_PRECONDITION", "instanceId", "COMPLETED")
+}
+
+func TestRestart(t *testing.T) {
+	a := serve(t)
+	a.worker(nil, Echo.Handler(echo))
+	restart := func(in vars) payload { return a.mutate("restartOrchestration", "RestartOrchestrationInput", inHub(in)) }
+	id := a.must(a.start(vars{"name": "echo", "instanceId": "one", "input": "x"})).InstanceID
+	a.ended(id)
+	a.userError(restart(vars{"instanceId": "nobody"}), "NOT_FOUND", "instanceId", "nobody")
+	a.userError(restart(vars{"hub": "nowhere", "instanceId": id}), "NOT_FOUND", "hub", "nowhere")
+	a.userError(restart(vars{"instanceId": id, "newInstanceId": "two"}), "INVALID_ARGUMENT", "newInstanceId", "own place")
+	a.userError(restart(vars{"instanceId": id, "asNew": true, "newInstanceId": "@two"}), "INVALID_ARGUMENT", "newInstanceId", "@")
+	a.userError(restart(vars{"instanceId": id, "asNew": true, "newInstanceId": "one"}), "ALREADY_EXISTS", "newInstanceId", "one")
+	for _, in := range []vars{{}, {"asNew": true}, {"asNew": true, "newInstanceId": "two"}} {
+		in["instanceId"] = id
+		got := a.must(restart(in))
+		if same := in["asNew"] == nil; same != (got.InstanceID == id) || in["newInstanceId"] != nil && got.InstanceID != "two" {
+			t.Errorf("%v: it is %s", in, got.InstanceID)
+		}
+		if got := a.ended(got.InstanceID); got.Status != "COMPLETED" || got.Output.Text != `"x"` {
+			t.Errorf("%v: %+v", in, got)
+		}
+	}
+	late := a.must(a.start(vars{"name": "echo", "startAt": time.Now().AddDate(1, 0, 0)})).InstanceID
+	a.userError(restart(vars{"instanceId": late}), "FAILED_PRECONDITION", "instanceId", "PENDING")
+}
+
+// inHub adds the hub to an input that names none.
+func inHub(in vars) vars {
+	if in["hub"] == nil {
+		in["hub"] = "default"
+	}
+	return in
+}
+
 func TestTerminate(t *testing.T) {
 	a := serve(t)
 	a.worker(nil, Waiter.Handler(waiter))
@@ -392,6 +489,24 @@ func TestTerminate(t *testing.T) {
 		t.Errorf("got %+v", got)
 	}
 	a.userError(a.terminate(vars{"instanceId": id, "reason": "twice"}), "FAILED_PRECONDITION", "instanceId", "TERMINATED")
+
+	// With its child, or without.
+	a.worker(nil, Parent.Handler(func(ctx *durable.Context, n int) (int, error) {
+		_, err := Waiter.Call(ctx, n, durable.ID(ctx.ID()+"-child"))
+		return n, err
+	}))
+	for _, recursive := range []bool{false, true} {
+		id := a.must(a.start(vars{"name": "parent", "input": 1})).InstanceID
+		a.started(id + "-child")
+		a.must(a.terminate(vars{"instanceId": id, "reason": "both", "recursive": recursive}))
+		if !recursive {
+			a.must(a.raise(vars{"instanceId": id + "-child", "name": "go", "payload": "x"}))
+		}
+		want := map[bool]string{false: "COMPLETED", true: "TERMINATED"}[recursive]
+		if got := a.ended(id + "-child"); got.Status != want {
+			t.Errorf("recursive %v: the child is %s", recursive, got.Status)
+		}
+	}
 
 	// One that nobody has taken up, and one that is to start in a year.
 	for _, in := range []vars{{"name": "unserved"}, {"name": "waiter", "startAt": time.Now().AddDate(1, 0, 0)}} {

@@ -200,6 +200,11 @@ func userErrors(err error) ([]*model.UserError, error) {
 	return []*model.UserError{out}, nil
 }
 
+// noReason refuses a change that somebody has to answer for and gives no reason.
+func noReason() error {
+	return &engine.Error{Code: engine.CodeInvalid, Field: "reason", Message: "must not be empty"}
+}
+
 // inputField is the API's name of an engine argument.
 func inputField(field string) string {
 	switch field {
@@ -211,6 +216,8 @@ func inputField(field string) string {
 		return "filter"
 	case "event":
 		return "name"
+	case "newId":
+		return "newInstanceId"
 	case "key":
 		return "idempotencyKey"
 	}

@@ -68,10 +68,36 @@ func (r *mutationResolver) PurgeOrchestrations(ctx context.Context, input model.
 // TerminateOrchestration is the resolver for the terminateOrchestration field.
 func (r *mutationResolver) TerminateOrchestration(ctx context.Context, input model.TerminateOrchestrationInput) (*model.OrchestrationPayload, error) {
 	if strings.TrimSpace(input.Reason) == "" {
-		return r.changed(ctx, input.Hub, input.InstanceID, &engine.Error{Code: engine.CodeInvalid, Field: "reason", Message: "must not be empty"})
+		return r.changed(ctx, input.Hub, input.InstanceID, noReason())
 	}
-	err := r.engine.Terminate(ctx, engine.TerminateRequest{Hub: input.Hub, Instance: input.InstanceID, Reason: input.Reason})
+	err := r.engine.Terminate(ctx, engine.TerminateRequest{Hub: input.Hub, Instance: input.InstanceID, Reason: input.Reason, Recursive: input.Recursive})
 	return r.changed(ctx, input.Hub, input.InstanceID, err)
+}
+
+// SuspendOrchestration is the resolver for the suspendOrchestration field.
+func (r *mutationResolver) SuspendOrchestration(ctx context.Context, input model.SuspendOrchestrationInput) (*model.OrchestrationPayload, error) {
+	if strings.TrimSpace(input.Reason) == "" {
+		return r.changed(ctx, input.Hub, input.InstanceID, noReason())
+	}
+	err := r.engine.Suspend(ctx, engine.ControlRequest{Hub: input.Hub, Instance: input.InstanceID, Reason: input.Reason})
+	return r.changed(ctx, input.Hub, input.InstanceID, err)
+}
+
+// ResumeOrchestration is the resolver for the resumeOrchestration field.
+func (r *mutationResolver) ResumeOrchestration(ctx context.Context, input model.ResumeOrchestrationInput) (*model.OrchestrationPayload, error) {
+	req := engine.ControlRequest{Hub: input.Hub, Instance: input.InstanceID, Reason: deref(input.Reason.Value())}
+	return r.changed(ctx, input.Hub, input.InstanceID, r.engine.Resume(ctx, req))
+}
+
+// RestartOrchestration is the resolver for the restartOrchestration field.
+func (r *mutationResolver) RestartOrchestration(ctx context.Context, input model.RestartOrchestrationInput) (*model.OrchestrationPayload, error) {
+	req := engine.RestartRequest{Hub: input.Hub, Instance: input.InstanceID, New: input.AsNew, NewID: deref(input.NewInstanceID.Value())}
+	id := input.InstanceID
+	started, err := r.engine.Restart(ctx, req)
+	if err == nil {
+		id = started.ID
+	}
+	return r.changed(ctx, input.Hub, id, err)
 }
 
 // Node is the resolver for the node field.

@@ -97,6 +97,7 @@ func AddWorkers(workers *river.Workers, source *Source, cfg *Config) (err error)
 		add(workers)
 	}
 	river.AddWorkerArgs(workers, deliverArgs{}, &deliverWorker{source: source})
+	river.AddWorkerArgs(workers, controlArgs{}, &controlWorker{source: source})
 	return nil
 }
 

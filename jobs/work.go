@@ -195,3 +195,27 @@ func (w *deliverWorker) Work(ctx context.Context, job *river.Job[deliverArgs]) e
 	}
 	return nil
 }
+
+type controlArgs struct{ engine.ControlArgs }
+
+// Kind implements river.JobArgs.
+func (controlArgs) Kind() string { return engine.ControlKind }
+
+// controlWorker ends the children of instances that were ended with all that belongs to them.
+type controlWorker struct {
+	unlimited[controlArgs]
+	source *Source
+}
+
+// Work ends one child. Running it twice does no harm.
+func (w *controlWorker) Work(ctx context.Context, job *river.Job[controlArgs]) error {
+	n := w.source.forNode(ctx, job.JobRow)
+	if n == nil {
+		return river.JobSnooze(100 * time.Millisecond)
+	}
+	if err := n.Control(ctx, job.Args.ControlArgs, job.ID); err != nil {
+		n.AnnounceLater(job.Queue)
+		return river.JobSnooze(100 * time.Millisecond)
+	}
+	return nil
+}

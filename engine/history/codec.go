@@ -18,6 +18,8 @@ var table = map[string]func() Event{
 	"ExecutionStarted":                  func() Event { return new(ExecutionStarted) },
 	"ExecutionCompleted":                func() Event { return new(ExecutionCompleted) },
 	"ExecutionTerminated":               func() Event { return new(ExecutionTerminated) },
+	"ExecutionSuspended":                func() Event { return new(ExecutionSuspended) },
+	"ExecutionResumed":                  func() Event { return new(ExecutionResumed) },
 	"TaskScheduled":                     func() Event { return new(TaskScheduled) },
 	"TaskCompleted":                     func() Event { return new(TaskCompleted) },
 	"TaskFailed":                        func() Event { return new(TaskFailed) },

@@ -9,6 +9,8 @@
 //	ExecutionStarted, TaskCompleted, TimerFired, EventRaised, ...   what arrived, in order
 //	TaskScheduled, TimerCreated, SubOrchestrationInstanceCreated, EventSent, ...   what the code decided
 //
+// The control plane adds turns of its own, in which nothing is decided: ExecutionSuspended, ExecutionResumed.
+//
 // Decisions carry an id that counts from 0 in program order within a generation; what answers a decision
 // names that id. The last decision of a generation is ExecutionCompleted.
 //

@@ -80,6 +80,12 @@ func appendEvent(b []byte, e Event, sameTime bool) ([]byte, error) {
 	case *ExecutionTerminated:
 		o.text("reason", e.Reason)
 		o.payload("output", e.Output)
+	case *ExecutionSuspended:
+		o.text("reason", e.Reason)
+		o.text("by", e.By)
+	case *ExecutionResumed:
+		o.text("reason", e.Reason)
+		o.text("by", e.By)
 	case *TaskScheduled:
 		o.number("id", int64(e.ID))
 		o.always("name", e.Name)

@@ -71,6 +71,21 @@ type ExecutionTerminated struct {
 	Output Payload `json:"output,omitzero"`
 }
 
+// ExecutionSuspended records that somebody has stopped the instance until it is resumed: from here on it takes in
+// nothing but that.
+type ExecutionSuspended struct {
+	Header
+	Reason string `json:"reason,omitempty"`
+	By     string `json:"by,omitempty"`
+}
+
+// ExecutionResumed records that somebody has let the instance go on.
+type ExecutionResumed struct {
+	Header
+	Reason string `json:"reason,omitempty"`
+	By     string `json:"by,omitempty"`
+}
+
 // TaskScheduled is the decision to run an activity or a step.
 type TaskScheduled struct {
 	Header

@@ -476,6 +476,121 @@ func (ec *executionContext) fieldContext_ExecutionCompleted_failure(_ context.Co
 	return fc, nil
 }
 
+func (ec *executionContext) _ExecutionResumed_seq(ctx context.Context, field graphql.CollectedField, obj *model.ExecutionResumed) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ExecutionResumed_seq(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Seq, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int64) graphql.Marshaler {
+			return ec.marshalNLong2int64(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ExecutionResumed_seq(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ExecutionResumed", field, false, false, errors.New("field of type Long does not have child fields"))
+}
+
+func (ec *executionContext) _ExecutionResumed_at(ctx context.Context, field graphql.CollectedField, obj *model.ExecutionResumed) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ExecutionResumed_at(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.At, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v time.Time) graphql.Marshaler {
+			return ec.marshalNDateTime2timeᚐTime(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ExecutionResumed_at(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ExecutionResumed", field, false, false, errors.New("field of type DateTime does not have child fields"))
+}
+
+func (ec *executionContext) _ExecutionResumed_type(ctx context.Context, field graphql.CollectedField, obj *model.ExecutionResumed) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ExecutionResumed_type(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Type, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v model.HistoryEventType) graphql.Marshaler {
+			return ec.marshalNHistoryEventType2githubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐHistoryEventType(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ExecutionResumed_type(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ExecutionResumed", field, false, false, errors.New("field of type HistoryEventType does not have child fields"))
+}
+
+func (ec *executionContext) _ExecutionResumed_reason(ctx context.Context, field graphql.CollectedField, obj *model.ExecutionResumed) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ExecutionResumed_reason(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Reason, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ExecutionResumed_reason(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ExecutionResumed", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _ExecutionResumed_by(ctx context.Context, field graphql.CollectedField, obj *model.ExecutionResumed) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ExecutionResumed_by(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.By, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ExecutionResumed_by(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ExecutionResumed", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
 func (ec *executionContext) _ExecutionStarted_seq(ctx context.Context, field graphql.CollectedField, obj *model.ExecutionStarted) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -699,6 +814,121 @@ func (ec *executionContext) fieldContext_ExecutionStarted_input(_ context.Contex
 		},
 	}
 	return fc, nil
+}
+
+func (ec *executionContext) _ExecutionSuspended_seq(ctx context.Context, field graphql.CollectedField, obj *model.ExecutionSuspended) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ExecutionSuspended_seq(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Seq, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int64) graphql.Marshaler {
+			return ec.marshalNLong2int64(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ExecutionSuspended_seq(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ExecutionSuspended", field, false, false, errors.New("field of type Long does not have child fields"))
+}
+
+func (ec *executionContext) _ExecutionSuspended_at(ctx context.Context, field graphql.CollectedField, obj *model.ExecutionSuspended) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ExecutionSuspended_at(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.At, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v time.Time) graphql.Marshaler {
+			return ec.marshalNDateTime2timeᚐTime(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ExecutionSuspended_at(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ExecutionSuspended", field, false, false, errors.New("field of type DateTime does not have child fields"))
+}
+
+func (ec *executionContext) _ExecutionSuspended_type(ctx context.Context, field graphql.CollectedField, obj *model.ExecutionSuspended) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ExecutionSuspended_type(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Type, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v model.HistoryEventType) graphql.Marshaler {
+			return ec.marshalNHistoryEventType2githubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐHistoryEventType(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ExecutionSuspended_type(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ExecutionSuspended", field, false, false, errors.New("field of type HistoryEventType does not have child fields"))
+}
+
+func (ec *executionContext) _ExecutionSuspended_reason(ctx context.Context, field graphql.CollectedField, obj *model.ExecutionSuspended) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ExecutionSuspended_reason(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Reason, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ExecutionSuspended_reason(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ExecutionSuspended", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _ExecutionSuspended_by(ctx context.Context, field graphql.CollectedField, obj *model.ExecutionSuspended) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ExecutionSuspended_by(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.By, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ExecutionSuspended_by(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ExecutionSuspended", field, false, false, errors.New("field of type String does not have child fields"))
 }
 
 func (ec *executionContext) _ExecutionTerminated_seq(ctx context.Context, field graphql.CollectedField, obj *model.ExecutionTerminated) (ret graphql.Marshaler) {
@@ -2520,6 +2750,13 @@ func (ec *executionContext) _HistoryEvent(ctx context.Context, sel ast.Selection
 			return graphql.Null
 		}
 		return ec._ExecutionTerminated(ctx, sel, obj)
+	case model.ExecutionSuspended:
+		return ec._ExecutionSuspended(ctx, sel, &obj)
+	case *model.ExecutionSuspended:
+		if obj == nil {
+			return graphql.Null
+		}
+		return ec._ExecutionSuspended(ctx, sel, obj)
 	case model.ExecutionStarted:
 		return ec._ExecutionStarted(ctx, sel, &obj)
 	case *model.ExecutionStarted:
@@ -2527,6 +2764,13 @@ func (ec *executionContext) _HistoryEvent(ctx context.Context, sel ast.Selection
 			return graphql.Null
 		}
 		return ec._ExecutionStarted(ctx, sel, obj)
+	case model.ExecutionResumed:
+		return ec._ExecutionResumed(ctx, sel, &obj)
+	case *model.ExecutionResumed:
+		if obj == nil {
+			return graphql.Null
+		}
+		return ec._ExecutionResumed(ctx, sel, obj)
 	case model.ExecutionCompleted:
 		return ec._ExecutionCompleted(ctx, sel, &obj)
 	case *model.ExecutionCompleted:
@@ -2750,6 +2994,64 @@ func (ec *executionContext) _ExecutionCompleted(ctx context.Context, sel ast.Sel
 	return out
 }
 
+var executionResumedImplementors = []string{"ExecutionResumed", "HistoryEvent"}
+
+func (ec *executionContext) _ExecutionResumed(ctx context.Context, sel ast.SelectionSet, obj *model.ExecutionResumed) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, executionResumedImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ExecutionResumed")
+		case "seq":
+			out.Values[i] = ec._ExecutionResumed_seq(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "at":
+			out.Values[i] = ec._ExecutionResumed_at(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "type":
+			out.Values[i] = ec._ExecutionResumed_type(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "reason":
+			out.Values[i] = ec._ExecutionResumed_reason(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "by":
+			out.Values[i] = ec._ExecutionResumed_by(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
+
 var executionStartedImplementors = []string{"ExecutionStarted", "HistoryEvent"}
 
 func (ec *executionContext) _ExecutionStarted(ctx context.Context, sel ast.SelectionSet, obj *model.ExecutionStarted) graphql.Marshaler {
@@ -2804,6 +3106,64 @@ func (ec *executionContext) _ExecutionStarted(ctx context.Context, sel ast.Selec
 			}
 		case "input":
 			out.Values[i] = ec._ExecutionStarted_input(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
+
+var executionSuspendedImplementors = []string{"ExecutionSuspended", "HistoryEvent"}
+
+func (ec *executionContext) _ExecutionSuspended(ctx context.Context, sel ast.SelectionSet, obj *model.ExecutionSuspended) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, executionSuspendedImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ExecutionSuspended")
+		case "seq":
+			out.Values[i] = ec._ExecutionSuspended_seq(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "at":
+			out.Values[i] = ec._ExecutionSuspended_at(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "type":
+			out.Values[i] = ec._ExecutionSuspended_type(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "reason":
+			out.Values[i] = ec._ExecutionSuspended_reason(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "by":
+			out.Values[i] = ec._ExecutionSuspended_by(ctx, field, obj)
 			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}

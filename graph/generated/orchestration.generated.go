@@ -3088,6 +3088,105 @@ func (ec *executionContext) unmarshalInputRaiseEventInput(ctx context.Context, o
 	return it, nil
 }
 
+func (ec *executionContext) unmarshalInputRestartOrchestrationInput(ctx context.Context, obj any) (model.RestartOrchestrationInput, error) {
+	var it model.RestartOrchestrationInput
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	if _, present := asMap["asNew"]; !present {
+		asMap["asNew"] = false
+	}
+
+	fieldsInOrder := [...]string{"hub", "instanceId", "asNew", "newInstanceId"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "hub":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("hub"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Hub = data
+		case "instanceId":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("instanceId"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.InstanceID = data
+		case "asNew":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("asNew"))
+			data, err := ec.unmarshalNBoolean2bool(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.AsNew = data
+		case "newInstanceId":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("newInstanceId"))
+			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.NewInstanceID = graphql.OmittableOf(data)
+		}
+	}
+	return it, nil
+}
+
+func (ec *executionContext) unmarshalInputResumeOrchestrationInput(ctx context.Context, obj any) (model.ResumeOrchestrationInput, error) {
+	var it model.ResumeOrchestrationInput
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	fieldsInOrder := [...]string{"hub", "instanceId", "reason"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "hub":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("hub"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Hub = data
+		case "instanceId":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("instanceId"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.InstanceID = data
+		case "reason":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("reason"))
+			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Reason = graphql.OmittableOf(data)
+		}
+	}
+	return it, nil
+}
+
 func (ec *executionContext) unmarshalInputSetTagsInput(ctx context.Context, obj any) (model.SetTagsInput, error) {
 	var it model.SetTagsInput
 	if obj == nil {
@@ -3225,6 +3324,50 @@ func (ec *executionContext) unmarshalInputStartOrchestrationInput(ctx context.Co
 	return it, nil
 }
 
+func (ec *executionContext) unmarshalInputSuspendOrchestrationInput(ctx context.Context, obj any) (model.SuspendOrchestrationInput, error) {
+	var it model.SuspendOrchestrationInput
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	fieldsInOrder := [...]string{"hub", "instanceId", "reason"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "hub":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("hub"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Hub = data
+		case "instanceId":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("instanceId"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.InstanceID = data
+		case "reason":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("reason"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Reason = data
+		}
+	}
+	return it, nil
+}
+
 func (ec *executionContext) unmarshalInputTagInput(ctx context.Context, obj any) (model.TagInput, error) {
 	var it model.TagInput
 	if obj == nil {
@@ -3273,7 +3416,11 @@ func (ec *executionContext) unmarshalInputTerminateOrchestrationInput(ctx contex
 		asMap[k] = v
 	}
 
-	fieldsInOrder := [...]string{"hub", "instanceId", "reason"}
+	if _, present := asMap["recursive"]; !present {
+		asMap["recursive"] = false
+	}
+
+	fieldsInOrder := [...]string{"hub", "instanceId", "reason", "recursive"}
 	for _, k := range fieldsInOrder {
 		v, ok := asMap[k]
 		if !ok {
@@ -3301,6 +3448,13 @@ func (ec *executionContext) unmarshalInputTerminateOrchestrationInput(ctx contex
 				return it, err
 			}
 			it.Reason = data
+		case "recursive":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("recursive"))
+			data, err := ec.unmarshalNBoolean2bool(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Recursive = data
 		}
 	}
 	return it, nil
@@ -5054,6 +5208,16 @@ func (ec *executionContext) marshalNReasonStyle2githubᚗcomᚋweirᚑdevᚋweir
 	return v
 }
 
+func (ec *executionContext) unmarshalNRestartOrchestrationInput2githubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐRestartOrchestrationInput(ctx context.Context, v any) (model.RestartOrchestrationInput, error) {
+	res, err := ec.unmarshalInputRestartOrchestrationInput(ctx, v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) unmarshalNResumeOrchestrationInput2githubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐResumeOrchestrationInput(ctx context.Context, v any) (model.ResumeOrchestrationInput, error) {
+	res, err := ec.unmarshalInputResumeOrchestrationInput(ctx, v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
 func (ec *executionContext) unmarshalNSetTagsInput2githubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐSetTagsInput(ctx context.Context, v any) (model.SetTagsInput, error) {
 	res, err := ec.unmarshalInputSetTagsInput(ctx, v)
 	return res, graphql.ErrorOnPath(ctx, err)
@@ -5076,6 +5240,11 @@ func (ec *executionContext) marshalNStatusCounts2ᚖgithubᚗcomᚋweirᚑdevᚋ
 		return graphql.Null
 	}
 	return ec._StatusCounts(ctx, sel, v)
+}
+
+func (ec *executionContext) unmarshalNSuspendOrchestrationInput2githubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐSuspendOrchestrationInput(ctx context.Context, v any) (model.SuspendOrchestrationInput, error) {
+	res, err := ec.unmarshalInputSuspendOrchestrationInput(ctx, v)
+	return res, graphql.ErrorOnPath(ctx, err)
 }
 
 func (ec *executionContext) marshalNTag2ᚕᚖgithubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐTagᚄ(ctx context.Context, sel ast.SelectionSet, v []*model.Tag) graphql.Marshaler {

@@ -82,6 +82,14 @@ type ComplexityRoot struct {
 		Type    func(childComplexity int) int
 	}
 
+	ExecutionResumed struct {
+		At     func(childComplexity int) int
+		By     func(childComplexity int) int
+		Reason func(childComplexity int) int
+		Seq    func(childComplexity int) int
+		Type   func(childComplexity int) int
+	}
+
 	ExecutionStarted struct {
 		At          func(childComplexity int) int
 		ExecutionID func(childComplexity int) int
@@ -92,6 +100,14 @@ type ComplexityRoot struct {
 		Tags        func(childComplexity int) int
 		Type        func(childComplexity int) int
 		Version     func(childComplexity int) int
+	}
+
+	ExecutionSuspended struct {
+		At     func(childComplexity int) int
+		By     func(childComplexity int) int
+		Reason func(childComplexity int) int
+		Seq    func(childComplexity int) int
+		Type   func(childComplexity int) int
 	}
 
 	ExecutionTerminated struct {
@@ -141,10 +157,13 @@ type ComplexityRoot struct {
 		PurgeOrchestrations    func(childComplexity int, input model.PurgeOrchestrationsInput) int
 		PutSchedule            func(childComplexity int, input model.PutScheduleInput) int
 		RaiseEvent             func(childComplexity int, input model.RaiseEventInput) int
+		RestartOrchestration   func(childComplexity int, input model.RestartOrchestrationInput) int
+		ResumeOrchestration    func(childComplexity int, input model.ResumeOrchestrationInput) int
 		ResumeSchedule         func(childComplexity int, input model.ResumeScheduleInput) int
 		RunSchedule            func(childComplexity int, input model.RunScheduleInput) int
 		SetTags                func(childComplexity int, input model.SetTagsInput) int
 		StartOrchestration     func(childComplexity int, input model.StartOrchestrationInput) int
+		SuspendOrchestration   func(childComplexity int, input model.SuspendOrchestrationInput) int
 		TerminateOrchestration func(childComplexity int, input model.TerminateOrchestrationInput) int
 	}
 
@@ -673,6 +692,37 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.ExecutionCompleted.Type(childComplexity), true
 
+	case "ExecutionResumed.at":
+		if e.ComplexityRoot.ExecutionResumed.At == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ExecutionResumed.At(childComplexity), true
+	case "ExecutionResumed.by":
+		if e.ComplexityRoot.ExecutionResumed.By == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ExecutionResumed.By(childComplexity), true
+	case "ExecutionResumed.reason":
+		if e.ComplexityRoot.ExecutionResumed.Reason == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ExecutionResumed.Reason(childComplexity), true
+	case "ExecutionResumed.seq":
+		if e.ComplexityRoot.ExecutionResumed.Seq == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ExecutionResumed.Seq(childComplexity), true
+	case "ExecutionResumed.type":
+		if e.ComplexityRoot.ExecutionResumed.Type == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ExecutionResumed.Type(childComplexity), true
+
 	case "ExecutionStarted.at":
 		if e.ComplexityRoot.ExecutionStarted.At == nil {
 			break
@@ -727,6 +777,37 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.ExecutionStarted.Version(childComplexity), true
+
+	case "ExecutionSuspended.at":
+		if e.ComplexityRoot.ExecutionSuspended.At == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ExecutionSuspended.At(childComplexity), true
+	case "ExecutionSuspended.by":
+		if e.ComplexityRoot.ExecutionSuspended.By == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ExecutionSuspended.By(childComplexity), true
+	case "ExecutionSuspended.reason":
+		if e.ComplexityRoot.ExecutionSuspended.Reason == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ExecutionSuspended.Reason(childComplexity), true
+	case "ExecutionSuspended.seq":
+		if e.ComplexityRoot.ExecutionSuspended.Seq == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ExecutionSuspended.Seq(childComplexity), true
+	case "ExecutionSuspended.type":
+		if e.ComplexityRoot.ExecutionSuspended.Type == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ExecutionSuspended.Type(childComplexity), true
 
 	case "ExecutionTerminated.at":
 		if e.ComplexityRoot.ExecutionTerminated.At == nil {
@@ -949,6 +1030,28 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.RaiseEvent(childComplexity, args["input"].(model.RaiseEventInput)), true
+	case "Mutation.restartOrchestration":
+		if e.ComplexityRoot.Mutation.RestartOrchestration == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_restartOrchestration_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.RestartOrchestration(childComplexity, args["input"].(model.RestartOrchestrationInput)), true
+	case "Mutation.resumeOrchestration":
+		if e.ComplexityRoot.Mutation.ResumeOrchestration == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_resumeOrchestration_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.ResumeOrchestration(childComplexity, args["input"].(model.ResumeOrchestrationInput)), true
 	case "Mutation.resumeSchedule":
 		if e.ComplexityRoot.Mutation.ResumeSchedule == nil {
 			break
@@ -993,6 +1096,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.StartOrchestration(childComplexity, args["input"].(model.StartOrchestrationInput)), true
+	case "Mutation.suspendOrchestration":
+		if e.ComplexityRoot.Mutation.SuspendOrchestration == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_suspendOrchestration_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.SuspendOrchestration(childComplexity, args["input"].(model.SuspendOrchestrationInput)), true
 	case "Mutation.terminateOrchestration":
 		if e.ComplexityRoot.Mutation.TerminateOrchestration == nil {
 			break
@@ -2530,11 +2644,14 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		ec.unmarshalInputPurgeOrchestrationsInput,
 		ec.unmarshalInputPutScheduleInput,
 		ec.unmarshalInputRaiseEventInput,
+		ec.unmarshalInputRestartOrchestrationInput,
+		ec.unmarshalInputResumeOrchestrationInput,
 		ec.unmarshalInputResumeScheduleInput,
 		ec.unmarshalInputRunScheduleInput,
 		ec.unmarshalInputScheduleFilter,
 		ec.unmarshalInputSetTagsInput,
 		ec.unmarshalInputStartOrchestrationInput,
+		ec.unmarshalInputSuspendOrchestrationInput,
 		ec.unmarshalInputTagInput,
 		ec.unmarshalInputTerminateOrchestrationInput,
 	)
@@ -2660,6 +2777,8 @@ enum HistoryEventType {
   ExecutionStarted
   ExecutionCompleted
   ExecutionTerminated
+  ExecutionSuspended
+  ExecutionResumed
   TaskScheduled
   TaskCompleted
   TaskFailed
@@ -2718,6 +2837,28 @@ type ExecutionTerminated implements HistoryEvent {
   type: HistoryEventType!
   "Why, as somebody put it."
   reason: String
+}
+
+"Somebody has stopped the instance until it is resumed."
+type ExecutionSuspended implements HistoryEvent {
+  seq: Long!
+  at: DateTime!
+  type: HistoryEventType!
+  "Why, as somebody put it."
+  reason: String
+  "Who, as far as that is known."
+  by: String
+}
+
+"Somebody has let the instance go on."
+type ExecutionResumed implements HistoryEvent {
+  seq: Long!
+  at: DateTime!
+  type: HistoryEventType!
+  "Why, as somebody put it."
+  reason: String
+  "Who, as far as that is known."
+  by: String
 }
 
 "An activity or a step is to run."
@@ -2980,6 +3121,12 @@ enum OrchestrationAction {
   RAISE_EVENT
   "The mutation terminateOrchestration."
   TERMINATE
+  "The mutation suspendOrchestration."
+  SUSPEND
+  "The mutation resumeOrchestration."
+  RESUME
+  "The mutation restartOrchestration."
+  RESTART
 }
 
 "Why an instance is not further than it is."
@@ -3004,6 +3151,8 @@ enum WaitKind {
   ENDED
   "Its turn is held."
   HELD
+  "Somebody has suspended it."
+  SUSPENDED
   "It is to start later."
   SCHEDULED
   "No worker accepts its orchestration, or the activity it waits for."
@@ -3326,6 +3475,40 @@ input TerminateOrchestrationInput {
   instanceId: String!
   "Why, for the record: 1 to 2000 characters, not only blanks."
   reason: String!
+  "Whether its children end too, and theirs, each a little after its parent."
+  recursive: Boolean! = false
+}
+
+"Which instance to suspend, and why."
+input SuspendOrchestrationInput {
+  "The name of the task hub."
+  hub: String!
+  "The instance to suspend."
+  instanceId: String!
+  "Why, for the record: 1 to 2000 characters, not only blanks."
+  reason: String!
+}
+
+"Which instance to let go on, and why."
+input ResumeOrchestrationInput {
+  "The name of the task hub."
+  hub: String!
+  "The instance to resume."
+  instanceId: String!
+  "Why, for the record: at most 2000 characters."
+  reason: String
+}
+
+"Which instance to start again, and how."
+input RestartOrchestrationInput {
+  "The name of the task hub."
+  hub: String!
+  "The instance to start again; it must have ended."
+  instanceId: String!
+  "Whether to start another instance like it, and leave it as it is."
+  asNew: Boolean! = false
+  "The id of the other instance, 1 to 200 printable ASCII characters; without it one is made up. Only with asNew."
+  newInstanceId: String
 }
 
 "The answer to a change of one instance."
@@ -3716,8 +3899,21 @@ type Mutation {
   many are selected, one call may not get through them all: it says so, and the same call goes on.
   """
   purgeOrchestrations("Which instances." input: PurgeOrchestrationsInput!): PurgePayload!
-  "Ends an instance at once. It needs no worker; children run on."
+  "Ends an instance at once. It needs no worker; children run on unless they are to end too."
   terminateOrchestration("Which instance, and why." input: TerminateOrchestrationInput!): OrchestrationPayload!
+  """
+  Stops an instance until it is resumed: it takes in nothing, what reaches it is kept, and its activities run on. If a
+  worker is at work on it, that is before its next turn, so it may still be RUNNING in the answer. One that is
+  suspended already stays as it is.
+  """
+  suspendOrchestration("Which instance, and why." input: SuspendOrchestrationInput!): OrchestrationPayload!
+  "Lets a suspended instance go on, in the same way. One that is not suspended stays as it is."
+  resumeOrchestration("Which instance, and why." input: ResumeOrchestrationInput!): OrchestrationPayload!
+  """
+  Starts an instance that has ended again, with the input of its last generation. The answer shows what was started.
+  In its own place it is a new generation, and no parent waits for it.
+  """
+  restartOrchestration("Which instance, and how." input: RestartOrchestrationInput!): OrchestrationPayload!
 }
 
 "What can be followed, over a websocket (graphql-transport-ws) or by server-sent events."

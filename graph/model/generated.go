@@ -110,6 +110,19 @@ type ExecutionCompleted struct {
 
 func (ExecutionCompleted) IsHistoryEvent() {}
 
+// Somebody has let the instance go on.
+type ExecutionResumed struct {
+	Seq  int64            `json:"seq"`
+	At   time.Time        `json:"at"`
+	Type HistoryEventType `json:"type"`
+	// Why, as somebody put it.
+	Reason *string `json:"reason,omitempty"`
+	// Who, as far as that is known.
+	By *string `json:"by,omitempty"`
+}
+
+func (ExecutionResumed) IsHistoryEvent() {}
+
 // A generation begins.
 type ExecutionStarted struct {
 	Seq  int64            `json:"seq"`
@@ -130,6 +143,19 @@ type ExecutionStarted struct {
 }
 
 func (ExecutionStarted) IsHistoryEvent() {}
+
+// Somebody has stopped the instance until it is resumed.
+type ExecutionSuspended struct {
+	Seq  int64            `json:"seq"`
+	At   time.Time        `json:"at"`
+	Type HistoryEventType `json:"type"`
+	// Why, as somebody put it.
+	Reason *string `json:"reason,omitempty"`
+	// Who, as far as that is known.
+	By *string `json:"by,omitempty"`
+}
+
+func (ExecutionSuspended) IsHistoryEvent() {}
 
 // Somebody ended the instance from outside.
 type ExecutionTerminated struct {
@@ -405,6 +431,28 @@ type ReasonPart struct {
 	Style ReasonStyle `json:"style"`
 }
 
+// Which instance to start again, and how.
+type RestartOrchestrationInput struct {
+	// The name of the task hub.
+	Hub string `json:"hub"`
+	// The instance to start again; it must have ended.
+	InstanceID string `json:"instanceId"`
+	// Whether to start another instance like it, and leave it as it is.
+	AsNew bool `json:"asNew"`
+	// The id of the other instance, 1 to 200 printable ASCII characters; without it one is made up. Only with asNew.
+	NewInstanceID graphql.Omittable[*string] `json:"newInstanceId,omitempty"`
+}
+
+// Which instance to let go on, and why.
+type ResumeOrchestrationInput struct {
+	// The name of the task hub.
+	Hub string `json:"hub"`
+	// The instance to resume.
+	InstanceID string `json:"instanceId"`
+	// Why, for the record: at most 2000 characters.
+	Reason graphql.Omittable[*string] `json:"reason,omitempty"`
+}
+
 // Which schedule to resume.
 type ResumeScheduleInput struct {
 	// The name of the task hub.
@@ -590,6 +638,16 @@ func (SubOrchestrationInstanceFailed) IsHistoryEvent() {}
 type Subscription struct {
 }
 
+// Which instance to suspend, and why.
+type SuspendOrchestrationInput struct {
+	// The name of the task hub.
+	Hub string `json:"hub"`
+	// The instance to suspend.
+	InstanceID string `json:"instanceId"`
+	// Why, for the record: 1 to 2000 characters, not only blanks.
+	Reason string `json:"reason"`
+}
+
 // A name with a value, to find instances by.
 type Tag struct {
 	// Its name.
@@ -697,6 +755,8 @@ type TerminateOrchestrationInput struct {
 	InstanceID string `json:"instanceId"`
 	// Why, for the record: 1 to 2000 characters, not only blanks.
 	Reason string `json:"reason"`
+	// Whether its children end too, and theirs, each a little after its parent.
+	Recursive bool `json:"recursive"`
 }
 
 // The orchestration waits for a time.
@@ -834,6 +894,8 @@ const (
 	HistoryEventTypeExecutionStarted                  HistoryEventType = "ExecutionStarted"
 	HistoryEventTypeExecutionCompleted                HistoryEventType = "ExecutionCompleted"
 	HistoryEventTypeExecutionTerminated               HistoryEventType = "ExecutionTerminated"
+	HistoryEventTypeExecutionSuspended                HistoryEventType = "ExecutionSuspended"
+	HistoryEventTypeExecutionResumed                  HistoryEventType = "ExecutionResumed"
 	HistoryEventTypeTaskScheduled                     HistoryEventType = "TaskScheduled"
 	HistoryEventTypeTaskCompleted                     HistoryEventType = "TaskCompleted"
 	HistoryEventTypeTaskFailed                        HistoryEventType = "TaskFailed"
@@ -851,6 +913,8 @@ var AllHistoryEventType = []HistoryEventType{
 	HistoryEventTypeExecutionStarted,
 	HistoryEventTypeExecutionCompleted,
 	HistoryEventTypeExecutionTerminated,
+	HistoryEventTypeExecutionSuspended,
+	HistoryEventTypeExecutionResumed,
 	HistoryEventTypeTaskScheduled,
 	HistoryEventTypeTaskCompleted,
 	HistoryEventTypeTaskFailed,
@@ -865,7 +929,7 @@ var AllHistoryEventType = []HistoryEventType{
 
 func (e HistoryEventType) IsValid() bool {
 	switch e {
-	case HistoryEventTypeOrchestratorStarted, HistoryEventTypeExecutionStarted, HistoryEventTypeExecutionCompleted, HistoryEventTypeExecutionTerminated, HistoryEventTypeTaskScheduled, HistoryEventTypeTaskCompleted, HistoryEventTypeTaskFailed, HistoryEventTypeTimerCreated, HistoryEventTypeTimerFired, HistoryEventTypeSubOrchestrationInstanceCreated, HistoryEventTypeSubOrchestrationInstanceCompleted, HistoryEventTypeSubOrchestrationInstanceFailed, HistoryEventTypeEventSent, HistoryEventTypeEventRaised:
+	case HistoryEventTypeOrchestratorStarted, HistoryEventTypeExecutionStarted, HistoryEventTypeExecutionCompleted, HistoryEventTypeExecutionTerminated, HistoryEventTypeExecutionSuspended, HistoryEventTypeExecutionResumed, HistoryEventTypeTaskScheduled, HistoryEventTypeTaskCompleted, HistoryEventTypeTaskFailed, HistoryEventTypeTimerCreated, HistoryEventTypeTimerFired, HistoryEventTypeSubOrchestrationInstanceCreated, HistoryEventTypeSubOrchestrationInstanceCompleted, HistoryEventTypeSubOrchestrationInstanceFailed, HistoryEventTypeEventSent, HistoryEventTypeEventRaised:
 		return true
 	}
 	return false
@@ -914,16 +978,25 @@ const (
 	OrchestrationActionRaiseEvent OrchestrationAction = "RAISE_EVENT"
 	// The mutation terminateOrchestration.
 	OrchestrationActionTerminate OrchestrationAction = "TERMINATE"
+	// The mutation suspendOrchestration.
+	OrchestrationActionSuspend OrchestrationAction = "SUSPEND"
+	// The mutation resumeOrchestration.
+	OrchestrationActionResume OrchestrationAction = "RESUME"
+	// The mutation restartOrchestration.
+	OrchestrationActionRestart OrchestrationAction = "RESTART"
 )
 
 var AllOrchestrationAction = []OrchestrationAction{
 	OrchestrationActionRaiseEvent,
 	OrchestrationActionTerminate,
+	OrchestrationActionSuspend,
+	OrchestrationActionResume,
+	OrchestrationActionRestart,
 }
 
 func (e OrchestrationAction) IsValid() bool {
 	switch e {
-	case OrchestrationActionRaiseEvent, OrchestrationActionTerminate:
+	case OrchestrationActionRaiseEvent, OrchestrationActionTerminate, OrchestrationActionSuspend, OrchestrationActionResume, OrchestrationActionRestart:
 		return true
 	}
 	return false
@@ -1432,6 +1505,8 @@ const (
 	WaitKindEnded WaitKind = "ENDED"
 	// Its turn is held.
 	WaitKindHeld WaitKind = "HELD"
+	// Somebody has suspended it.
+	WaitKindSuspended WaitKind = "SUSPENDED"
 	// It is to start later.
 	WaitKindScheduled WaitKind = "SCHEDULED"
 	// No worker accepts its orchestration, or the activity it waits for.
@@ -1455,6 +1530,7 @@ const (
 var AllWaitKind = []WaitKind{
 	WaitKindEnded,
 	WaitKindHeld,
+	WaitKindSuspended,
 	WaitKindScheduled,
 	WaitKindNoWorker,
 	WaitKindQueued,
@@ -1468,7 +1544,7 @@ var AllWaitKind = []WaitKind{
 
 func (e WaitKind) IsValid() bool {
 	switch e {
-	case WaitKindEnded, WaitKindHeld, WaitKindScheduled, WaitKindNoWorker, WaitKindQueued, WaitKindEvent, WaitKindTimer, WaitKindActivity, WaitKindRetry, WaitKindOrchestration, WaitKindRunning:
+	case WaitKindEnded, WaitKindHeld, WaitKindSuspended, WaitKindScheduled, WaitKindNoWorker, WaitKindQueued, WaitKindEvent, WaitKindTimer, WaitKindActivity, WaitKindRetry, WaitKindOrchestration, WaitKindRunning:
 		return true
 	}
 	return false

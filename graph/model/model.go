@@ -102,10 +102,13 @@ func (o *Orchestration) Parent() *OrchestrationRef {
 
 // AllowedActions is what may be done with it now.
 func (o *Orchestration) AllowedActions() []OrchestrationAction {
-	if o.Instance.Status.Live() {
-		return []OrchestrationAction{OrchestrationActionRaiseEvent, OrchestrationActionTerminate}
+	switch {
+	case o.Instance.Status == history.Suspended:
+		return []OrchestrationAction{OrchestrationActionRaiseEvent, OrchestrationActionTerminate, OrchestrationActionResume}
+	case o.Instance.Status.Live():
+		return []OrchestrationAction{OrchestrationActionRaiseEvent, OrchestrationActionTerminate, OrchestrationActionSuspend}
 	}
-	return []OrchestrationAction{}
+	return []OrchestrationAction{OrchestrationActionRestart}
 }
 
 // TaskHub is a hub.

@@ -1,11 +1,18 @@
 package faults_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/weir-dev/weir/durable"
+	"github.com/weir-dev/weir/engine"
 )
 
 // TestWorkersKilled kills worker processes (kill -9), one after the other, under load, and starts others in their
@@ -32,6 +39,59 @@ func TestWorkersKilled(t *testing.T) {
 	l.finish()
 	t.Logf("%d runs of activities, %d of them again", b.count("SELECT count(*) FROM runs"),
 		b.count("SELECT count(*) - count(DISTINCT (instance, task, gen)) FROM runs"))
+}
+
+// TestSuspendedAndKilled suspends and resumes instances at random while worker processes are killed (kill -9). What a
+// suspended instance was sent, and what its activities returned, is there when it is resumed, once.
+func TestSuspendedAndKilled(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	l := b.start(8, true)
+	workers := []*process{b.process(b.dsn, activitiesEnv+"=2"), b.process(b.dsn, activitiesEnv+"=2")}
+	e, err := engine.Open(b.ctx, engine.Config{Pool: b.pool, Logger: b.logger})
+	b.no(err)
+	defer e.Close()
+	control := func(change func(context.Context, engine.ControlRequest) error, id string) {
+		err := change(b.ctx, engine.ControlRequest{Hub: durable.DefaultHub, Instance: id})
+		if err != nil && !errors.Is(err, engine.ErrWrongState) && !errors.Is(err, engine.ErrNotFound) {
+			t.Error(err)
+		}
+	}
+	live := func() []string {
+		rows, err := b.pool.Query(b.ctx, "SELECT id FROM weir.instances WHERE outcome IS NULL ORDER BY no")
+		b.no(err)
+		ids, err := pgx.CollectRows(rows, pgx.RowTo[string])
+		b.no(err)
+		return ids
+	}
+	at, suspended := b.progress(0), 0
+	for i := range 4 {
+		at = b.progress(at + 10)
+		ids := live()
+		for n, id := range ids {
+			if n%2 == i%2 {
+				control(e.Suspend, id)
+			}
+		}
+		victim := workers[i%2]
+		no := b.numberOf(victim)
+		victim.kill()
+		b.until("nothing is owned by the dead", func() bool {
+			return b.count("SELECT count(*) FROM weir.instances WHERE owner = $1", no) == 0
+		})
+		workers[i%2] = b.process(b.dsn, activitiesEnv+"=2")
+		b.until("all who were told are suspended", func() bool { return b.count("SELECT count(*) FROM weir.inbox WHERE kind = 5") == 0 })
+		suspended += b.count("SELECT count(*) FROM weir.instances WHERE status = 7")
+		b.checkNow()
+		for _, id := range live() {
+			control(e.Resume, id)
+		}
+	}
+	l.finish()
+	if suspended == 0 {
+		t.Error("nothing was ever suspended when a worker was killed")
+	}
+	t.Logf("%d instances were suspended when a worker was killed", suspended)
 }
 
 // numberOf is the number under which the process has joined.

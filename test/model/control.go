@@ -124,8 +124,7 @@ func (p *protocol) restart(s *state, i int) {
 	s.budget.restarts--
 	inst := &s.instances[i]
 	inst.gen++
-	inst.epoch++
-	inst.seq++
+	inst.epoch++ // fences by itself: seq stays, so that histories have no gap
 	if !p.on(seqNeverBack) {
 		inst.seq, inst.epoch = 1, inst.epoch-1
 	}

@@ -27,6 +27,8 @@ type Batch struct {
 	TakeOvers     TakeOverInstancesParams
 	Terminates    TerminateInstancesParams
 	Tags          SetTagsParams
+	Controls      ControlInstancesParams
+	Restarts      []int64
 	Starts        InsertInstancesParams
 	History       InsertHistoryParams
 	Cuts          CutHistoryParams
@@ -60,6 +62,8 @@ type Result struct {
 	Purged     map[int64]PurgeInstancesRow
 	TakenOver  map[int64]bool
 	Terminated map[int64]TerminateInstancesRow
+	Controlled map[int64]ControlInstancesRow
+	Restarted  map[int64]RestartInstancesRow
 	Statuses   map[int64]ReadStatusesRow
 	Tags       map[int64]SetTagsRow
 	Parked     map[int64]bool
@@ -122,7 +126,8 @@ func (b *Batch) Run(ctx context.Context, p *Pipeline) (*Result, error) {
 	s := &sending{
 		q: New(), pipeline: p, failed: &failed, db: queuer{pipeline: p, failed: &failed},
 		r: &Result{
-			Purged: map[int64]PurgeInstancesRow{}, TakenOver: map[int64]bool{}, Terminated: map[int64]TerminateInstancesRow{}, Statuses: map[int64]ReadStatusesRow{}, Tags: map[int64]SetTagsRow{},
+			Purged: map[int64]PurgeInstancesRow{}, TakenOver: map[int64]bool{}, Terminated: map[int64]TerminateInstancesRow{}, Controlled: map[int64]ControlInstancesRow{},
+			Restarted: map[int64]RestartInstancesRow{}, Statuses: map[int64]ReadStatusesRow{}, Tags: map[int64]SetTagsRow{},
 			Parked: map[int64]bool{}, Released: map[int64]bool{}, Delivered: map[int64]int{},
 		},
 	}
@@ -166,13 +171,13 @@ func ask(any, error) {}
 // River rows and the notification of an end, follows as in any batch.
 func (b *Batch) queueOne(ctx context.Context, s *sending) bool {
 	others := len(b.Locks) + len(b.Purges.Nos) + len(b.Continues.Nos) + len(b.Claims.Nos) + len(b.Holds.Nos) + len(b.TakeOvers.Nos) +
-		len(b.Terminates.Nos) + len(b.Releases.Nos) + len(b.Firings.Nos)
+		len(b.Terminates.Nos) + len(b.Controls.Nos) + len(b.Restarts) + len(b.Releases.Nos) + len(b.Firings.Nos)
 	if others > 0 || b.Lane.WorkerNo == 0 {
 		return false
 	}
 	lane, turns, history, starts, jobs := b.Lane, &b.Turns, &b.History, &b.Starts, &b.Jobs
 	switch {
-	case len(turns.Nos) == 1 && len(history.Nos) == 1 && len(starts.Nos) == 0:
+	case len(turns.Nos) == 1 && turns.Suspensions[0] == nil && len(history.Nos) == 1 && len(starts.Nos) == 0:
 		do(s.q.CommitTurn(ctx, s.db, CommitTurnParams{
 			WorkerNo: lane.WorkerNo, Lane: lane.Lane, Inc: lane.Inc, Previous: lane.Previous,
 			No: turns.Nos[0], Base: turns.Bases[0], Epoch: turns.Epochs[0], Job: turns.Jobs[0], Seq: turns.Seqs[0],
@@ -235,6 +240,12 @@ func (b *Batch) queueRows(ctx context.Context, s *sending) {
 	}
 	if len(b.Tags.Nos) > 0 {
 		ask(s.q.SetTags(ctx, s.rows(each(func(row SetTagsRow) { s.r.Tags[row.No] = row })), b.Tags))
+	}
+	if len(b.Controls.Nos) > 0 {
+		ask(s.q.ControlInstances(ctx, s.rows(each(func(row ControlInstancesRow) { s.r.Controlled[row.No] = row })), b.Controls))
+	}
+	if len(b.Restarts) > 0 {
+		ask(s.q.RestartInstances(ctx, s.rows(each(func(row RestartInstancesRow) { s.r.Restarted[row.No] = row })), b.Restarts))
 	}
 	if len(b.Starts.Nos) > 0 { // B3
 		do(s.q.InsertInstances(ctx, s.db, b.Starts))

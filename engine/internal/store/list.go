@@ -60,6 +60,7 @@ type ListRow struct {
 	Tags         []byte
 	TurnState    string
 	Owner        *int32
+	Suspended    []byte
 }
 
 // query is a statement under construction.
@@ -226,7 +227,7 @@ func (f *ListFilter) statement() (sql string, args []any) {
 	}
 	return `SELECT i.no, i.id, i.name, i.version, i.status, i.seq, i.base_seq, i.gen, i.created_at, i.updated_at, i.started_at,
 		i.completed_at, i.scheduled_at, coalesce(p.id, ''), coalesce(p.name, ''), i.custom_status, i.waiting, i.held, i.failure, i.tags,
-		coalesce((SELECT j.state::text FROM river_job j WHERE j.id = i.turn_job), '') AS turn_state, i.owner
+		coalesce((SELECT j.state::text FROM river_job j WHERE j.id = i.turn_job), '') AS turn_state, i.owner, i.suspended
 		FROM (` + page + `) AS page JOIN instances i ON i.no = page.no
 		LEFT JOIN instances p ON p.no = i.parent_no ORDER BY i.created_at ` + direction + `, i.no ` + direction, q.args
 }

@@ -104,7 +104,7 @@ func drawTurn(rt *rapid.T) func(*Batch) {
 	return func(b *Batch) {
 		b.Turns = ApplyTurnsParams{
 			Nos: []int64{no}, Bases: []int64{base}, Epochs: []int32{epoch}, Jobs: []int64{job}, Seqs: []int64{base + 2},
-			Statuses: []int16{status}, Outputs: [][]byte{output}, OutputRefs: []int64{ref}, Failures: [][]byte{failure}, CustomStatuses: [][]byte{custom},
+			Statuses: []int16{status}, Outputs: [][]byte{output}, OutputRefs: []int64{ref}, Failures: [][]byte{failure}, CustomStatuses: [][]byte{custom}, Suspensions: [][]byte{nil},
 		}
 		b.History = InsertHistoryParams{Nos: []int64{no}, Seqs: []int64{base + 2}, Counts: []int32{2}, Events: [][]byte{events}}
 	}

@@ -190,6 +190,50 @@ func (q *Queries) FindInstances(ctx context.Context, db DBTX, arg FindInstancesP
 	return items, nil
 }
 
+const findInstancesByNo = `-- name: FindInstancesByNo :many
+SELECT i.no, i.hub, i.id, i.status, coalesce(i.parent_no, 0)::bigint AS parent_no,
+       coalesce(i.parent_gen, 0)::integer AS parent_gen, coalesce(i.parent_task, 0)::integer AS parent_task
+FROM instances i WHERE i.no = ANY($1::bigint[])
+`
+
+type FindInstancesByNoRow struct {
+	No         int64
+	Hub        int32
+	ID         string
+	Status     int16
+	ParentNo   int64
+	ParentGen  int32
+	ParentTask int32
+}
+
+func (q *Queries) FindInstancesByNo(ctx context.Context, db DBTX, nos []int64) ([]FindInstancesByNoRow, error) {
+	rows, err := db.Query(ctx, findInstancesByNo, nos)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []FindInstancesByNoRow
+	for rows.Next() {
+		var i FindInstancesByNoRow
+		if err := rows.Scan(
+			&i.No,
+			&i.Hub,
+			&i.ID,
+			&i.Status,
+			&i.ParentNo,
+			&i.ParentGen,
+			&i.ParentTask,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const findUnlocked = `-- name: FindUnlocked :many
 SELECT i.no FROM instances i WHERE i.no = ANY($1::bigint[]) FOR NO KEY UPDATE SKIP LOCKED
 `
@@ -248,7 +292,7 @@ func (q *Queries) GetHubByNo(ctx context.Context, db DBTX, no int32) (Hub, error
 }
 
 const getInstance = `-- name: GetInstance :one
-SELECT i.no, i.seq, i.base_seq, i.turn_job, i.parent_no, i.created_at, i.updated_at, i.started_at, i.completed_at, i.scheduled_at, i.input_ref, i.output_ref, i.hub, i.epoch, i.gen, i.owner, i.parent_gen, i.parent_task, i.status, i.outcome, i.id, i.name, i.version, i.input, i.output, i.failure, i.custom_status, i.waiting, i.held, i.tags, h.name AS hub_name,
+SELECT i.no, i.seq, i.base_seq, i.turn_job, i.parent_no, i.created_at, i.updated_at, i.started_at, i.completed_at, i.scheduled_at, i.input_ref, i.output_ref, i.hub, i.epoch, i.gen, i.owner, i.parent_gen, i.parent_task, i.status, i.outcome, i.id, i.name, i.version, i.input, i.output, i.failure, i.custom_status, i.waiting, i.held, i.tags, i.suspended, h.name AS hub_name,
        coalesce(p.id, '')::text AS parent_id, coalesce(p.name, '')::text AS parent_name,
        coalesce(j.state::text, '')::text AS turn_state
 FROM instances i JOIN hubs h ON h.no = i.hub
@@ -304,6 +348,7 @@ func (q *Queries) GetInstance(ctx context.Context, db DBTX, arg GetInstanceParam
 		&i.Instance.Waiting,
 		&i.Instance.Held,
 		&i.Instance.Tags,
+		&i.Instance.Suspended,
 		&i.HubName,
 		&i.ParentID,
 		&i.ParentName,
@@ -313,12 +358,13 @@ func (q *Queries) GetInstance(ctx context.Context, db DBTX, arg GetInstanceParam
 }
 
 const getOutcome = `-- name: GetOutcome :one
-SELECT i.status, i.output, coalesce(i.output_ref, 0)::bigint AS output_ref, i.failure
+SELECT i.status, i.base_seq, i.output, coalesce(i.output_ref, 0)::bigint AS output_ref, i.failure
 FROM instances i WHERE i.no = $1
 `
 
 type GetOutcomeRow struct {
 	Status    int16
+	BaseSeq   int64
 	Output    []byte
 	OutputRef int64
 	Failure   []byte
@@ -329,6 +375,7 @@ func (q *Queries) GetOutcome(ctx context.Context, db DBTX, no int64) (GetOutcome
 	var i GetOutcomeRow
 	err := row.Scan(
 		&i.Status,
+		&i.BaseSeq,
 		&i.Output,
 		&i.OutputRef,
 		&i.Failure,

@@ -120,6 +120,7 @@ type Instance struct {
 	Waiting      []byte
 	Held         []byte
 	Tags         []byte
+	Suspended    []byte
 }
 
 type InstanceTag struct {

@@ -291,7 +291,7 @@ SELECT j.id, j.kind, (j.unique_key IS NOT NULL)::boolean AS is_task,
        coalesce((j.args->>'no')::bigint, 0)::bigint AS no,
        coalesce(('x' || encode(substr(j.unique_key, 1, 8), 'hex'))::bit(64)::bigint, 0)::bigint AS task_no
 FROM river_job j
-WHERE j.state = 'running' AND (j.kind LIKE 'turn:%' OR octet_length(j.unique_key) = 16 OR j.kind = 'weir.deliver')
+WHERE j.state = 'running' AND (j.kind LIKE 'turn:%' OR octet_length(j.unique_key) = 16 OR j.kind LIKE 'weir.%')
   AND j.queue ~ '^(h[0-9]+_|weir_)'
   AND NOT EXISTS (
       SELECT 1 FROM workers w WHERE w.state = 0 AND w.river_client = j.attempted_by[cardinality(j.attempted_by)]
@@ -344,7 +344,7 @@ SELECT j.id, j.kind, j.attempted_at, coalesce(j.unique_key, '')::bytea AS unique
        coalesce((j.args->>'no')::bigint, 0)::bigint AS no
 FROM river_job j
 WHERE j.state = 'running' AND j.attempted_by[cardinality(j.attempted_by)] = $1::text
-  AND (j.kind LIKE 'turn:%' OR octet_length(j.unique_key) = 16 OR j.kind = 'weir.deliver')
+  AND (j.kind LIKE 'turn:%' OR octet_length(j.unique_key) = 16 OR j.kind LIKE 'weir.%')
   AND (j.queue = 'weir_system' OR j.queue LIKE 'h' || $2::integer || '\_%')
   AND j.attempted_at < now() - make_interval(secs => $3::float8)
 `
@@ -363,7 +363,7 @@ type FindRunningRow struct {
 	No          int64
 }
 
-// Our rows that have been running in a client's name for a while: those of one hub's queues, and deliveries.
+// Our rows that have been running in a client's name for a while: those of one hub's queues, and the system's.
 func (q *Queries) FindRunning(ctx context.Context, db DBTX, arg FindRunningParams) ([]FindRunningRow, error) {
 	rows, err := db.Query(ctx, findRunning, arg.Client, arg.Hub, arg.Age)
 	if err != nil {
@@ -863,7 +863,7 @@ func (q *Queries) SetRiverClient(ctx context.Context, db DBTX, arg SetRiverClien
 const sweepSystem = `-- name: SweepSystem :many
 WITH gone AS (
     DELETE FROM river_job j
-    WHERE j.id = ANY($1::bigint[]) AND j.state::text = 'running' AND j.kind = 'weir.deliver'
+    WHERE j.id = ANY($1::bigint[]) AND j.state::text = 'running' AND j.kind LIKE 'weir.%'
       AND (j.attempted_by[cardinality(j.attempted_by)] = $2::text OR NOT EXISTS (
           SELECT 1 FROM workers w WHERE w.state = 0 AND w.river_client = j.attempted_by[cardinality(j.attempted_by)]
       ))
@@ -880,7 +880,7 @@ type SweepSystemParams struct {
 	Client string
 }
 
-// Jobs of ours that belong to no instance (deliveries), left running by the dead.
+// Jobs of ours that are no instance's (deliveries, control), left running by the dead.
 func (q *Queries) SweepSystem(ctx context.Context, db DBTX, arg SweepSystemParams) ([]string, error) {
 	rows, err := db.Query(ctx, sweepSystem, arg.Ids, arg.Client)
 	if err != nil {

@@ -23,6 +23,8 @@ func Always(ctx context.Context, pool *pgxpool.Pool) ([]string, error) {
 				SELECT 1 FROM river.river_job j WHERE j.id = i.turn_job AND j.finalized_at IS NULL)`},
 		{"instance %s has an owner and no turn job", `
 			SELECT id FROM weir.instances WHERE owner IS NOT NULL AND turn_job IS NULL`},
+		{"instance %s is suspended by nobody, or not suspended by somebody", `
+			SELECT id FROM weir.instances WHERE (status = 7) <> (suspended IS NOT NULL)`},
 		{"a message is left of instance %s", `
 			SELECT b.instance_no::text FROM weir.inbox b LEFT JOIN weir.instances i ON i.no = b.instance_no WHERE i.outcome IS NOT NULL OR i.no IS NULL`},
 		{"a timer is left of instance %s", `
@@ -95,15 +97,16 @@ func Histories(ctx context.Context, pool *pgxpool.Pool) (events int, faults []st
 func histories(ctx context.Context, tx pgx.Tx) (total int, faults []string, err error) {
 	type instance struct {
 		no, seq int64
+		base    int64
 		id      string
 		status  int16
 	}
-	rows, err := tx.Query(ctx, "SELECT no, seq, id, status FROM weir.instances ORDER BY no")
+	rows, err := tx.Query(ctx, "SELECT no, seq, base_seq, id, status FROM weir.instances ORDER BY no")
 	if err != nil {
 		return 0, nil, err
 	}
 	instances, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (i instance, err error) {
-		return i, row.Scan(&i.no, &i.seq, &i.id, &i.status)
+		return i, row.Scan(&i.no, &i.seq, &i.base, &i.id, &i.status)
 	})
 	if err != nil {
 		return 0, nil, err
@@ -132,6 +135,9 @@ func histories(ctx context.Context, tx pgx.Tx) (total int, faults []string, err 
 		}
 		if r.at != i.seq {
 			r.wrongf("the history ends at event %d, the instance is at %d", r.at, i.seq)
+		}
+		if i.seq < i.base {
+			r.ended = false // restarted, and not begun: what ended was the generation before
 		}
 		if live := history.Status(i.status).Live(); live == r.ended {
 			r.wrongf("status %s, but the history says ended = %v", history.Status(i.status), r.ended)

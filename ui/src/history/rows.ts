@@ -149,6 +149,9 @@ function summary(event: HistoryEvent, g: Group | undefined, clock: (at: number) 
       return list(event.status.toLowerCase(), event.cause?.message, event.result && bytes(event.result.size));
     case "ExecutionTerminated":
       return event.reason ?? "";
+    case "ExecutionSuspended":
+    case "ExecutionResumed":
+      return list(event.by && `by ${event.by}`, event.reason);
     case "TaskScheduled":
       return list(`task ${event.taskId}`, event.queue && `queue ${event.queue}`, event.native && "River job", event.input && bytes(event.input.size));
     case "TaskCompleted":

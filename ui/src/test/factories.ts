@@ -46,6 +46,8 @@ const defaults: Record<NonNullable<HistoryEvent["__typename"]>, object> = {
   ExecutionStarted: { name: "OrderFulfilment", version: "2.4.1", executionId: "00", generation: 0, input: { size: 96 } },
   ExecutionCompleted: { status: "COMPLETED", result: null, cause: null },
   ExecutionTerminated: { reason: null },
+  ExecutionSuspended: { reason: null, by: null },
+  ExecutionResumed: { reason: null, by: null },
   TaskScheduled: { taskId: 0, name: "chargeCard", version: null, step: false, native: false, queue: null, input: null },
   TaskCompleted: { ...task, result: null },
   TaskFailed: { ...task, failure },

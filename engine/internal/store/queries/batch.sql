@@ -79,9 +79,9 @@ WITH unit AS (
 )
 SELECT gone.no, coalesce(victim.owner, 0)::integer AS owner FROM gone JOIN victim ON victim.no = gone.no;
 
--- B2: turns, those that end their instance among them (a status other than 0). Compare-and-set on (seq, epoch) and
+-- B2: turns, those that end their instance among them (a status that is not live). Compare-and-set on (seq, epoch) and
 -- on the right to commit: the owner once claimed (job 0), else the turn job. A null custom status leaves it; an
--- empty one clears it. Units come by ascending number and are joined in that order, so a batch of nothing else
+-- empty one clears it; likewise who has suspended it. A turn that takes in no start (6, 7) begins nothing. Units come by ascending number and are joined in that order, so a batch of nothing else
 -- keeps the lock order without B1.
 -- name: ApplyTurns :exec
 WITH unit AS (
@@ -94,19 +94,21 @@ WITH unit AS (
            unnest(@outputs::bytea[]) AS output,
            unnest(@output_refs::bigint[]) AS output_ref,
            unnest(@failures::bytea[]) AS failure,
-           unnest(@custom_statuses::bytea[]) AS custom_status
+           unnest(@custom_statuses::bytea[]) AS custom_status,
+           unnest(@suspensions::bytea[]) AS suspended
 ), applied AS (
     UPDATE instances i
-    SET seq = unit.seq, status = unit.status, outcome = nullif(unit.status, 0),
-        owner = CASE WHEN unit.status = 0 THEN @worker_no::integer END,
-        turn_job = CASE WHEN unit.status = 0 THEN i.turn_job END,
-        started_at = coalesce(i.started_at, now()), updated_at = now(),
-        completed_at = CASE WHEN unit.status <> 0 THEN now() END,
+    SET seq = unit.seq, status = unit.status, outcome = CASE WHEN unit.status NOT IN (0, 6, 7) THEN unit.status END,
+        owner = CASE WHEN unit.status IN (0, 6, 7) THEN @worker_no::integer END,
+        turn_job = CASE WHEN unit.status IN (0, 6, 7) THEN i.turn_job END,
+        started_at = CASE WHEN unit.status IN (6, 7) THEN i.started_at ELSE coalesce(i.started_at, now()) END, updated_at = now(),
+        completed_at = CASE WHEN unit.status NOT IN (0, 6, 7) THEN now() END,
         waiting = NULL, held = NULL,
         output = unit.output, output_ref = nullif(unit.output_ref, 0), failure = unit.failure,
-        custom_status = CASE WHEN unit.custom_status IS NULL THEN i.custom_status ELSE nullif(unit.custom_status, '') END
+        custom_status = CASE WHEN unit.custom_status IS NULL THEN i.custom_status ELSE nullif(unit.custom_status, '') END,
+        suspended = CASE WHEN unit.suspended IS NULL THEN i.suspended ELSE nullif(unit.suspended, '') END
     FROM unit
-    WHERE i.no = unit.no AND i.seq = unit.base AND i.epoch = unit.epoch AND i.status IN (0, 6)
+    WHERE i.no = unit.no AND i.seq = unit.base AND i.epoch = unit.epoch AND i.status IN (0, 6, 7)
       AND ((unit.job = 0 AND i.owner = @worker_no::integer)
         OR (unit.job <> 0 AND i.owner IS NULL AND i.turn_job = unit.job))
     RETURNING 1
@@ -129,10 +131,11 @@ WITH unit AS (
     UPDATE instances i
     SET seq = unit.seq, base_seq = unit.seq + 1, gen = i.gen + 1, status = 0, owner = @worker_no::integer,
         started_at = coalesce(i.started_at, now()), updated_at = now(), waiting = NULL, held = NULL,
+        suspended = NULL,
         input = unit.input, input_ref = nullif(unit.input_ref, 0), version = nullif(unit.version, ''),
         custom_status = CASE WHEN unit.custom_status IS NULL THEN i.custom_status ELSE nullif(unit.custom_status, '') END
     FROM unit
-    WHERE i.no = unit.no AND i.seq = unit.base AND i.epoch = unit.epoch AND i.status IN (0, 6)
+    WHERE i.no = unit.no AND i.seq = unit.base AND i.epoch = unit.epoch AND i.status IN (0, 6, 7)
       AND ((unit.job = 0 AND i.owner = @worker_no::integer)
         OR (unit.job <> 0 AND i.owner IS NULL AND i.turn_job = unit.job))
     RETURNING 1
@@ -191,32 +194,97 @@ WHERE i.no = unit.no AND i.turn_job = unit.job AND i.status IN (0, 6, 7)
 RETURNING i.no;
 
 -- B2: terminations by the control plane. No compare-and-set: it is applied to whatever the instance is at,
--- and the epoch it bumps makes the session that is at work lose. Returns those that were live.
+-- and the epoch it bumps makes the session that is at work lose. Where children are to go too, each that lives gets a
+-- job that does the same to it, with what all of them are told: no child can come behind it, because the parent's
+-- session has lost. Returns those that were live.
 -- name: TerminateInstances :many
 WITH unit AS (
     SELECT unnest(@nos::bigint[]) AS no,
            unnest(@counts::integer[]) AS n,
            unnest(@events::bytea[]) AS events,
            unnest(@outputs::bytea[]) AS output,
-           unnest(@failures::bytea[]) AS failure
+           unnest(@failures::bytea[]) AS failure,
+           unnest(@children::jsonb[]) AS children
 ), before AS (
     SELECT i.no, i.turn_job, i.owner FROM instances i JOIN unit ON unit.no = i.no
 ), applied AS (
     UPDATE instances i
     SET seq = i.seq + unit.n, epoch = i.epoch + 1, status = 5, outcome = 5, owner = NULL, turn_job = NULL,
-        updated_at = now(), completed_at = now(), waiting = NULL, held = NULL,
+        updated_at = now(), completed_at = now(), waiting = NULL, held = NULL, suspended = NULL,
         output = unit.output, failure = unit.failure
     FROM unit
     WHERE i.no = unit.no AND i.status IN (0, 6, 7)
-    RETURNING i.no, i.seq, unit.n, unit.events
+    RETURNING i.no, i.seq, unit.n, unit.events, unit.children
 ), record AS (
     INSERT INTO history (instance_no, seq, n, codec, events)
     SELECT applied.no, applied.seq, applied.n, 1, applied.events FROM applied
+), told AS (
+    INSERT INTO river_job (state, max_attempts, scheduled_at, created_at, priority, kind, queue, args, metadata, tags)
+    SELECT 'available', 32767, now(), now(), 1, 'weir.control', 'weir_system',
+           applied.children || jsonb_build_object('no', c.no, 'parent', c.parent_no), '{}', '{}'
+    FROM applied JOIN instances c ON c.parent_no = applied.no AND c.outcome IS NULL
+    WHERE applied.children IS NOT NULL
 ), turn AS (
     DELETE FROM river_job j USING before, applied WHERE before.no = applied.no AND j.id = before.turn_job
 )
 SELECT applied.no, applied.seq, coalesce(before.owner, 0)::integer AS owner
 FROM applied JOIN before ON before.no = applied.no;
+
+-- B2: suspensions (kind 5) and resumptions (6) by the control plane. Of an instance that nobody has, and that has no
+-- such message unread, the row itself is changed, and the seq makes whoever has only just opened it lose. Else the
+-- session is told by a message, so that what it has in memory is not lost. A resumed instance that has not begun is
+-- pending again. What is suspended already, or is not, stays as it is. Returns what the instances were.
+-- name: ControlInstances :many
+WITH unit AS (
+    SELECT unnest(@nos::bigint[]) AS no,
+           unnest(@kinds::smallint[]) AS kind,
+           unnest(@counts::integer[]) AS n,
+           unnest(@events::bytea[]) AS events,
+           unnest(@payloads::bytea[]) AS payload,
+           unnest(@suspensions::bytea[]) AS suspended
+), before AS (
+    SELECT i.no, i.gen, i.status, i.owner IS NOT NULL OR EXISTS (
+               SELECT 1 FROM inbox x WHERE x.instance_no = i.no AND x.kind IN (5, 6)
+           ) AS busy
+    FROM unit JOIN instances i ON i.no = unit.no
+), applied AS (
+    UPDATE instances i
+    SET seq = i.seq + unit.n, updated_at = now(), suspended = unit.suspended,
+        status = CASE WHEN unit.kind = 5 THEN 7 WHEN i.started_at IS NULL THEN 6 ELSE 0 END
+    FROM unit JOIN before ON before.no = unit.no AND NOT before.busy
+    WHERE i.no = unit.no AND ((unit.kind = 5 AND i.status IN (0, 6)) OR (unit.kind = 6 AND i.status = 7))
+    RETURNING i.no, i.seq, i.status, unit.n, unit.events
+), record AS (
+    INSERT INTO history (instance_no, seq, n, codec, events)
+    SELECT applied.no, applied.seq, applied.n, 1, applied.events FROM applied
+), told AS (
+    INSERT INTO inbox (instance_no, gen, task, kind, payload)
+    SELECT unit.no, before.gen, 0, unit.kind, unit.payload
+    FROM unit JOIN before ON before.no = unit.no AND before.busy AND before.status IN (0, 6, 7)
+)
+SELECT before.no, before.status, coalesce(applied.seq, 0)::bigint AS seq, coalesce(applied.status, before.status)::smallint AS now_status
+FROM before LEFT JOIN applied ON applied.no = before.no;
+
+-- B2: restarts by the control plane of instances that have ended: a new generation, which is to start like a new
+-- instance and belongs to no parent. seq and epoch go on, so that whoever still holds the old one loses. The record of
+-- the generation that has ended stays, that of the ones before it goes. The row itself says that it is to start, so
+-- B9 makes its turn job. Returns those that had ended.
+-- name: RestartInstances :many
+WITH before AS (
+    SELECT i.no, i.base_seq FROM instances i WHERE i.no = ANY(@nos::bigint[]) AND i.outcome IS NOT NULL
+), record AS (
+    DELETE FROM history h USING before WHERE h.instance_no = before.no AND h.seq < before.base_seq
+), keys AS (
+    DELETE FROM event_keys k USING before WHERE k.instance_no = before.no
+), tagged AS (
+    UPDATE instance_tags t SET created_at = now() FROM before WHERE t.instance_no = before.no
+)
+UPDATE instances i
+SET gen = i.gen + 1, epoch = i.epoch + 1, base_seq = i.seq + 1, status = 6, outcome = NULL, created_at = now(), updated_at = now(),
+    started_at = NULL, completed_at = NULL, scheduled_at = NULL, parent_no = NULL, parent_gen = NULL, parent_task = NULL,
+    output = NULL, output_ref = NULL, failure = NULL, custom_status = NULL, waiting = NULL, held = NULL
+FROM before WHERE i.no = before.no
+RETURNING i.no, i.seq;
 
 -- B3: new instances, in (hub, id) order so that two batches that start the same ids cannot deadlock. An id
 -- that is taken makes its unit a loser: the unique index says so. (ON CONFLICT would make each insert a speculative

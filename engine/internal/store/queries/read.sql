@@ -24,6 +24,11 @@ SELECT i.no, i.hub, i.id, i.status, coalesce(i.parent_no, 0)::bigint AS parent_n
        coalesce(i.parent_gen, 0)::integer AS parent_gen, coalesce(i.parent_task, 0)::integer AS parent_task
 FROM unit JOIN instances i ON i.hub = unit.hub AND i.id = unit.id;
 
+-- name: FindInstancesByNo :many
+SELECT i.no, i.hub, i.id, i.status, coalesce(i.parent_no, 0)::bigint AS parent_no,
+       coalesce(i.parent_gen, 0)::integer AS parent_gen, coalesce(i.parent_task, 0)::integer AS parent_task
+FROM instances i WHERE i.no = ANY(@nos::bigint[]);
+
 -- The values of instances, for lists that ask for them.
 -- name: ReadInputs :many
 SELECT i.no, i.input AS value, i.input_ref AS ref FROM instances i WHERE i.no = ANY(@nos::bigint[]);
@@ -50,7 +55,7 @@ LEFT JOIN river_job j ON j.id = i.turn_job
 WHERE i.hub = @hub AND i.id = @id;
 
 -- name: GetOutcome :one
-SELECT i.status, i.output, coalesce(i.output_ref, 0)::bigint AS output_ref, i.failure
+SELECT i.status, i.base_seq, i.output, coalesce(i.output_ref, 0)::bigint AS output_ref, i.failure
 FROM instances i WHERE i.no = @no;
 
 -- Which of these have ended or are gone, for those who wait.

@@ -25,10 +25,10 @@ SELECT req.no::bigint AS no,
        coalesce(i.version, '')::text AS version,
        coalesce(p.id, '')::text AS parent_id,
        coalesce(p.name, '')::text AS parent_name,
-       (CASE WHEN i.status = 6 THEN i.input END)::bytea AS input,
+       (CASE WHEN i.started_at IS NULL THEN i.input END)::bytea AS input,
        coalesce(i.input_ref, 0)::bigint AS input_ref,
        i.custom_status,
-       (CASE WHEN i.status = 6 THEN i.tags END)::jsonb AS tags,
+       (CASE WHEN i.started_at IS NULL THEN i.tags END)::jsonb AS tags,
        inbox.ids, inbox.gens, inbox.tasks, inbox.kinds, inbox.payloads,
        job.job_ids, job.job_gens, job.job_tasks, job.job_mine
 FROM req

@@ -84,7 +84,7 @@ SELECT j.id, j.kind, (j.unique_key IS NOT NULL)::boolean AS is_task,
        coalesce((j.args->>'no')::bigint, 0)::bigint AS no,
        coalesce(('x' || encode(substr(j.unique_key, 1, 8), 'hex'))::bit(64)::bigint, 0)::bigint AS task_no
 FROM river_job j
-WHERE j.state = 'running' AND (j.kind LIKE 'turn:%' OR octet_length(j.unique_key) = 16 OR j.kind = 'weir.deliver')
+WHERE j.state = 'running' AND (j.kind LIKE 'turn:%' OR octet_length(j.unique_key) = 16 OR j.kind LIKE 'weir.%')
   AND j.queue ~ '^(h[0-9]+_|weir_)'
   AND NOT EXISTS (
       SELECT 1 FROM workers w WHERE w.state = 0 AND w.river_client = j.attempted_by[cardinality(j.attempted_by)]
@@ -143,11 +143,11 @@ FROM gone JOIN instances i ON i.no = gone.no
 WHERE i.status IN (0, 6, 7) AND i.gen = gone.gen
 RETURNING queue;
 
--- Jobs of ours that belong to no instance (deliveries), left running by the dead.
+-- Jobs of ours that are no instance's (deliveries, control), left running by the dead.
 -- name: SweepSystem :many
 WITH gone AS (
     DELETE FROM river_job j
-    WHERE j.id = ANY(@ids::bigint[]) AND j.state::text = 'running' AND j.kind = 'weir.deliver'
+    WHERE j.id = ANY(@ids::bigint[]) AND j.state::text = 'running' AND j.kind LIKE 'weir.%'
       AND (j.attempted_by[cardinality(j.attempted_by)] = @client::text OR NOT EXISTS (
           SELECT 1 FROM workers w WHERE w.state = 0 AND w.river_client = j.attempted_by[cardinality(j.attempted_by)]
       ))
@@ -317,13 +317,13 @@ WITH unit AS (
 )
 SELECT woken.no, woken.hub, woken.id FROM woken;
 
--- Our rows that have been running in a client's name for a while: those of one hub's queues, and deliveries.
+-- Our rows that have been running in a client's name for a while: those of one hub's queues, and the system's.
 -- name: FindRunning :many
 SELECT j.id, j.kind, j.attempted_at, coalesce(j.unique_key, '')::bytea AS unique_key,
        coalesce((j.args->>'no')::bigint, 0)::bigint AS no
 FROM river_job j
 WHERE j.state = 'running' AND j.attempted_by[cardinality(j.attempted_by)] = @client::text
-  AND (j.kind LIKE 'turn:%' OR octet_length(j.unique_key) = 16 OR j.kind = 'weir.deliver')
+  AND (j.kind LIKE 'turn:%' OR octet_length(j.unique_key) = 16 OR j.kind LIKE 'weir.%')
   AND (j.queue = 'weir_system' OR j.queue LIKE 'h' || @hub::integer || '\_%')
   AND j.attempted_at < now() - make_interval(secs => @age::float8);
 

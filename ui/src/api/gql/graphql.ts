@@ -26,7 +26,9 @@ export type HistoryEventType =
   | 'EventRaised'
   | 'EventSent'
   | 'ExecutionCompleted'
+  | 'ExecutionResumed'
   | 'ExecutionStarted'
+  | 'ExecutionSuspended'
   | 'ExecutionTerminated'
   | 'OrchestratorStarted'
   | 'SubOrchestrationInstanceCompleted'
@@ -56,6 +58,12 @@ export type IdReuseInput = {
 export type OrchestrationAction =
   /** The mutation raiseEvent. */
   | 'RAISE_EVENT'
+  /** The mutation restartOrchestration. */
+  | 'RESTART'
+  /** The mutation resumeOrchestration. */
+  | 'RESUME'
+  /** The mutation suspendOrchestration. */
+  | 'SUSPEND'
   /** The mutation terminateOrchestration. */
   | 'TERMINATE';
 
@@ -181,6 +189,8 @@ export type TerminateOrchestrationInput = {
   instanceId: string;
   /** Why, for the record: 1 to 2000 characters, not only blanks. */
   reason: string;
+  /** Whether its children end too, and theirs, each a little after its parent. */
+  recursive?: boolean;
 };
 
 /** The kinds of reasons. */
@@ -205,6 +215,8 @@ export type WaitKind =
   | 'RUNNING'
   /** It is to start later. */
   | 'SCHEDULED'
+  /** Somebody has suspended it. */
+  | 'SUSPENDED'
   /** It sleeps. */
   | 'TIMER';
 
@@ -277,7 +289,11 @@ type Event_EventSent_Fragment = { __typename: 'EventSent', taskId: number, insta
 
 type Event_ExecutionCompleted_Fragment = { __typename: 'ExecutionCompleted', status: OrchestrationStatus, seq: string, at: string, type: HistoryEventType, result: { size: number } | null, cause: { type: string, message: string, stack: string | null, nonRetriable: boolean, inner: { type: string, message: string, stack: string | null, inner: { type: string, message: string, stack: string | null } | null } | null } | null };
 
+type Event_ExecutionResumed_Fragment = { __typename: 'ExecutionResumed', reason: string | null, by: string | null, seq: string, at: string, type: HistoryEventType };
+
 type Event_ExecutionStarted_Fragment = { __typename: 'ExecutionStarted', name: string, version: string | null, executionId: string, generation: number, seq: string, at: string, type: HistoryEventType, input: { size: number } | null };
+
+type Event_ExecutionSuspended_Fragment = { __typename: 'ExecutionSuspended', reason: string | null, by: string | null, seq: string, at: string, type: HistoryEventType };
 
 type Event_ExecutionTerminated_Fragment = { __typename: 'ExecutionTerminated', reason: string | null, seq: string, at: string, type: HistoryEventType };
 
@@ -303,7 +319,9 @@ export type EventFragment =
   | Event_EventRaised_Fragment
   | Event_EventSent_Fragment
   | Event_ExecutionCompleted_Fragment
+  | Event_ExecutionResumed_Fragment
   | Event_ExecutionStarted_Fragment
+  | Event_ExecutionSuspended_Fragment
   | Event_ExecutionTerminated_Fragment
   | Event_OrchestratorStarted_Fragment
   | Event_SubOrchestrationInstanceCompleted_Fragment
@@ -327,7 +345,9 @@ export type HistorySubscription = { history: { lastSeq: string, hasMore: boolean
       | { __typename: 'EventRaised', name: string, seq: string, at: string, type: HistoryEventType, payload: { size: number } | null }
       | { __typename: 'EventSent', taskId: number, instanceId: string, name: string, seq: string, at: string, type: HistoryEventType, payload: { size: number } | null }
       | { __typename: 'ExecutionCompleted', status: OrchestrationStatus, seq: string, at: string, type: HistoryEventType, result: { size: number } | null, cause: { type: string, message: string, stack: string | null, nonRetriable: boolean, inner: { type: string, message: string, stack: string | null, inner: { type: string, message: string, stack: string | null } | null } | null } | null }
+      | { __typename: 'ExecutionResumed', reason: string | null, by: string | null, seq: string, at: string, type: HistoryEventType }
       | { __typename: 'ExecutionStarted', name: string, version: string | null, executionId: string, generation: number, seq: string, at: string, type: HistoryEventType, input: { size: number } | null }
+      | { __typename: 'ExecutionSuspended', reason: string | null, by: string | null, seq: string, at: string, type: HistoryEventType }
       | { __typename: 'ExecutionTerminated', reason: string | null, seq: string, at: string, type: HistoryEventType }
       | { __typename: 'OrchestratorStarted', seq: string, at: string, type: HistoryEventType }
       | { __typename: 'SubOrchestrationInstanceCompleted', taskId: number, seq: string, at: string, type: HistoryEventType, result: { size: number } | null }
@@ -353,7 +373,9 @@ export type EventPayloadQuery = { orchestration: { history: { events: Array<
         | { __typename: 'EventRaised', seq: string, payload: { size: number, encoding: PayloadEncoding, text: string, truncated: boolean } | null }
         | { __typename: 'EventSent', seq: string, payload: { size: number, encoding: PayloadEncoding, text: string, truncated: boolean } | null }
         | { __typename: 'ExecutionCompleted', seq: string, result: { size: number, encoding: PayloadEncoding, text: string, truncated: boolean } | null }
+        | { __typename: 'ExecutionResumed', seq: string }
         | { __typename: 'ExecutionStarted', seq: string, input: { size: number, encoding: PayloadEncoding, text: string, truncated: boolean } | null }
+        | { __typename: 'ExecutionSuspended', seq: string }
         | { __typename: 'ExecutionTerminated', seq: string }
         | { __typename: 'OrchestratorStarted', seq: string }
         | { __typename: 'SubOrchestrationInstanceCompleted', seq: string, result: { size: number, encoding: PayloadEncoding, text: string, truncated: boolean } | null }
@@ -557,6 +579,14 @@ export const EventFragmentDoc = new TypedDocumentString(`
   }
   ... on ExecutionTerminated {
     reason
+  }
+  ... on ExecutionSuspended {
+    reason
+    by
+  }
+  ... on ExecutionResumed {
+    reason
+    by
   }
   ... on TaskScheduled {
     taskId
@@ -969,6 +999,14 @@ fragment Event on HistoryEvent {
   }
   ... on ExecutionTerminated {
     reason
+  }
+  ... on ExecutionSuspended {
+    reason
+    by
+  }
+  ... on ExecutionResumed {
+    reason
+    by
   }
   ... on TaskScheduled {
     taskId

@@ -9,6 +9,7 @@ import { Moment } from "../../kit/Time";
 const kinds: Record<WaitKind, { icon: IconName; tone: string }> = {
   ENDED: { icon: "completed", tone: "completed" },
   HELD: { icon: "held", tone: "suspended" },
+  SUSPENDED: { icon: "suspended", tone: "suspended" },
   SCHEDULED: { icon: "timer", tone: "pending" },
   NO_WORKER: { icon: "pending", tone: "suspended" },
   QUEUED: { icon: "queued", tone: "pending" },

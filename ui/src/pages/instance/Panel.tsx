@@ -237,7 +237,13 @@ function EventFacts({ event, group, before, onSelect }: { event: HistoryEvent; g
             <dd>{event.attempts}</dd>
           </>
         )}
-        {event.__typename === "ExecutionTerminated" && event.reason && (
+        {"by" in event && event.by && (
+          <>
+            <dt>By</dt>
+            <dd className="user-text">{event.by}</dd>
+          </>
+        )}
+        {"reason" in event && event.reason && (
           <>
             <dt>Reason</dt>
             <dd className="user-text">{event.reason}</dd>
