@@ -27,6 +27,7 @@ var covered = map[string]string{
 	"OrchestrationDelta.leaves":      "counted by orchestrationChanges(first)",
 	"HistoryPage.events":             "counted by history(first)",
 	"OrchestrationPayload.errors":    "one",
+	"PurgePayload.errors":            "one",
 	"ScheduleConnection.edges":       "counted by schedules(first)",
 	"ScheduleConnection.nodes":       "counted by schedules(first)",
 	"SchedulePayload.errors":         "one",
