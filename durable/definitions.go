@@ -108,6 +108,9 @@ func (o Orchestration[I, O]) ContinueAsNew(ctx *Context, in I, opts ...CallOptio
 		return none, fmt.Errorf("input of %s: %w", o, err)
 	}
 	options := callOptionsOf(opts)
+	if err := engine.CheckVersion("version", string(options.version)); err != nil {
+		return none, fmt.Errorf("continue %s as new: %w", o, err)
+	}
 	return none, &continueAsNew{input: input, version: string(options.version)}
 }
 

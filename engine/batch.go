@@ -126,12 +126,6 @@ func (u *unit) addOwnRow(b *store.Batch) {
 		t := &b.Claims
 		t.Nos, t.Bases, t.Epochs, t.Jobs = append(t.Nos, u.no), append(t.Bases, u.base), append(t.Epochs, u.epoch), append(t.Jobs, u.job)
 		t.Waitings = append(t.Waitings, u.waiting)
-		if u.kind == unitHandOver {
-			b.HandOvers.Nos = append(b.HandOvers.Nos, u.no)
-			b.HandOvers.Waitings = append(b.HandOvers.Waitings, u.waiting)
-			b.HandOvers.TurnJobs = append(b.HandOvers.TurnJobs, u.nextTurnJob)
-			b.DeleteJobs = append(b.DeleteJobs, u.turnJob)
-		}
 	case unitHold:
 		t := &b.Holds
 		t.Nos, t.Bases, t.Epochs, t.Jobs = append(t.Nos, u.no), append(t.Bases, u.base), append(t.Epochs, u.epoch), append(t.Jobs, u.job)
@@ -147,6 +141,12 @@ func (u *unit) addOwnRow(b *store.Batch) {
 		t := &b.Terminates
 		t.Nos, t.Counts, t.Events = append(t.Nos, u.no), append(t.Counts, u.count), append(t.Events, u.events)
 		t.Outputs, t.Failures = append(t.Outputs, u.output.Inline()), append(t.Failures, u.failure)
+	}
+	if u.handsOver() {
+		b.HandOvers.Nos = append(b.HandOvers.Nos, u.no)
+		b.HandOvers.Waitings = append(b.HandOvers.Waitings, u.waiting)
+		b.HandOvers.TurnJobs = append(b.HandOvers.TurnJobs, u.nextTurnJob)
+		b.DeleteJobs = append(b.DeleteJobs, u.turnJob)
 	}
 }
 

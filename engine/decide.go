@@ -133,7 +133,7 @@ func (s *state) refuse(p *plan, what string, size int, lim limits) (*plan, error
 // close ends the generation: what it scheduled in this very turn is not started any more, except what it sent.
 func (s *state) close(p *plan, end *history.ExecutionCompleted) {
 	p.end = end
-	for id, waiting := range s.pending {
+	for _, waiting := range s.pending {
 		switch {
 		case waiting.timer != nil:
 			p.hadTimers = true
@@ -141,7 +141,6 @@ func (s *state) close(p *plan, end *history.ExecutionCompleted) {
 			p.hadTasks = true
 			p.hadTimers = p.hadTimers || bounded(waiting.task)
 		}
-		_ = id
 	}
 	p.tasks, p.timers = nil, nil
 }

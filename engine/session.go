@@ -463,6 +463,10 @@ func (s *session) landed(f *flight, o outcome) error {
 		s.verdict = f.ends
 		return nil
 	case unitContinue:
+		if u.handsOver() {
+			s.verdict = &Verdict{Done: true}
+			return nil
+		}
 		s.ending = false
 		s.nextGeneration(f.next)
 	}

@@ -6,6 +6,8 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/weir-dev/weir/engine/history"
@@ -213,7 +215,8 @@ func (s *session) findRedispatch(row *store.OpenSessionsRow) {
 			a.promote(0) // the unit that was to give it a row is lost
 		}
 	}
-	for id, p := range s.state.pending {
+	for _, id := range sorted(s.state.pending) {
+		p := s.state.pending[id]
 		if p.task == nil || answered[id] || s.local[id] != nil {
 			continue
 		}
@@ -229,6 +232,9 @@ func (s *session) findRedispatch(row *store.OpenSessionsRow) {
 		}
 	}
 }
+
+// sorted lists the keys of a map, for loops whose order reaches a commit: the same work makes the same commits.
+func sorted[V any](m map[int32]V) []int32 { return slices.Sorted(maps.Keys(m)) }
 
 // executionID names a generation of an instance: 32 hexadecimal digits, the same wherever it is computed.
 func executionID(no int64, gen int32) string {

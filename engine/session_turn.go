@@ -212,7 +212,7 @@ func (s *session) finish(ctx context.Context, f *flight, p *plan) error {
 	s.ending = true
 	u.dropTimers, u.dropTasks = p.hadTimers, p.hadTasks
 	if end.Status == history.ContinuedAsNew {
-		return s.continueAsNew(f, end)
+		return s.continueAsNew(ctx, f, end)
 	}
 	u.kind = unitFinish
 	u.status, u.output = end.Status, end.Result
@@ -266,14 +266,21 @@ func childOutcome(task int32, end *history.ExecutionCompleted) history.Event {
 }
 
 // continueAsNew ends this generation and puts the start message of the next into the inbox, in one commit. The
-// events that the code received and did not use travel in it; those not yet consumed stay where they are.
-func (s *session) continueAsNew(f *flight, end *history.ExecutionCompleted) error {
+// events that the code received and did not use travel in it; those not yet consumed stay where they are. A
+// generation with another version is handed over: a turn job of another kind, for a worker that has the version.
+func (s *session) continueAsNew(ctx context.Context, f *flight, end *history.ExecutionCompleted) error {
 	u := &f.unit
 	u.kind = unitContinue
 	u.output = end.Result // the input of the next generation
 	u.version = s.info.Version
-	if end.NewVersion != "" {
+	if end.NewVersion != "" && end.NewVersion != s.info.Version {
 		u.version = end.NewVersion
+		id, err := s.n.e.jobIDs.one(ctx)
+		if err != nil {
+			return err
+		}
+		u.nextTurnJob = id
+		u.jobs = append(u.jobs, turnJob(id, s.no, s.hub.no, s.info.Name, u.version))
 	}
 	u.cutBefore = s.baseSeq
 	f.next = newState(s.state.gen + 1)

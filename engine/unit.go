@@ -24,7 +24,7 @@ type unit struct {
 	seq   int64 // after the unit
 	// turnJob is the session's turn job, whose row goes when the unit ends the session.
 	turnJob int64
-	// nextTurnJob is the turn job a hand-over leaves behind, 0 for none.
+	// nextTurnJob is the turn job a hand-over leaves behind, 0 for none; set in a unitContinue, that is one too.
 	nextTurnJob int64
 
 	// History (B4).
@@ -303,6 +303,11 @@ func (u *unit) comparesAndSets() bool {
 		return true
 	}
 	return false
+}
+
+// handsOver tells whether the unit gives the instance to whoever comes next.
+func (u *unit) handsOver() bool {
+	return u.kind == unitHandOver || u.kind == unitContinue && u.nextTurnJob != 0
 }
 
 // size estimates the bytes of the unit's parameters.
