@@ -45,6 +45,18 @@ func (c *Context) ParentID() string {
 // Tags are what the instance was started with, in every generation. The map is the caller's own.
 func (c *Context) Tags() map[string]string { return maps.Clone(c.run.tags) }
 
+// Patched tells whether the code takes the new way at a change of it. An instance that had passed this point before
+// the change keeps to the old way, at every replay; one that comes here now takes the new way, and its history says so:
+//
+//	if ctx.Patched("check stock") {
+//		...new steps
+//	}
+//
+// The answer is the same for a whole generation. Once no instance of the old way lives, the question may go, and what
+// it guarded stays: histories that have the answer fit code that does not ask. change is a name of 1 to 80 characters,
+// used for one change only; a bad one holds the turn.
+func (c *Context) Patched(change string) bool { return c.run.patched(change) }
+
 // Now is the time of the present turn, by the database's clock. It stands still within a turn.
 func (c *Context) Now() time.Time { return c.run.now }
 

@@ -160,6 +160,8 @@ func DecisionID(e history.Event) (int32, bool) {
 		return e.ID, true
 	case *history.EventSent:
 		return e.ID, true
+	case *history.PatchRecorded:
+		return e.ID, true
 	case *history.ExecutionCompleted:
 		return e.ID, true
 	}

@@ -49,6 +49,8 @@ func (s *state) apply(e history.Event) {
 		s.nextID = e.ID + 1
 	case *history.EventSent:
 		s.nextID = e.ID + 1
+	case *history.PatchRecorded:
+		s.nextID = e.ID + 1
 	case *history.TaskCompleted:
 		delete(s.pending, e.TaskID)
 	case *history.TaskFailed:

@@ -51,6 +51,7 @@ func tour(ctx *durable.Context, n int) (string, error) {
 	if _, err := Ping.Wait(ctx); err != nil {
 		return "", err
 	}
+	ctx.Patched("detour")
 	return "", fmt.Errorf("at the end: %w", errors.Join(flaky, bad))
 }
 

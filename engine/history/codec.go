@@ -28,6 +28,7 @@ var table = map[string]func() Event{
 	"SubOrchestrationInstanceFailed":    func() Event { return new(SubOrchestrationInstanceFailed) },
 	"EventSent":                         func() Event { return new(EventSent) },
 	"EventRaised":                       func() Event { return new(EventRaised) },
+	"PatchRecorded":                     func() Event { return new(PatchRecorded) },
 }
 
 var names = func() map[reflect.Type]string {

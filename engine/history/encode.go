@@ -132,6 +132,9 @@ func appendEvent(b []byte, e Event, sameTime bool) ([]byte, error) {
 	case *EventRaised:
 		o.always("name", e.Name)
 		o.payload("input", e.Input)
+	case *PatchRecorded:
+		o.number("id", int64(e.ID))
+		o.always("change", e.Change)
 	}
 	if o.err != nil {
 		return nil, fmt.Errorf("encode history: %s: %w", name, o.err)

@@ -181,6 +181,14 @@ type EventSent struct {
 	Input      Payload `json:"input,omitzero"`
 }
 
+// PatchRecorded is the decision to take the new way at a change of the code: see the SDK's Patched. It has no
+// answer.
+type PatchRecorded struct {
+	Header
+	ID     int32  `json:"id"`
+	Change string `json:"change"`
+}
+
 // EventRaised is an event that reached this instance.
 type EventRaised struct {
 	Header

@@ -1078,6 +1078,121 @@ func (ec *executionContext) fieldContext_OrchestratorStarted_type(_ context.Cont
 	return graphql.NewScalarFieldContext("OrchestratorStarted", field, false, false, errors.New("field of type HistoryEventType does not have child fields"))
 }
 
+func (ec *executionContext) _PatchRecorded_seq(ctx context.Context, field graphql.CollectedField, obj *model.PatchRecorded) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PatchRecorded_seq(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Seq, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int64) graphql.Marshaler {
+			return ec.marshalNLong2int64(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_PatchRecorded_seq(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("PatchRecorded", field, false, false, errors.New("field of type Long does not have child fields"))
+}
+
+func (ec *executionContext) _PatchRecorded_at(ctx context.Context, field graphql.CollectedField, obj *model.PatchRecorded) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PatchRecorded_at(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.At, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v time.Time) graphql.Marshaler {
+			return ec.marshalNDateTime2timeᚐTime(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_PatchRecorded_at(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("PatchRecorded", field, false, false, errors.New("field of type DateTime does not have child fields"))
+}
+
+func (ec *executionContext) _PatchRecorded_type(ctx context.Context, field graphql.CollectedField, obj *model.PatchRecorded) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PatchRecorded_type(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Type, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v model.HistoryEventType) graphql.Marshaler {
+			return ec.marshalNHistoryEventType2githubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐHistoryEventType(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_PatchRecorded_type(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("PatchRecorded", field, false, false, errors.New("field of type HistoryEventType does not have child fields"))
+}
+
+func (ec *executionContext) _PatchRecorded_taskId(ctx context.Context, field graphql.CollectedField, obj *model.PatchRecorded) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PatchRecorded_taskId(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.TaskID, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int32) graphql.Marshaler {
+			return ec.marshalNInt2int32(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_PatchRecorded_taskId(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("PatchRecorded", field, false, false, errors.New("field of type Int does not have child fields"))
+}
+
+func (ec *executionContext) _PatchRecorded_change(ctx context.Context, field graphql.CollectedField, obj *model.PatchRecorded) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PatchRecorded_change(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Change, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_PatchRecorded_change(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("PatchRecorded", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
 func (ec *executionContext) _SubOrchestrationInstanceCompleted_seq(ctx context.Context, field graphql.CollectedField, obj *model.SubOrchestrationInstanceCompleted) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -2506,6 +2621,13 @@ func (ec *executionContext) _HistoryEvent(ctx context.Context, sel ast.Selection
 			return graphql.Null
 		}
 		return ec._SubOrchestrationInstanceCompleted(ctx, sel, obj)
+	case model.PatchRecorded:
+		return ec._PatchRecorded(ctx, sel, &obj)
+	case *model.PatchRecorded:
+		if obj == nil {
+			return graphql.Null
+		}
+		return ec._PatchRecorded(ctx, sel, obj)
 	case model.OrchestratorStarted:
 		return ec._OrchestratorStarted(ctx, sel, &obj)
 	case *model.OrchestratorStarted:
@@ -3016,6 +3138,64 @@ func (ec *executionContext) _OrchestratorStarted(ctx context.Context, sel ast.Se
 			}
 		case "type":
 			out.Values[i] = ec._OrchestratorStarted_type(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
+
+var patchRecordedImplementors = []string{"PatchRecorded", "HistoryEvent"}
+
+func (ec *executionContext) _PatchRecorded(ctx context.Context, sel ast.SelectionSet, obj *model.PatchRecorded) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, patchRecordedImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("PatchRecorded")
+		case "seq":
+			out.Values[i] = ec._PatchRecorded_seq(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "at":
+			out.Values[i] = ec._PatchRecorded_at(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "type":
+			out.Values[i] = ec._PatchRecorded_type(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "taskId":
+			out.Values[i] = ec._PatchRecorded_taskId(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "change":
+			out.Values[i] = ec._PatchRecorded_change(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}

@@ -223,6 +223,14 @@ type ComplexityRoot struct {
 		StartCursor     func(childComplexity int) int
 	}
 
+	PatchRecorded struct {
+		At     func(childComplexity int) int
+		Change func(childComplexity int) int
+		Seq    func(childComplexity int) int
+		TaskID func(childComplexity int) int
+		Type   func(childComplexity int) int
+	}
+
 	Payload struct {
 		Encoding  func(childComplexity int) int
 		Size      func(childComplexity int) int
@@ -1333,6 +1341,37 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.PageInfo.StartCursor(childComplexity), true
+
+	case "PatchRecorded.at":
+		if e.ComplexityRoot.PatchRecorded.At == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PatchRecorded.At(childComplexity), true
+	case "PatchRecorded.change":
+		if e.ComplexityRoot.PatchRecorded.Change == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PatchRecorded.Change(childComplexity), true
+	case "PatchRecorded.seq":
+		if e.ComplexityRoot.PatchRecorded.Seq == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PatchRecorded.Seq(childComplexity), true
+	case "PatchRecorded.taskId":
+		if e.ComplexityRoot.PatchRecorded.TaskID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PatchRecorded.TaskID(childComplexity), true
+	case "PatchRecorded.type":
+		if e.ComplexityRoot.PatchRecorded.Type == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PatchRecorded.Type(childComplexity), true
 
 	case "Payload.encoding":
 		if e.ComplexityRoot.Payload.Encoding == nil {
@@ -2670,6 +2709,7 @@ enum HistoryEventType {
   SubOrchestrationInstanceFailed
   EventSent
   EventRaised
+  PatchRecorded
 }
 
 "A turn begins."
@@ -2867,6 +2907,17 @@ type EventSent implements HistoryEvent {
   name: String!
   "What it carries."
   payload: Payload
+}
+
+"The code took the new way at a change of it that is told apart by name, and keeps to it."
+type PatchRecorded implements HistoryEvent {
+  seq: Long!
+  at: DateTime!
+  type: HistoryEventType!
+  "The number of the decision, from 0 in each generation."
+  taskId: Int!
+  "The name of the change."
+  change: String!
 }
 
 "An event reached this instance."

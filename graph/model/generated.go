@@ -268,6 +268,19 @@ type PageInfo struct {
 	EndCursor *string `json:"endCursor,omitempty"`
 }
 
+// The code took the new way at a change of it that is told apart by name, and keeps to it.
+type PatchRecorded struct {
+	Seq  int64            `json:"seq"`
+	At   time.Time        `json:"at"`
+	Type HistoryEventType `json:"type"`
+	// The number of the decision, from 0 in each generation.
+	TaskID int32 `json:"taskId"`
+	// The name of the change.
+	Change string `json:"change"`
+}
+
+func (PatchRecorded) IsHistoryEvent() {}
+
 // Which schedule to stop, and why.
 type PauseScheduleInput struct {
 	// The name of the task hub.
@@ -844,6 +857,7 @@ const (
 	HistoryEventTypeSubOrchestrationInstanceFailed    HistoryEventType = "SubOrchestrationInstanceFailed"
 	HistoryEventTypeEventSent                         HistoryEventType = "EventSent"
 	HistoryEventTypeEventRaised                       HistoryEventType = "EventRaised"
+	HistoryEventTypePatchRecorded                     HistoryEventType = "PatchRecorded"
 )
 
 var AllHistoryEventType = []HistoryEventType{
@@ -861,11 +875,12 @@ var AllHistoryEventType = []HistoryEventType{
 	HistoryEventTypeSubOrchestrationInstanceFailed,
 	HistoryEventTypeEventSent,
 	HistoryEventTypeEventRaised,
+	HistoryEventTypePatchRecorded,
 }
 
 func (e HistoryEventType) IsValid() bool {
 	switch e {
-	case HistoryEventTypeOrchestratorStarted, HistoryEventTypeExecutionStarted, HistoryEventTypeExecutionCompleted, HistoryEventTypeExecutionTerminated, HistoryEventTypeTaskScheduled, HistoryEventTypeTaskCompleted, HistoryEventTypeTaskFailed, HistoryEventTypeTimerCreated, HistoryEventTypeTimerFired, HistoryEventTypeSubOrchestrationInstanceCreated, HistoryEventTypeSubOrchestrationInstanceCompleted, HistoryEventTypeSubOrchestrationInstanceFailed, HistoryEventTypeEventSent, HistoryEventTypeEventRaised:
+	case HistoryEventTypeOrchestratorStarted, HistoryEventTypeExecutionStarted, HistoryEventTypeExecutionCompleted, HistoryEventTypeExecutionTerminated, HistoryEventTypeTaskScheduled, HistoryEventTypeTaskCompleted, HistoryEventTypeTaskFailed, HistoryEventTypeTimerCreated, HistoryEventTypeTimerFired, HistoryEventTypeSubOrchestrationInstanceCreated, HistoryEventTypeSubOrchestrationInstanceCompleted, HistoryEventTypeSubOrchestrationInstanceFailed, HistoryEventTypeEventSent, HistoryEventTypeEventRaised, HistoryEventTypePatchRecorded:
 		return true
 	}
 	return false

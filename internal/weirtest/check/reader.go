@@ -84,6 +84,9 @@ func (r *reader) event(e history.Event) {
 	case *history.EventSent:
 		decide(e.ID)
 		delete(r.open, e.ID)
+	case *history.PatchRecorded:
+		decide(e.ID)
+		delete(r.open, e.ID)
 	case *history.TaskCompleted:
 		answer(e.TaskID)
 	case *history.TaskFailed:

@@ -169,6 +169,8 @@ function summary(event: HistoryEvent, g: Group | undefined, clock: (at: number) 
       return list(`to ${event.instanceId}`, event.payload && bytes(event.payload.size));
     case "EventRaised":
       return list(event.payload && bytes(event.payload.size));
+    case "PatchRecorded":
+      return event.change;
     default:
       return "";
   }

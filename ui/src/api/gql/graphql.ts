@@ -29,6 +29,7 @@ export type HistoryEventType =
   | 'ExecutionStarted'
   | 'ExecutionTerminated'
   | 'OrchestratorStarted'
+  | 'PatchRecorded'
   | 'SubOrchestrationInstanceCompleted'
   | 'SubOrchestrationInstanceCreated'
   | 'SubOrchestrationInstanceFailed'
@@ -283,6 +284,8 @@ type Event_ExecutionTerminated_Fragment = { __typename: 'ExecutionTerminated', r
 
 type Event_OrchestratorStarted_Fragment = { __typename: 'OrchestratorStarted', seq: string, at: string, type: HistoryEventType };
 
+type Event_PatchRecorded_Fragment = { __typename: 'PatchRecorded', taskId: number, change: string, seq: string, at: string, type: HistoryEventType };
+
 type Event_SubOrchestrationInstanceCompleted_Fragment = { __typename: 'SubOrchestrationInstanceCompleted', taskId: number, seq: string, at: string, type: HistoryEventType, result: { size: number } | null };
 
 type Event_SubOrchestrationInstanceCreated_Fragment = { __typename: 'SubOrchestrationInstanceCreated', taskId: number, instanceId: string, name: string, version: string | null, seq: string, at: string, type: HistoryEventType, input: { size: number } | null };
@@ -306,6 +309,7 @@ export type EventFragment =
   | Event_ExecutionStarted_Fragment
   | Event_ExecutionTerminated_Fragment
   | Event_OrchestratorStarted_Fragment
+  | Event_PatchRecorded_Fragment
   | Event_SubOrchestrationInstanceCompleted_Fragment
   | Event_SubOrchestrationInstanceCreated_Fragment
   | Event_SubOrchestrationInstanceFailed_Fragment
@@ -330,6 +334,7 @@ export type HistorySubscription = { history: { lastSeq: string, hasMore: boolean
       | { __typename: 'ExecutionStarted', name: string, version: string | null, executionId: string, generation: number, seq: string, at: string, type: HistoryEventType, input: { size: number } | null }
       | { __typename: 'ExecutionTerminated', reason: string | null, seq: string, at: string, type: HistoryEventType }
       | { __typename: 'OrchestratorStarted', seq: string, at: string, type: HistoryEventType }
+      | { __typename: 'PatchRecorded', taskId: number, change: string, seq: string, at: string, type: HistoryEventType }
       | { __typename: 'SubOrchestrationInstanceCompleted', taskId: number, seq: string, at: string, type: HistoryEventType, result: { size: number } | null }
       | { __typename: 'SubOrchestrationInstanceCreated', taskId: number, instanceId: string, name: string, version: string | null, seq: string, at: string, type: HistoryEventType, input: { size: number } | null }
       | { __typename: 'SubOrchestrationInstanceFailed', taskId: number, seq: string, at: string, type: HistoryEventType, failure: { type: string, message: string, stack: string | null, nonRetriable: boolean, inner: { type: string, message: string, stack: string | null, inner: { type: string, message: string, stack: string | null } | null } | null } }
@@ -356,6 +361,7 @@ export type EventPayloadQuery = { orchestration: { history: { events: Array<
         | { __typename: 'ExecutionStarted', seq: string, input: { size: number, encoding: PayloadEncoding, text: string, truncated: boolean } | null }
         | { __typename: 'ExecutionTerminated', seq: string }
         | { __typename: 'OrchestratorStarted', seq: string }
+        | { __typename: 'PatchRecorded', seq: string }
         | { __typename: 'SubOrchestrationInstanceCompleted', seq: string, result: { size: number, encoding: PayloadEncoding, text: string, truncated: boolean } | null }
         | { __typename: 'SubOrchestrationInstanceCreated', seq: string, input: { size: number, encoding: PayloadEncoding, text: string, truncated: boolean } | null }
         | { __typename: 'SubOrchestrationInstanceFailed', seq: string }
@@ -643,6 +649,10 @@ export const EventFragmentDoc = new TypedDocumentString(`
     payload {
       size
     }
+  }
+  ... on PatchRecorded {
+    taskId
+    change
   }
 }
     fragment FailureParts on Failure {
@@ -1055,6 +1065,10 @@ fragment Event on HistoryEvent {
     payload {
       size
     }
+  }
+  ... on PatchRecorded {
+    taskId
+    change
   }
 }`) as unknown as TypedDocumentString<HistorySubscription, HistorySubscriptionVariables>;
 export const EventPayloadDocument = new TypedDocumentString(`
