@@ -186,6 +186,18 @@ func (i *Instance[O]) SetTags(ctx context.Context, set Tags, remove ...string) e
 	return e.SetTags(ctx, i.client.hub, i.id, set, remove)
 }
 
+// Cancel asks the instance to end by itself: the calls of its code fail with ErrCanceled, the code may undo what it has
+// done on a context that WithoutCancel makes, and when it returns that error the instance is CANCELED. One that nobody
+// has begun is CANCELED at once. Cancel returns when the request is safely recorded. Errors: ErrNotFound, ErrFinished,
+// ErrInvalid.
+func (i *Instance[O]) Cancel(ctx context.Context, reason string) error {
+	e, err := i.client.engine(ctx)
+	if err != nil {
+		return err
+	}
+	return e.Cancel(ctx, engine.CancelRequest{Hub: i.client.hub, Instance: i.id, Reason: reason})
+}
+
 // IsFailure tells whether err is, or wraps, the declared failure. It is errors.Is, for those who look for it.
 func IsFailure(err error, f Failure) bool { return errors.Is(err, f) }
 

@@ -16,7 +16,8 @@ import (
 // Context is an orchestration's way to the world. It is deliberately not a context.Context: an orchestration
 // cannot hand it to code that does I/O. Every call on it does the same when the orchestration is replayed.
 type Context struct {
-	run *run
+	run   *run
+	scope *scope
 }
 
 // ID is the instance's id.
@@ -62,13 +63,13 @@ func (c *Context) Now() time.Time { return c.run.now }
 
 // Timer returns a future that is done after d, however long. It survives any restart.
 func (c *Context) Timer(d time.Duration) *Future[None] {
-	return newFuture[None](c.run.timer(c.run.now.Add(d)))
+	return newFuture[None](c.timer(c.run.now.Add(d)))
 }
 
 // TimerAt is Timer for a point in time.
-func (c *Context) TimerAt(t time.Time) *Future[None] { return newFuture[None](c.run.timer(t)) }
+func (c *Context) TimerAt(t time.Time) *Future[None] { return newFuture[None](c.timer(t)) }
 
-// Sleep waits for d.
+// Sleep waits for d. Errors: ErrCanceled.
 func (c *Context) Sleep(d time.Duration) error {
 	if d <= 0 {
 		return nil
@@ -147,11 +148,12 @@ func (c *Context) SetStatus(v any) {
 // record is used. It is an activity without a name of its own and without a worker to choose; name is for
 // people. fn may run again if the process dies before its result is recorded. Options: Retry, Timeout.
 func Step[T any](ctx *Context, name string, fn func(context.Context) (T, error), opts ...CallOption) (T, error) {
-	return newFuture[T](ctx.run.step(name, func(ctx context.Context) (history.Payload, error) {
+	recorded := func(ctx context.Context) (history.Payload, error) {
 		v, err := fn(ctx)
 		if err != nil {
 			return history.Payload{}, err
 		}
 		return encode(v)
-	}, callOptionsOf(opts))).Await()
+	}
+	return newFuture[T](ctx.call("step "+name, func() *core { return ctx.run.step(name, recorded, callOptionsOf(opts)) })).Await()
 }

@@ -66,14 +66,14 @@ func (o Orchestration[I, O]) Call(ctx *Context, in I, opts ...CallOption) (O, er
 func (o Orchestration[I, O]) Go(ctx *Context, in I, opts ...CallOption) *Future[O] {
 	options := callOptionsOf(opts)
 	if options.retry == nil {
-		return newFuture[O](ctx.run.child(string(o), in, options))
+		return newFuture[O](ctx.child(string(o), in, options))
 	}
 	policy := *options.retry
 	options.retry = nil
 	return Go(ctx, func(ctx *Context) (O, error) {
 		first := ctx.Now()
 		for attempt := 1; ; attempt++ {
-			out, err := newFuture[O](ctx.run.child(string(o), in, options)).Await()
+			out, err := newFuture[O](ctx.child(string(o), in, options)).Await()
 			if err == nil {
 				return out, nil
 			}
@@ -270,7 +270,8 @@ func (a Activity[I, O]) Call(ctx *Context, in I, opts ...CallOption) (O, error) 
 // Go schedules the activity and returns the future of its output. Options: as Call.
 func (a Activity[I, O]) Go(ctx *Context, in I, opts ...CallOption) *Future[O] {
 	args, native := any(in).(river.JobArgs)
-	return newFuture[O](ctx.run.activity(string(a), in, native && args.Kind() == string(a), callOptionsOf(opts)))
+	native = native && args.Kind() == string(a)
+	return newFuture[O](ctx.call("activity "+string(a), func() *core { return ctx.run.activity(string(a), in, native, callOptionsOf(opts)) }))
 }
 
 // Map runs the activity for each input and returns the outputs in the order of the inputs, once all have ended.
@@ -281,7 +282,9 @@ func (a Activity[I, O]) Map(ctx *Context, in []I, opts ...CallOption) ([]O, erro
 
 // Next returns the future of the next event of this name that no earlier Next has taken. Events that arrive
 // while nobody waits are kept, in order.
-func (e Event[T]) Next(ctx *Context) *Future[T] { return newFuture[T](ctx.run.nextEvent(string(e))) }
+func (e Event[T]) Next(ctx *Context) *Future[T] {
+	return newFuture[T](ctx.call("event "+string(e), func() *core { return ctx.run.nextEvent(string(e)) }))
+}
 
 // Wait waits for the next event of this name.
 func (e Event[T]) Wait(ctx *Context) (T, error) { return e.Next(ctx).Await() }
@@ -302,6 +305,9 @@ func (e Event[T]) WaitFor(ctx *Context, d time.Duration) (payload T, ok bool, er
 // commits, once and in order; an event to an instance that does not exist or has finished is dropped.
 func (e Event[T]) Send(ctx *Context, instance string, payload T) error {
 	if err := engine.CheckID("instance", instance); err != nil {
+		return fmt.Errorf("send %s: %w", e, err)
+	}
+	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("send %s: %w", e, err)
 	}
 	input, err := encode(payload)

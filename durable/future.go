@@ -31,6 +31,12 @@ type core struct {
 	failure  *history.Failure
 	attempts int
 	waiters  []*branch
+	// made counts the futures of the run; decided tells that this one waits for the answer to decision id.
+	made    int
+	id      int32
+	decided bool
+	// scope is whose open call it is, until it is done.
+	scope *scope
 	// observers are told at once when it is done.
 	observers []func()
 }

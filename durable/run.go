@@ -3,6 +3,7 @@ package durable
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"log/slog"
@@ -55,6 +56,9 @@ type run struct {
 	patches map[string]bool
 	patchAt map[int32]*history.PatchRecorded
 
+	canceling *history.ExecutionCancelRequested // set once somebody has asked for it
+	cores     int                               // futures made
+
 	status history.Payload // set since the last turn
 	ids    int
 	rand   *rand.Rand
@@ -84,7 +88,7 @@ func newRun(x *executor, h *Handler, info engine.Info) *run {
 		x: x, info: info, handler: h, pending: map[int32]*core{}, steps: map[int32]func(context.Context) (history.Payload, error){},
 		patches: map[string]bool{}, patchAt: map[int32]*history.PatchRecorded{},
 	}
-	r.ctx = &Context{run: r}
+	r.ctx = &Context{run: r, scope: newScope(r, nil)}
 	return r
 }
 
@@ -168,6 +172,8 @@ func describe(e history.Event) string {
 		return fmt.Sprintf("event %q sent to %q", e.Name, e.InstanceID)
 	case *history.PatchRecorded:
 		return fmt.Sprintf("patch %q", e.Change)
+	case *history.TaskCanceled:
+		return fmt.Sprintf("cancellation of decision %d", e.TaskID)
 	case *history.ExecutionCompleted:
 		if e.Status == history.ContinuedAsNew {
 			return "continue as new"
@@ -226,6 +232,8 @@ func (r *run) feed(e history.Event) error {
 		r.answer(e.TimerID, history.Payload{}, nil, 0)
 	case *history.EventRaised:
 		r.deliver(e)
+	case *history.ExecutionCancelRequested:
+		r.cancelRequested(e)
 	}
 	r.resume()
 	if r.failed != nil {
@@ -336,7 +344,10 @@ func (r *run) park(cond func() bool, on ...*core) {
 	}
 }
 
-func (r *run) newCore(what string) *core { return &core{run: r, what: what} }
+func (r *run) newCore(what string) *core {
+	r.cores++
+	return &core{run: r, what: what, made: r.cores}
+}
 
 // complete makes a future done and wakes who waits for it.
 func (r *run) complete(c *core, p history.Payload, f *history.Failure, attempts int) {
@@ -344,6 +355,10 @@ func (r *run) complete(c *core, p history.Payload, f *history.Failure, attempts 
 		return
 	}
 	r.positions++
+	if c.scope != nil {
+		delete(c.scope.open, c)
+		c.scope = nil
+	}
 	c.done, c.position, c.payload, c.failure, c.attempts = true, r.positions, p, f, attempts
 	for _, fn := range c.observers {
 		fn()
@@ -368,6 +383,7 @@ func (r *run) answer(id int32, p history.Payload, f *history.Failure, attempts i
 func (r *run) decide(what string, e history.Event) *core {
 	r.touch()
 	c := r.newCore(what)
+	c.id, c.decided = r.nextID, true
 	r.pending[r.nextID] = c
 	r.nextID++
 	r.decisions = append(r.decisions, e)
@@ -511,6 +527,9 @@ func (r *run) end(output history.Payload, err error) {
 	switch {
 	case asContinue(err, &again):
 		done.Status, done.Result, done.NewVersion = history.ContinuedAsNew, again.input, again.version
+	case r.canceling != nil && errors.Is(err, ErrCanceled):
+		done.Status, done.Result, done.Failure = history.Canceled, history.Payload{}, canceled(r.canceling.Reason)
+		done.Failure.Inner = toFailure(err)
 	case err != nil:
 		done.Status, done.Result, done.Failure = history.Failed, history.Payload{}, toFailure(err)
 	}

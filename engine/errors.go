@@ -19,6 +19,7 @@ const (
 	CodeTooLarge      Code = "TOO_LARGE"
 	CodeWrongState    Code = "FAILED_PRECONDITION"
 	CodeUnavailable   Code = "UNAVAILABLE"
+	CodeCanceled      Code = "CANCELED"
 	CodeTimeout       Code = "TIMEOUT"
 	CodeInternal      Code = "INTERNAL"
 )
@@ -52,6 +53,7 @@ var (
 	ErrTooLarge    error = &Error{Code: CodeTooLarge}
 	ErrWrongState  error = &Error{Code: CodeWrongState}
 	ErrUnavailable error = &Error{Code: CodeUnavailable}
+	ErrCanceled    error = &Error{Code: CodeCanceled}
 	ErrTimeout     error = &Error{Code: CodeTimeout}
 )
 

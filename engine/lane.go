@@ -359,6 +359,9 @@ func (l *lane) settle(units []*unit, r *store.Result) {
 				o.purged = append(o.purged, row)
 			}
 		}
+		if u.kind == unitPlain && len(u.messages) > 0 {
+			o.delivered = r.Delivered[u.messages[0].no] > 0
+		}
 		if len(u.raises) > 0 {
 			row, ok := r.Statuses[u.no]
 			o.found, o.status = ok, statusOf(row.Status)
@@ -479,6 +482,8 @@ func (l *lane) matches(u *unit, row store.ReadFencesRow, found bool) bool {
 	switch u.kind {
 	case unitPlain, unitRelease, unitTakeOver, unitTerminate:
 		return true // not compared: what does not match is answered by a row that does not come back
+	case unitCancel:
+		return found && status == history.Pending && row.Owner == 0
 	case unitTurn, unitFinish, unitContinue:
 		if status == history.Suspended {
 			return false

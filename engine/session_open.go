@@ -178,6 +178,7 @@ func (s *session) nextGeneration(next *state) {
 	s.code.Close()
 	s.code = nil
 	s.state = next
+	clear(s.children)
 	s.baseSeq = s.seq + 1
 	s.info.Generation = int(next.gen)
 	s.info.ExecutionID = executionID(s.no, next.gen)

@@ -104,6 +104,9 @@ func (s *session) fill(ctx context.Context, f *flight, p *plan) error {
 	if err := s.sendEvents(ctx, u, p); err != nil {
 		return err
 	}
+	if err := s.cancel(ctx, f, p); err != nil {
+		return err
+	}
 	if p.end != nil {
 		return s.finish(ctx, f, p)
 	}
@@ -151,6 +154,10 @@ func (s *session) startChildren(ctx context.Context, u *unit, p *plan) error {
 			return err
 		}
 		u.large = append(u.large, large...)
+		if s.children == nil {
+			s.children = map[int32]int64{}
+		}
+		s.children[c.ID] = no
 		u.starts = append(u.starts, start{
 			no: no, hub: s.hub.no, id: c.InstanceID, name: c.Name, version: c.Version, input: input, turnJob: turn,
 			parentNo: s.no, parentGen: s.state.gen, parentTask: c.ID,
@@ -301,6 +308,9 @@ func opening(next Info, end *history.ExecutionCompleted, before *state) []histor
 		Header: history.Header{At: before.lastTurn}, InstanceID: next.InstanceID, ExecutionID: next.ExecutionID,
 		Name: next.Name, Version: next.Version, Input: end.Result, Parent: next.Parent, Generation: next.Generation, Tags: before.tags,
 	}}
+	if before.canceling != nil { // the next generation is to end, too
+		events = append(events, before.canceling)
+	}
 	for _, e := range end.CarryOver {
 		events = append(events, e)
 	}

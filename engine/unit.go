@@ -55,6 +55,7 @@ type unit struct {
 	messages   []message      // B6
 	sends      []send         // B6
 	timers     []newTimer     // B7
+	cancels    []taskKey      // B7
 	dropTimers bool           // B7
 	jobs       []job          // B7
 	deleteJobs []int64        // B7
@@ -101,6 +102,8 @@ const (
 	unitRelease
 	unitTakeOver
 	unitTerminate
+	// unitCancel ends an instance that nobody has begun.
+	unitCancel
 )
 
 // outcome is what became of a unit.
@@ -119,6 +122,7 @@ type outcome struct {
 	owner      int32
 	status     history.Status // of a raise's target
 	found      bool           // the raise's target exists
+	delivered  bool           // the message of a plain unit reached its target
 	// landed means that the unit is committed but nothing else is known of it: the connection broke.
 	landed bool
 }
@@ -172,6 +176,7 @@ const (
 	msgEvent  int16 = 2
 	msgResult int16 = 3
 	msgTimer  int16 = 4
+	msgCancel int16 = 7
 )
 
 // purge deletes an instance and all that belongs to it, if its status is among those of the mask.
@@ -334,7 +339,7 @@ func (u *unit) size() int {
 	for i := range u.jobs {
 		n += 120 + len(u.jobs[i].args)
 	}
-	return n + 40*(len(u.timers)+len(u.timersDue)+len(u.consumed)+len(u.settled)) + 400*len(u.deadlines)
+	return n + 40*(len(u.timers)+len(u.timersDue)+len(u.consumed)+len(u.settled)+len(u.cancels)) + 400*len(u.deadlines)
 }
 
 // once lists what may be in a batch only once: statements that join what they deleted with the units that

@@ -373,6 +373,32 @@ func TestRaise(t *testing.T) {
 	}
 }
 
+func TestCancel(t *testing.T) {
+	a := serve(t)
+	a.worker(nil, Waiter.Handler(waiter))
+	id := a.must(a.start(vars{"name": "waiter", "input": 1})).InstanceID
+
+	a.userError(a.cancel(vars{"instanceId": "nobody", "reason": "x"}), "NOT_FOUND", "instanceId", "nobody")
+	a.userError(a.cancel(vars{"hub": "nowhere", "instanceId": id, "reason": "x"}), "NOT_FOUND", "hub", "nowhere")
+	a.userError(a.cancel(vars{"instanceId": id, "reason": ""}), "INVALID_ARGUMENT", "reason", "empty")
+	a.userError(a.cancel(vars{"instanceId": id, "reason": strings.Repeat("x", 2001)}), "INVALID_ARGUMENT", "reason", "2000")
+	a.userError(a.cancel(vars{"instanceId": id, "reason": "a\x00"}), "INVALID_ARGUMENT", "reason", "U+0000")
+	a.cancelOnce(id, "enough of it")
+	got := a.ended(id)
+	if got.Status != "CANCELED" || got.Waiting.Kind != "ENDED" || !strings.Contains(got.Waiting.Text, "enough of it") {
+		t.Errorf("got %+v", got)
+	}
+	a.userError(a.cancel(vars{"instanceId": id, "reason": "twice"}), "FAILED_PRECONDITION", "instanceId", "CANCELED")
+
+	// One that nobody has taken up, and one that is to start in a year.
+	for _, in := range []vars{{"name": "unserved"}, {"name": "waiter", "startAt": time.Now().AddDate(1, 0, 0)}} {
+		id := a.must(a.start(in)).InstanceID
+		if got := a.must(a.cancel(vars{"instanceId": id, "reason": "no"})); got.Status != "CANCELED" {
+			t.Errorf("%v: %+v", in, got)
+		}
+	}
+}
+
 func TestTerminate(t *testing.T) {
 	a := serve(t)
 	a.worker(nil, Waiter.Handler(waiter))

@@ -49,6 +49,16 @@ type BackfillSchedulePayload struct {
 	RequestID string `json:"requestId"`
 }
 
+// Which instance is to end by itself, and why.
+type CancelOrchestrationInput struct {
+	// The name of the task hub.
+	Hub string `json:"hub"`
+	// The instance to cancel.
+	InstanceID string `json:"instanceId"`
+	// Why, for its code and for the record: 1 to 2000 characters, not only blanks.
+	Reason string `json:"reason"`
+}
+
 // A count that was made only up to a limit.
 type Count struct {
 	// How many were counted.
@@ -94,6 +104,19 @@ type EventSent struct {
 }
 
 func (EventSent) IsHistoryEvent() {}
+
+// Somebody asked the instance to end by itself.
+type ExecutionCancelRequested struct {
+	Seq  int64            `json:"seq"`
+	At   time.Time        `json:"at"`
+	Type HistoryEventType `json:"type"`
+	// Why.
+	Reason *string `json:"reason,omitempty"`
+	// Who asked: a person or program, or the id of the parent.
+	By *string `json:"by,omitempty"`
+}
+
+func (ExecutionCancelRequested) IsHistoryEvent() {}
 
 // A generation has ended.
 type ExecutionCompleted struct {
@@ -619,6 +642,17 @@ type TagInput struct {
 	Value string `json:"value"`
 }
 
+// The code waits no longer for the answer to a decision, and what that began is stopped.
+type TaskCanceled struct {
+	Seq  int64            `json:"seq"`
+	At   time.Time        `json:"at"`
+	Type HistoryEventType `json:"type"`
+	// The number of the decision that is given up.
+	TaskID int32 `json:"taskId"`
+}
+
+func (TaskCanceled) IsHistoryEvent() {}
+
 // The result of a task.
 type TaskCompleted struct {
 	Seq  int64            `json:"seq"`
@@ -858,6 +892,8 @@ const (
 	HistoryEventTypeEventSent                         HistoryEventType = "EventSent"
 	HistoryEventTypeEventRaised                       HistoryEventType = "EventRaised"
 	HistoryEventTypePatchRecorded                     HistoryEventType = "PatchRecorded"
+	HistoryEventTypeTaskCanceled                      HistoryEventType = "TaskCanceled"
+	HistoryEventTypeExecutionCancelRequested          HistoryEventType = "ExecutionCancelRequested"
 )
 
 var AllHistoryEventType = []HistoryEventType{
@@ -876,11 +912,13 @@ var AllHistoryEventType = []HistoryEventType{
 	HistoryEventTypeEventSent,
 	HistoryEventTypeEventRaised,
 	HistoryEventTypePatchRecorded,
+	HistoryEventTypeTaskCanceled,
+	HistoryEventTypeExecutionCancelRequested,
 }
 
 func (e HistoryEventType) IsValid() bool {
 	switch e {
-	case HistoryEventTypeOrchestratorStarted, HistoryEventTypeExecutionStarted, HistoryEventTypeExecutionCompleted, HistoryEventTypeExecutionTerminated, HistoryEventTypeTaskScheduled, HistoryEventTypeTaskCompleted, HistoryEventTypeTaskFailed, HistoryEventTypeTimerCreated, HistoryEventTypeTimerFired, HistoryEventTypeSubOrchestrationInstanceCreated, HistoryEventTypeSubOrchestrationInstanceCompleted, HistoryEventTypeSubOrchestrationInstanceFailed, HistoryEventTypeEventSent, HistoryEventTypeEventRaised, HistoryEventTypePatchRecorded:
+	case HistoryEventTypeOrchestratorStarted, HistoryEventTypeExecutionStarted, HistoryEventTypeExecutionCompleted, HistoryEventTypeExecutionTerminated, HistoryEventTypeTaskScheduled, HistoryEventTypeTaskCompleted, HistoryEventTypeTaskFailed, HistoryEventTypeTimerCreated, HistoryEventTypeTimerFired, HistoryEventTypeSubOrchestrationInstanceCreated, HistoryEventTypeSubOrchestrationInstanceCompleted, HistoryEventTypeSubOrchestrationInstanceFailed, HistoryEventTypeEventSent, HistoryEventTypeEventRaised, HistoryEventTypePatchRecorded, HistoryEventTypeTaskCanceled, HistoryEventTypeExecutionCancelRequested:
 		return true
 	}
 	return false
@@ -929,16 +967,19 @@ const (
 	OrchestrationActionRaiseEvent OrchestrationAction = "RAISE_EVENT"
 	// The mutation terminateOrchestration.
 	OrchestrationActionTerminate OrchestrationAction = "TERMINATE"
+	// The mutation cancelOrchestration.
+	OrchestrationActionCancel OrchestrationAction = "CANCEL"
 )
 
 var AllOrchestrationAction = []OrchestrationAction{
 	OrchestrationActionRaiseEvent,
 	OrchestrationActionTerminate,
+	OrchestrationActionCancel,
 }
 
 func (e OrchestrationAction) IsValid() bool {
 	switch e {
-	case OrchestrationActionRaiseEvent, OrchestrationActionTerminate:
+	case OrchestrationActionRaiseEvent, OrchestrationActionTerminate, OrchestrationActionCancel:
 		return true
 	}
 	return false

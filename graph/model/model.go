@@ -103,7 +103,7 @@ func (o *Orchestration) Parent() *OrchestrationRef {
 // AllowedActions is what may be done with it now.
 func (o *Orchestration) AllowedActions() []OrchestrationAction {
 	if o.Instance.Status.Live() {
-		return []OrchestrationAction{OrchestrationActionRaiseEvent, OrchestrationActionTerminate}
+		return []OrchestrationAction{OrchestrationActionRaiseEvent, OrchestrationActionCancel, OrchestrationActionTerminate}
 	}
 	return []OrchestrationAction{}
 }

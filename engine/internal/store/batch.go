@@ -27,6 +27,7 @@ type Batch struct {
 	TakeOvers     TakeOverInstancesParams
 	Terminates    TerminateInstancesParams
 	Tags          SetTagsParams
+	CancelPending CancelPendingParams
 	Starts        InsertInstancesParams
 	History       InsertHistoryParams
 	Cuts          CutHistoryParams
@@ -39,6 +40,7 @@ type Batch struct {
 	Deliveries    DeliverOutboxParams
 	Messages      InsertMessagesParams
 	Sends         InsertOutboxParams
+	Cancels       CancelTasksParams
 	NewTimers     InsertTimersParams
 	DropTimers    []int64
 	Jobs          InsertJobsParams
@@ -166,7 +168,7 @@ func ask(any, error) {}
 // River rows and the notification of an end, follows as in any batch.
 func (b *Batch) queueOne(ctx context.Context, s *sending) bool {
 	others := len(b.Locks) + len(b.Purges.Nos) + len(b.Continues.Nos) + len(b.Claims.Nos) + len(b.Holds.Nos) + len(b.TakeOvers.Nos) +
-		len(b.Terminates.Nos) + len(b.Releases.Nos) + len(b.Firings.Nos)
+		len(b.Terminates.Nos) + len(b.CancelPending.Nos) + len(b.Releases.Nos) + len(b.Firings.Nos)
 	if others > 0 || b.Lane.WorkerNo == 0 {
 		return false
 	}
@@ -236,6 +238,9 @@ func (b *Batch) queueRows(ctx context.Context, s *sending) {
 	if len(b.Tags.Nos) > 0 {
 		ask(s.q.SetTags(ctx, s.rows(each(func(row SetTagsRow) { s.r.Tags[row.No] = row })), b.Tags))
 	}
+	if len(b.CancelPending.Nos) > 0 {
+		do(s.q.CancelPending(ctx, s.db, b.CancelPending))
+	}
 	if len(b.Starts.Nos) > 0 { // B3
 		do(s.q.InsertInstances(ctx, s.db, b.Starts))
 	}
@@ -283,7 +288,10 @@ func (b *Batch) queueMessages(ctx context.Context, s *sending) {
 
 // queueEffects queues B7 to B10: timers and River rows, releases, wake-ups, and the late look into inboxes.
 func (b *Batch) queueEffects(ctx context.Context, s *sending) {
-	if len(b.DropTimers) > 0 { // B7
+	if len(b.Cancels.Nos) > 0 { // B7
+		do(s.q.CancelTasks(ctx, s.db, b.Cancels))
+	}
+	if len(b.DropTimers) > 0 {
 		do(s.q.DropTimers(ctx, s.db, b.DropTimers))
 	}
 	if len(b.NewTimers.Nos) > 0 {

@@ -25,6 +25,7 @@ export type ErrorCode =
 export type HistoryEventType =
   | 'EventRaised'
   | 'EventSent'
+  | 'ExecutionCancelRequested'
   | 'ExecutionCompleted'
   | 'ExecutionStarted'
   | 'ExecutionTerminated'
@@ -33,6 +34,7 @@ export type HistoryEventType =
   | 'SubOrchestrationInstanceCompleted'
   | 'SubOrchestrationInstanceCreated'
   | 'SubOrchestrationInstanceFailed'
+  | 'TaskCanceled'
   | 'TaskCompleted'
   | 'TaskFailed'
   | 'TaskScheduled'
@@ -55,6 +57,8 @@ export type IdReuseInput = {
 
 /** What may be done with an instance. */
 export type OrchestrationAction =
+  /** The mutation cancelOrchestration. */
+  | 'CANCEL'
   /** The mutation raiseEvent. */
   | 'RAISE_EVENT'
   /** The mutation terminateOrchestration. */
@@ -276,6 +280,8 @@ type Event_EventRaised_Fragment = { __typename: 'EventRaised', name: string, seq
 
 type Event_EventSent_Fragment = { __typename: 'EventSent', taskId: number, instanceId: string, name: string, seq: string, at: string, type: HistoryEventType, payload: { size: number } | null };
 
+type Event_ExecutionCancelRequested_Fragment = { __typename: 'ExecutionCancelRequested', reason: string | null, by: string | null, seq: string, at: string, type: HistoryEventType };
+
 type Event_ExecutionCompleted_Fragment = { __typename: 'ExecutionCompleted', status: OrchestrationStatus, seq: string, at: string, type: HistoryEventType, result: { size: number } | null, cause: { type: string, message: string, stack: string | null, nonRetriable: boolean, inner: { type: string, message: string, stack: string | null, inner: { type: string, message: string, stack: string | null } | null } | null } | null };
 
 type Event_ExecutionStarted_Fragment = { __typename: 'ExecutionStarted', name: string, version: string | null, executionId: string, generation: number, seq: string, at: string, type: HistoryEventType, input: { size: number } | null };
@@ -292,6 +298,8 @@ type Event_SubOrchestrationInstanceCreated_Fragment = { __typename: 'SubOrchestr
 
 type Event_SubOrchestrationInstanceFailed_Fragment = { __typename: 'SubOrchestrationInstanceFailed', taskId: number, seq: string, at: string, type: HistoryEventType, failure: { type: string, message: string, stack: string | null, nonRetriable: boolean, inner: { type: string, message: string, stack: string | null, inner: { type: string, message: string, stack: string | null } | null } | null } };
 
+type Event_TaskCanceled_Fragment = { __typename: 'TaskCanceled', taskId: number, seq: string, at: string, type: HistoryEventType };
+
 type Event_TaskCompleted_Fragment = { __typename: 'TaskCompleted', taskId: number, startedAt: string | null, worker: string | null, attempts: number, seq: string, at: string, type: HistoryEventType, earlier: Array<{ n: number, startedAt: string, endedAt: string, type: string | null, message: string }>, result: { size: number } | null };
 
 type Event_TaskFailed_Fragment = { __typename: 'TaskFailed', taskId: number, startedAt: string | null, worker: string | null, attempts: number, seq: string, at: string, type: HistoryEventType, earlier: Array<{ n: number, startedAt: string, endedAt: string, type: string | null, message: string }>, failure: { type: string, message: string, stack: string | null, nonRetriable: boolean, inner: { type: string, message: string, stack: string | null, inner: { type: string, message: string, stack: string | null } | null } | null } };
@@ -305,6 +313,7 @@ type Event_TimerFired_Fragment = { __typename: 'TimerFired', taskId: number, fir
 export type EventFragment =
   | Event_EventRaised_Fragment
   | Event_EventSent_Fragment
+  | Event_ExecutionCancelRequested_Fragment
   | Event_ExecutionCompleted_Fragment
   | Event_ExecutionStarted_Fragment
   | Event_ExecutionTerminated_Fragment
@@ -313,6 +322,7 @@ export type EventFragment =
   | Event_SubOrchestrationInstanceCompleted_Fragment
   | Event_SubOrchestrationInstanceCreated_Fragment
   | Event_SubOrchestrationInstanceFailed_Fragment
+  | Event_TaskCanceled_Fragment
   | Event_TaskCompleted_Fragment
   | Event_TaskFailed_Fragment
   | Event_TaskScheduled_Fragment
@@ -330,6 +340,7 @@ export type HistorySubscriptionVariables = Exact<{
 export type HistorySubscription = { history: { lastSeq: string, hasMore: boolean, reset: boolean, events: Array<
       | { __typename: 'EventRaised', name: string, seq: string, at: string, type: HistoryEventType, payload: { size: number } | null }
       | { __typename: 'EventSent', taskId: number, instanceId: string, name: string, seq: string, at: string, type: HistoryEventType, payload: { size: number } | null }
+      | { __typename: 'ExecutionCancelRequested', reason: string | null, by: string | null, seq: string, at: string, type: HistoryEventType }
       | { __typename: 'ExecutionCompleted', status: OrchestrationStatus, seq: string, at: string, type: HistoryEventType, result: { size: number } | null, cause: { type: string, message: string, stack: string | null, nonRetriable: boolean, inner: { type: string, message: string, stack: string | null, inner: { type: string, message: string, stack: string | null } | null } | null } | null }
       | { __typename: 'ExecutionStarted', name: string, version: string | null, executionId: string, generation: number, seq: string, at: string, type: HistoryEventType, input: { size: number } | null }
       | { __typename: 'ExecutionTerminated', reason: string | null, seq: string, at: string, type: HistoryEventType }
@@ -338,6 +349,7 @@ export type HistorySubscription = { history: { lastSeq: string, hasMore: boolean
       | { __typename: 'SubOrchestrationInstanceCompleted', taskId: number, seq: string, at: string, type: HistoryEventType, result: { size: number } | null }
       | { __typename: 'SubOrchestrationInstanceCreated', taskId: number, instanceId: string, name: string, version: string | null, seq: string, at: string, type: HistoryEventType, input: { size: number } | null }
       | { __typename: 'SubOrchestrationInstanceFailed', taskId: number, seq: string, at: string, type: HistoryEventType, failure: { type: string, message: string, stack: string | null, nonRetriable: boolean, inner: { type: string, message: string, stack: string | null, inner: { type: string, message: string, stack: string | null } | null } | null } }
+      | { __typename: 'TaskCanceled', taskId: number, seq: string, at: string, type: HistoryEventType }
       | { __typename: 'TaskCompleted', taskId: number, startedAt: string | null, worker: string | null, attempts: number, seq: string, at: string, type: HistoryEventType, earlier: Array<{ n: number, startedAt: string, endedAt: string, type: string | null, message: string }>, result: { size: number } | null }
       | { __typename: 'TaskFailed', taskId: number, startedAt: string | null, worker: string | null, attempts: number, seq: string, at: string, type: HistoryEventType, earlier: Array<{ n: number, startedAt: string, endedAt: string, type: string | null, message: string }>, failure: { type: string, message: string, stack: string | null, nonRetriable: boolean, inner: { type: string, message: string, stack: string | null, inner: { type: string, message: string, stack: string | null } | null } | null } }
       | { __typename: 'TaskScheduled', taskId: number, name: string, version: string | null, step: boolean, native: boolean, queue: string | null, seq: string, at: string, type: HistoryEventType, input: { size: number } | null }
@@ -357,6 +369,7 @@ export type EventPayloadQueryVariables = Exact<{
 export type EventPayloadQuery = { orchestration: { history: { events: Array<
         | { __typename: 'EventRaised', seq: string, payload: { size: number, encoding: PayloadEncoding, text: string, truncated: boolean } | null }
         | { __typename: 'EventSent', seq: string, payload: { size: number, encoding: PayloadEncoding, text: string, truncated: boolean } | null }
+        | { __typename: 'ExecutionCancelRequested', seq: string }
         | { __typename: 'ExecutionCompleted', seq: string, result: { size: number, encoding: PayloadEncoding, text: string, truncated: boolean } | null }
         | { __typename: 'ExecutionStarted', seq: string, input: { size: number, encoding: PayloadEncoding, text: string, truncated: boolean } | null }
         | { __typename: 'ExecutionTerminated', seq: string }
@@ -365,6 +378,7 @@ export type EventPayloadQuery = { orchestration: { history: { events: Array<
         | { __typename: 'SubOrchestrationInstanceCompleted', seq: string, result: { size: number, encoding: PayloadEncoding, text: string, truncated: boolean } | null }
         | { __typename: 'SubOrchestrationInstanceCreated', seq: string, input: { size: number, encoding: PayloadEncoding, text: string, truncated: boolean } | null }
         | { __typename: 'SubOrchestrationInstanceFailed', seq: string }
+        | { __typename: 'TaskCanceled', seq: string }
         | { __typename: 'TaskCompleted', seq: string, result: { size: number, encoding: PayloadEncoding, text: string, truncated: boolean } | null }
         | { __typename: 'TaskFailed', seq: string }
         | { __typename: 'TaskScheduled', seq: string, input: { size: number, encoding: PayloadEncoding, text: string, truncated: boolean } | null }
@@ -653,6 +667,13 @@ export const EventFragmentDoc = new TypedDocumentString(`
   ... on PatchRecorded {
     taskId
     change
+  }
+  ... on TaskCanceled {
+    taskId
+  }
+  ... on ExecutionCancelRequested {
+    reason
+    by
   }
 }
     fragment FailureParts on Failure {
@@ -1069,6 +1090,13 @@ fragment Event on HistoryEvent {
   ... on PatchRecorded {
     taskId
     change
+  }
+  ... on TaskCanceled {
+    taskId
+  }
+  ... on ExecutionCancelRequested {
+    reason
+    by
   }
 }`) as unknown as TypedDocumentString<HistorySubscription, HistorySubscriptionVariables>;
 export const EventPayloadDocument = new TypedDocumentString(`
