@@ -146,7 +146,7 @@ func (c *Context) SetStatus(v any) {
 
 // Step runs fn once, right here in the orchestration's own process, and records what it returns: at replay the
 // record is used. It is an activity without a name of its own and without a worker to choose; name is for
-// people. fn may run again if the process dies before its result is recorded. Options: Retry, Timeout.
+// people. fn may run again if the process dies before its result is recorded. Options: Retry, RetryFunc, Timeout.
 func Step[T any](ctx *Context, name string, fn func(context.Context) (T, error), opts ...CallOption) (T, error) {
 	recorded := func(ctx context.Context) (history.Payload, error) {
 		v, err := fn(ctx)
@@ -155,5 +155,12 @@ func Step[T any](ctx *Context, name string, fn func(context.Context) (T, error),
 		}
 		return encode(v)
 	}
-	return newFuture[T](ctx.call("step "+name, func() *core { return ctx.run.step(name, recorded, callOptionsOf(opts)) })).Await()
+	call := func(ctx *Context, options callOptions) *Future[T] {
+		return newFuture[T](ctx.call("step "+name, func() *core { return ctx.run.step(name, recorded, options) }))
+	}
+	options := callOptionsOf(opts)
+	if options.again == nil {
+		return call(ctx, options).Await()
+	}
+	return retried(ctx, options, call).Await()
 }

@@ -57,7 +57,7 @@ func (o Orchestration[I, O]) Handler(fn func(*Context, I) (O, error), opts ...Ha
 }
 
 // Call runs the orchestration as a child and waits for its output. An error is a *TaskError.
-// Options: ID, Version, Retry.
+// Options: ID, Version, Retry, RetryFunc.
 func (o Orchestration[I, O]) Call(ctx *Context, in I, opts ...CallOption) (O, error) {
 	return o.Go(ctx, in, opts...).Await()
 }
@@ -65,27 +65,13 @@ func (o Orchestration[I, O]) Call(ctx *Context, in I, opts ...CallOption) (O, er
 // Go starts the orchestration as a child and returns the future of its output. Options: as Call.
 func (o Orchestration[I, O]) Go(ctx *Context, in I, opts ...CallOption) *Future[O] {
 	options := callOptionsOf(opts)
-	if options.retry == nil {
+	call := func(ctx *Context, options callOptions) *Future[O] {
 		return newFuture[O](ctx.child(string(o), in, options))
 	}
-	policy := *options.retry
-	options.retry = nil
-	return Go(ctx, func(ctx *Context) (O, error) {
-		first := ctx.Now()
-		for attempt := 1; ; attempt++ {
-			out, err := newFuture[O](ctx.child(string(o), in, options)).Await()
-			if err == nil {
-				return out, nil
-			}
-			wait, again := policy.next(ctx, err, attempt, ctx.Now().Sub(first))
-			if !again {
-				return out, err
-			}
-			if err := ctx.Sleep(wait); err != nil {
-				return out, err
-			}
-		}
-	})
+	if options.retry == nil && options.again == nil {
+		return call(ctx, options)
+	}
+	return retried(ctx, options, call)
 }
 
 // Map runs the orchestration as a child for each input and returns the outputs in the order of the inputs,
@@ -262,7 +248,7 @@ func (a Activity[I, O]) handler(opts []HandlerOption) Handler {
 	return h
 }
 
-// Call runs the activity and waits for its output. An error is a *TaskError. Options: Retry, Timeout, Queue.
+// Call runs the activity and waits for its output. An error is a *TaskError. Options: Retry, RetryFunc, Timeout, Queue.
 func (a Activity[I, O]) Call(ctx *Context, in I, opts ...CallOption) (O, error) {
 	return a.Go(ctx, in, opts...).Await()
 }
@@ -271,7 +257,14 @@ func (a Activity[I, O]) Call(ctx *Context, in I, opts ...CallOption) (O, error) 
 func (a Activity[I, O]) Go(ctx *Context, in I, opts ...CallOption) *Future[O] {
 	args, native := any(in).(river.JobArgs)
 	native = native && args.Kind() == string(a)
-	return newFuture[O](ctx.call("activity "+string(a), func() *core { return ctx.run.activity(string(a), in, native, callOptionsOf(opts)) }))
+	call := func(ctx *Context, options callOptions) *Future[O] {
+		return newFuture[O](ctx.call("activity "+string(a), func() *core { return ctx.run.activity(string(a), in, native, options) }))
+	}
+	options := callOptionsOf(opts)
+	if options.again == nil {
+		return call(ctx, options)
+	}
+	return retried(ctx, options, call)
 }
 
 // Map runs the activity for each input and returns the outputs in the order of the inputs, once all have ended.

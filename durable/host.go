@@ -3,6 +3,7 @@ package durable
 import (
 	"cmp"
 	"log/slog"
+	"reflect"
 	"time"
 
 	"github.com/weir-dev/weir/engine"
@@ -21,7 +22,7 @@ func NewHost(cfg *Config, handlers ...Handler) (*Host, error) {
 		c = *cfg
 	}
 	var retry *Retry
-	if c.Retry != (Retry{}) {
+	if !reflect.ValueOf(c.Retry).IsZero() {
 		retry = &c.Retry
 	}
 	x, err := newExecutor(lastOfEach(handlers), nil, retry, cmp.Or(c.Logger, slog.Default()))

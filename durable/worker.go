@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"reflect"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -107,7 +108,7 @@ func newWorker(pool *pgxpool.Pool, cfg *Config, handlers []Handler) (*Worker, er
 	}
 	w := &Worker{pool: pool, cfg: cfg.withDefaults()}
 	var retry *Retry
-	if w.cfg.Retry != (Retry{}) {
+	if !reflect.ValueOf(w.cfg.Retry).IsZero() {
 		retry = &w.cfg.Retry
 	}
 	x, err := newExecutor(handlers, pool, retry, w.cfg.Logger)
