@@ -15,9 +15,10 @@ import (
 // Client starts instances, raises events to them and waits for them. It needs no worker and no server, only the
 // database. It is safe for use by many goroutines; what they commit at the same time is committed together.
 type Client struct {
-	pool *pgxpool.Pool
-	cfg  engine.Config
-	hub  string
+	pool   *pgxpool.Pool
+	cfg    engine.Config
+	values values
+	hub    string
 
 	mu     sync.Mutex
 	e      *engine.Engine
@@ -42,11 +43,25 @@ type PayloadLimit int
 
 func (l PayloadLimit) applyClient(c *Client) { c.cfg.PayloadLimit = int(l) }
 
+// WithCodec encrypts or compresses values.
+func WithCodec(c Codec) ClientOption {
+	return clientFunc(func(client *Client) { client.values.codec = c })
+}
+
+// WithConverter says how values become bytes.
+func WithConverter(c Converter) ClientOption {
+	return clientFunc(func(client *Client) { client.values.converter = c })
+}
+
+type clientFunc func(*Client)
+
+func (f clientFunc) applyClient(c *Client) { f(c) }
+
 // DefaultHub is the hub that is used where none is named.
 const DefaultHub = "default"
 
 // NewClient makes a client on the database of a pool. It connects on first use, with connections of its own.
-// Options: Hub, Schemas, PayloadLimit.
+// Options: Hub, Schemas, PayloadLimit, WithCodec, WithConverter.
 func NewClient(pool *pgxpool.Pool, opts ...ClientOption) (*Client, error) {
 	if pool == nil {
 		return nil, &engine.Error{Code: engine.CodeInvalid, Field: "pool", Message: "must not be nil"}
@@ -117,7 +132,7 @@ func (i *Instance[O]) Wait(ctx context.Context) (O, error) {
 	if end.Status != history.Completed {
 		return out, fromFailure("instance "+i.id, end.Failure, 0)
 	}
-	return out, decode(end.Output, &out)
+	return out, i.client.values.decode(ctx, end.Output, &out)
 }
 
 // WaitStarted waits until a worker has taken the instance up, or it has ended without, and returns how it stands then.

@@ -148,12 +148,13 @@ func (c *Context) SetStatus(v any) {
 // record is used. It is an activity without a name of its own and without a worker to choose; name is for
 // people. fn may run again if the process dies before its result is recorded. Options: Retry, RetryFunc, Timeout.
 func Step[T any](ctx *Context, name string, fn func(context.Context) (T, error), opts ...CallOption) (T, error) {
+	values := ctx.run.x.values
 	recorded := func(ctx context.Context) (history.Payload, error) {
 		v, err := fn(ctx)
 		if err != nil {
 			return history.Payload{}, err
 		}
-		return encode(v)
+		return values.encode(ctx, v)
 	}
 	call := func(ctx *Context, options callOptions) *Future[T] {
 		return newFuture[T](ctx.call("step "+name, func() *core { return ctx.run.step(name, recorded, options) }))

@@ -44,14 +44,14 @@ func (o Orchestration[I, O]) Handler(fn func(*Context, I) (O, error), opts ...Ha
 		name: string(o), version: string(options.version), options: options, kind: orchestrationHandler,
 		orchestrate: func(ctx *Context, input history.Payload) (history.Payload, error) {
 			var in I
-			if err := decode(input, &in); err != nil {
+			if err := ctx.run.decode(input, &in); err != nil {
 				return history.Payload{}, fmt.Errorf("input of %s: %w", o, err)
 			}
 			out, err := fn(ctx, in)
 			if err != nil {
 				return history.Payload{}, err
 			}
-			return encode(out)
+			return ctx.run.encode(out)
 		},
 	}
 }
@@ -89,7 +89,7 @@ func (o Orchestration[I, O]) Map(ctx *Context, in []I, opts ...CallOption) ([]O,
 // Options: Version, to migrate.
 func (o Orchestration[I, O]) ContinueAsNew(ctx *Context, in I, opts ...CallOption) (O, error) {
 	var none O
-	input, err := encode(in)
+	input, err := ctx.run.encode(in)
 	if err != nil {
 		return none, fmt.Errorf("input of %s: %w", o, err)
 	}
@@ -130,7 +130,7 @@ func (o Orchestration[I, O]) StartMany(ctx context.Context, c *Client, in []I, o
 	}
 	reqs := make([]engine.StartRequest, len(in))
 	for i := range in {
-		input, err := encode(in[i])
+		input, err := c.values.encode(ctx, in[i])
 		if err != nil {
 			return nil, fmt.Errorf("start %s: input %d: %w", o, i, err)
 		}
@@ -185,7 +185,7 @@ func (o Orchestration[I, O]) request(ctx context.Context, c *Client, in I, opts 
 	if err != nil {
 		return nil, engine.StartRequest{}, fmt.Errorf("start %s: %w", o, err)
 	}
-	input, err := encode(in)
+	input, err := c.values.encode(ctx, in)
 	if err != nil {
 		return nil, engine.StartRequest{}, fmt.Errorf("start %s: input: %w", o, err)
 	}
@@ -206,16 +206,16 @@ func (o Orchestration[I, O]) Instance(c *Client, id string) *Instance[O] {
 func (a Activity[I, O]) Handler(fn func(context.Context, I) (O, error), opts ...HandlerOption) Handler {
 	h := a.handler(opts)
 	h.kind = activityHandler
-	h.run = func(ctx context.Context, t *engine.Task) (history.Payload, error) {
+	h.run = func(ctx context.Context, v *values, t *engine.Task) (history.Payload, error) {
 		var in I
-		if err := decode(t.Input, &in); err != nil {
-			return history.Payload{}, finalError("input of "+string(a), err)
+		if err := v.decode(ctx, t.Input, &in); err != nil {
+			return history.Payload{}, unreadable(string(a), err)
 		}
 		out, err := fn(ctx, in)
 		if err != nil {
 			return history.Payload{}, err
 		}
-		return encode(out)
+		return v.encode(ctx, out)
 	}
 	return h
 }
@@ -226,16 +226,16 @@ func (a Activity[I, O]) Handler(fn func(context.Context, I) (O, error), opts ...
 func (a Activity[I, O]) TxHandler(fn func(context.Context, pgx.Tx, I) (O, error), opts ...HandlerOption) Handler {
 	h := a.handler(opts)
 	h.kind = txHandler
-	h.runTx = func(ctx context.Context, tx pgx.Tx, t *engine.Task) (history.Payload, error) {
+	h.runTx = func(ctx context.Context, v *values, tx pgx.Tx, t *engine.Task) (history.Payload, error) {
 		var in I
-		if err := decode(t.Input, &in); err != nil {
-			return history.Payload{}, finalError("input of "+string(a), err)
+		if err := v.decode(ctx, t.Input, &in); err != nil {
+			return history.Payload{}, unreadable(string(a), err)
 		}
 		out, err := fn(ctx, tx, in)
 		if err != nil {
 			return history.Payload{}, err
 		}
-		return encode(out)
+		return v.encode(ctx, out)
 	}
 	return h
 }
@@ -303,7 +303,7 @@ func (e Event[T]) Send(ctx *Context, instance string, payload T) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("send %s: %w", e, err)
 	}
-	input, err := encode(payload)
+	input, err := ctx.run.encode(payload)
 	if err != nil {
 		return fmt.Errorf("send %s: %w", e, err)
 	}
@@ -362,7 +362,7 @@ func (e Event[T]) request(ctx context.Context, c *Client, instance string, paylo
 		opt.applyRaise(&req)
 	}
 	var err error
-	if req.Input, err = encode(payload); err != nil {
+	if req.Input, err = c.values.encode(ctx, payload); err != nil {
 		return nil, req, fmt.Errorf("raise %s: %w", e, err)
 	}
 	eng, err := c.engine(ctx)

@@ -35,6 +35,7 @@ type core struct {
 	made    int
 	id      int32
 	decided bool
+	plain   bool // the result was written by River, not by a worker's codec
 	// scope is whose open call it is, until it is done.
 	scope *scope
 	// observers are told at once when it is done.
@@ -60,8 +61,12 @@ func (f *Future[T]) Await() (T, error) {
 		f.value, f.err = f.take()
 	case f.core.failure != nil:
 		f.err = fromFailure(f.core.what, f.core.failure, f.core.attempts)
-	default:
+	case f.core.plain:
 		if err := decode(f.core.payload, &f.value); err != nil {
+			f.err = fmt.Errorf("result of %s: %w", f.core.what, err)
+		}
+	default:
+		if err := f.core.run.decode(f.core.payload, &f.value); err != nil {
 			f.err = fmt.Errorf("result of %s: %w", f.core.what, err)
 		}
 	}

@@ -277,6 +277,10 @@ func (r *run) fork(fn func()) {
 				if _, ok := p.(unwinding); ok {
 					return
 				}
+				if held, ok := p.(*engine.Held); ok && !r.closed {
+					r.failed = cmp.Or(r.failed, held)
+					return
+				}
 				if r.failed == nil && !r.closed {
 					r.failed = &engine.Held{
 						Kind: "panic", Step: r.nextID, Message: fmt.Sprintf("the orchestration's code panics: %v", p), Stack: string(debug.Stack()),
@@ -459,18 +463,28 @@ func (r *run) activity(name string, in any, native bool, o callOptions) *core {
 	if err := engine.CheckName("activity", name); err != nil {
 		return r.refuse(what, err)
 	}
-	input, err := encode(in)
+	input, err := r.input(in, native)
 	if err != nil {
 		return r.refuse(what, err)
 	}
 	if err := o.check(); err != nil {
 		return r.refuse(what, err)
 	}
-	return r.decide(what, &history.TaskScheduled{
+	c := r.decide(what, &history.TaskScheduled{
 		ID: r.number(), Name: name, Input: input, Native: native, Queue: o.queue, Retry: o.retry.policy(), Timeout: history.Duration(o.timeout),
 		StartTimeout: history.Duration(o.startTimeout), Overall: history.Duration(o.overall), Heartbeat: history.Duration(o.heartbeat),
 		Priority: o.priority,
 	})
+	c.plain = native
+	return c
+}
+
+// input writes the input of an activity. A plain River worker reads its arguments itself.
+func (r *run) input(in any, native bool) (history.Payload, error) {
+	if native {
+		return encode(in)
+	}
+	return r.encode(in)
 }
 
 func (r *run) step(name string, fn func(context.Context) (history.Payload, error), o callOptions) *core {
@@ -500,7 +514,7 @@ func (r *run) child(name string, in any, o callOptions) *core {
 	if err := cmp.Or(engine.CheckName("orchestration", name), engine.CheckID("id", id), engine.CheckVersion("version", string(o.version))); err != nil {
 		return r.refuse(what, err)
 	}
-	input, err := encode(in)
+	input, err := r.encode(in)
 	if err != nil {
 		return r.refuse(what, err)
 	}

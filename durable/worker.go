@@ -46,6 +46,9 @@ type Config struct {
 	// Name and Build are shown in the dashboard; the defaults are host name and process id, and nothing.
 	Name  string
 	Build string
+	// Codec encrypts or compresses values, Converter says how they become bytes; the defaults are none, and JSON. See there.
+	Codec     Codec
+	Converter Converter
 	// Logger takes the worker's log; the default is slog.Default().
 	Logger *slog.Logger
 }
@@ -115,6 +118,7 @@ func newWorker(pool *pgxpool.Pool, cfg *Config, handlers []Handler) (*Worker, er
 	if err != nil {
 		return nil, err
 	}
+	x.values = &values{w.cfg.Converter, w.cfg.Codec}
 	w.x = x
 	w.jobs = jobs.Config{Logger: w.cfg.Logger, Sessions: w.cfg.Sessions, MaxActivities: min(w.cfg.Activities, maxSessions), Queues: w.cfg.Queues}
 	for def := range x.orchestrations {

@@ -3207,7 +3207,7 @@ enum ReasonStyle {
 
 "Why a turn is held. Nothing was committed; it is tried again from time to time, and when a worker with other code comes."
 type Hold {
-  "nondeterminism, panic, history, limit, protocol or commit"
+  "nondeterminism, panic, history, limit, protocol, codec or commit"
   kind: String!
   "The fault in a sentence."
   message: String!
