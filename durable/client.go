@@ -15,9 +15,10 @@ import (
 // Client starts instances, raises events to them and waits for them. It needs no worker and no server, only the
 // database. It is safe for use by many goroutines; what they commit at the same time is committed together.
 type Client struct {
-	pool *pgxpool.Pool
-	cfg  engine.Config
-	hub  string
+	pool   *pgxpool.Pool
+	cfg    engine.Config
+	values values
+	hub    string
 
 	mu     sync.Mutex
 	e      *engine.Engine
@@ -42,11 +43,25 @@ type PayloadLimit int
 
 func (l PayloadLimit) applyClient(c *Client) { c.cfg.PayloadLimit = int(l) }
 
+// WithCodec encrypts or compresses values.
+func WithCodec(c Codec) ClientOption {
+	return clientFunc(func(client *Client) { client.values.codec = c })
+}
+
+// WithConverter says how values become bytes.
+func WithConverter(c Converter) ClientOption {
+	return clientFunc(func(client *Client) { client.values.converter = c })
+}
+
+type clientFunc func(*Client)
+
+func (f clientFunc) applyClient(c *Client) { f(c) }
+
 // DefaultHub is the hub that is used where none is named.
 const DefaultHub = "default"
 
 // NewClient makes a client on the database of a pool. It connects on first use, with connections of its own.
-// Options: Hub, Schemas, PayloadLimit.
+// Options: Hub, Schemas, PayloadLimit, WithCodec, WithConverter.
 func NewClient(pool *pgxpool.Pool, opts ...ClientOption) (*Client, error) {
 	if pool == nil {
 		return nil, &engine.Error{Code: engine.CodeInvalid, Field: "pool", Message: "must not be nil"}
@@ -117,7 +132,7 @@ func (i *Instance[O]) Wait(ctx context.Context) (O, error) {
 	if end.Status != history.Completed {
 		return out, fromFailure("instance "+i.id, end.Failure, 0)
 	}
-	return out, decode(end.Output, &out)
+	return out, i.client.values.decode(ctx, end.Output, &out)
 }
 
 // WaitStarted waits until a worker has taken the instance up, or it has ended without, and returns how it stands then.
@@ -229,6 +244,18 @@ func (i *Instance[O]) SetTags(ctx context.Context, set Tags, remove ...string) e
 		return err
 	}
 	return e.SetTags(ctx, i.client.hub, i.id, set, remove)
+}
+
+// Cancel asks the instance to end by itself: the calls of its code fail with ErrCanceled, the code may undo what it has
+// done on a context that WithoutCancel makes, and when it returns that error the instance is CANCELED. One that nobody
+// has begun is CANCELED at once. Cancel returns when the request is safely recorded. Errors: ErrNotFound, ErrFinished,
+// ErrInvalid.
+func (i *Instance[O]) Cancel(ctx context.Context, reason string) error {
+	e, err := i.client.engine(ctx)
+	if err != nil {
+		return err
+	}
+	return e.Cancel(ctx, engine.CancelRequest{Hub: i.client.hub, Instance: i.id, Reason: reason})
 }
 
 // IsFailure tells whether err is, or wraps, the declared failure. It is errors.Is, for those who look for it.

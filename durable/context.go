@@ -16,7 +16,8 @@ import (
 // Context is an orchestration's way to the world. It is deliberately not a context.Context: an orchestration
 // cannot hand it to code that does I/O. Every call on it does the same when the orchestration is replayed.
 type Context struct {
-	run *run
+	run   *run
+	scope *scope
 }
 
 // ID is the instance's id.
@@ -45,18 +46,30 @@ func (c *Context) ParentID() string {
 // Tags are what the instance was started with, in every generation. The map is the caller's own.
 func (c *Context) Tags() map[string]string { return maps.Clone(c.run.tags) }
 
+// Patched tells whether the code takes the new way at a change of it. An instance that had passed this point before
+// the change keeps to the old way, at every replay; one that comes here now takes the new way, and its history says so:
+//
+//	if ctx.Patched("check stock") {
+//		...new steps
+//	}
+//
+// The answer is the same for a whole generation. Once no instance of the old way lives, the question may go, and what
+// it guarded stays: histories that have the answer fit code that does not ask. change is a name of 1 to 80 characters,
+// used for one change only; a bad one holds the turn.
+func (c *Context) Patched(change string) bool { return c.run.patched(change) }
+
 // Now is the time of the present turn, by the database's clock. It stands still within a turn.
 func (c *Context) Now() time.Time { return c.run.now }
 
 // Timer returns a future that is done after d, however long. It survives any restart.
 func (c *Context) Timer(d time.Duration) *Future[None] {
-	return newFuture[None](c.run.timer(c.run.now.Add(d)))
+	return newFuture[None](c.timer(c.run.now.Add(d)))
 }
 
 // TimerAt is Timer for a point in time.
-func (c *Context) TimerAt(t time.Time) *Future[None] { return newFuture[None](c.run.timer(t)) }
+func (c *Context) TimerAt(t time.Time) *Future[None] { return newFuture[None](c.timer(t)) }
 
-// Sleep waits for d.
+// Sleep waits for d. Errors: ErrCanceled.
 func (c *Context) Sleep(d time.Duration) error {
 	if d <= 0 {
 		return nil
@@ -133,13 +146,22 @@ func (c *Context) SetStatus(v any) {
 
 // Step runs fn once, right here in the orchestration's own process, and records what it returns: at replay the
 // record is used. It is an activity without a name of its own and without a worker to choose; name is for
-// people. fn may run again if the process dies before its result is recorded. Options: Retry, Timeout.
+// people. fn may run again if the process dies before its result is recorded. Options: Retry, RetryFunc, Timeout.
 func Step[T any](ctx *Context, name string, fn func(context.Context) (T, error), opts ...CallOption) (T, error) {
-	return newFuture[T](ctx.run.step(name, func(ctx context.Context) (history.Payload, error) {
+	values := ctx.run.x.values
+	recorded := func(ctx context.Context) (history.Payload, error) {
 		v, err := fn(ctx)
 		if err != nil {
 			return history.Payload{}, err
 		}
-		return encode(v)
-	}, callOptionsOf(opts))).Await()
+		return values.encode(ctx, v)
+	}
+	call := func(ctx *Context, options callOptions) *Future[T] {
+		return newFuture[T](ctx.call("step "+name, func() *core { return ctx.run.step(name, recorded, options) }))
+	}
+	options := callOptionsOf(opts)
+	if options.again == nil {
+		return call(ctx, options).Await()
+	}
+	return retried(ctx, options, call).Await()
 }

@@ -44,20 +44,20 @@ func (o Orchestration[I, O]) Handler(fn func(*Context, I) (O, error), opts ...Ha
 		name: string(o), version: string(options.version), options: options, kind: orchestrationHandler,
 		orchestrate: func(ctx *Context, input history.Payload) (history.Payload, error) {
 			var in I
-			if err := decode(input, &in); err != nil {
+			if err := ctx.run.decode(input, &in); err != nil {
 				return history.Payload{}, fmt.Errorf("input of %s: %w", o, err)
 			}
 			out, err := fn(ctx, in)
 			if err != nil {
 				return history.Payload{}, err
 			}
-			return encode(out)
+			return ctx.run.encode(out)
 		},
 	}
 }
 
 // Call runs the orchestration as a child and waits for its output. An error is a *TaskError.
-// Options: ID, Version, Retry.
+// Options: ID, Version, Retry, RetryFunc.
 func (o Orchestration[I, O]) Call(ctx *Context, in I, opts ...CallOption) (O, error) {
 	return o.Go(ctx, in, opts...).Await()
 }
@@ -65,27 +65,13 @@ func (o Orchestration[I, O]) Call(ctx *Context, in I, opts ...CallOption) (O, er
 // Go starts the orchestration as a child and returns the future of its output. Options: as Call.
 func (o Orchestration[I, O]) Go(ctx *Context, in I, opts ...CallOption) *Future[O] {
 	options := callOptionsOf(opts)
-	if options.retry == nil {
-		return newFuture[O](ctx.run.child(string(o), in, options))
+	call := func(ctx *Context, options callOptions) *Future[O] {
+		return newFuture[O](ctx.child(string(o), in, options))
 	}
-	policy := *options.retry
-	options.retry = nil
-	return Go(ctx, func(ctx *Context) (O, error) {
-		first := ctx.Now()
-		for attempt := 1; ; attempt++ {
-			out, err := newFuture[O](ctx.run.child(string(o), in, options)).Await()
-			if err == nil {
-				return out, nil
-			}
-			wait, again := policy.next(ctx, err, attempt, ctx.Now().Sub(first))
-			if !again {
-				return out, err
-			}
-			if err := ctx.Sleep(wait); err != nil {
-				return out, err
-			}
-		}
-	})
+	if options.retry == nil && options.again == nil {
+		return call(ctx, options)
+	}
+	return retried(ctx, options, call)
 }
 
 // Map runs the orchestration as a child for each input and returns the outputs in the order of the inputs,
@@ -103,11 +89,14 @@ func (o Orchestration[I, O]) Map(ctx *Context, in []I, opts ...CallOption) ([]O,
 // Options: Version, to migrate.
 func (o Orchestration[I, O]) ContinueAsNew(ctx *Context, in I, opts ...CallOption) (O, error) {
 	var none O
-	input, err := encode(in)
+	input, err := ctx.run.encode(in)
 	if err != nil {
 		return none, fmt.Errorf("input of %s: %w", o, err)
 	}
 	options := callOptionsOf(opts)
+	if err := engine.CheckVersion("version", string(options.version)); err != nil {
+		return none, fmt.Errorf("continue %s as new: %w", o, err)
+	}
 	return none, &continueAsNew{input: input, version: string(options.version)}
 }
 
@@ -141,7 +130,7 @@ func (o Orchestration[I, O]) StartMany(ctx context.Context, c *Client, in []I, o
 	}
 	reqs := make([]engine.StartRequest, len(in))
 	for i := range in {
-		input, err := encode(in[i])
+		input, err := c.values.encode(ctx, in[i])
 		if err != nil {
 			return nil, fmt.Errorf("start %s: input %d: %w", o, i, err)
 		}
@@ -196,7 +185,7 @@ func (o Orchestration[I, O]) request(ctx context.Context, c *Client, in I, opts 
 	if err != nil {
 		return nil, engine.StartRequest{}, fmt.Errorf("start %s: %w", o, err)
 	}
-	input, err := encode(in)
+	input, err := c.values.encode(ctx, in)
 	if err != nil {
 		return nil, engine.StartRequest{}, fmt.Errorf("start %s: input: %w", o, err)
 	}
@@ -217,16 +206,16 @@ func (o Orchestration[I, O]) Instance(c *Client, id string) *Instance[O] {
 func (a Activity[I, O]) Handler(fn func(context.Context, I) (O, error), opts ...HandlerOption) Handler {
 	h := a.handler(opts)
 	h.kind = activityHandler
-	h.run = func(ctx context.Context, t *engine.Task) (history.Payload, error) {
+	h.run = func(ctx context.Context, v *values, t *engine.Task) (history.Payload, error) {
 		var in I
-		if err := decode(t.Input, &in); err != nil {
-			return history.Payload{}, finalError("input of "+string(a), err)
+		if err := v.decode(ctx, t.Input, &in); err != nil {
+			return history.Payload{}, unreadable(string(a), err)
 		}
 		out, err := fn(ctx, in)
 		if err != nil {
 			return history.Payload{}, err
 		}
-		return encode(out)
+		return v.encode(ctx, out)
 	}
 	return h
 }
@@ -237,16 +226,16 @@ func (a Activity[I, O]) Handler(fn func(context.Context, I) (O, error), opts ...
 func (a Activity[I, O]) TxHandler(fn func(context.Context, pgx.Tx, I) (O, error), opts ...HandlerOption) Handler {
 	h := a.handler(opts)
 	h.kind = txHandler
-	h.runTx = func(ctx context.Context, tx pgx.Tx, t *engine.Task) (history.Payload, error) {
+	h.runTx = func(ctx context.Context, v *values, tx pgx.Tx, t *engine.Task) (history.Payload, error) {
 		var in I
-		if err := decode(t.Input, &in); err != nil {
-			return history.Payload{}, finalError("input of "+string(a), err)
+		if err := v.decode(ctx, t.Input, &in); err != nil {
+			return history.Payload{}, unreadable(string(a), err)
 		}
 		out, err := fn(ctx, tx, in)
 		if err != nil {
 			return history.Payload{}, err
 		}
-		return encode(out)
+		return v.encode(ctx, out)
 	}
 	return h
 }
@@ -259,7 +248,7 @@ func (a Activity[I, O]) handler(opts []HandlerOption) Handler {
 	return h
 }
 
-// Call runs the activity and waits for its output. An error is a *TaskError. Options: Retry, Timeout, Queue.
+// Call runs the activity and waits for its output. An error is a *TaskError. Options: Retry, RetryFunc, Timeout, Queue.
 func (a Activity[I, O]) Call(ctx *Context, in I, opts ...CallOption) (O, error) {
 	return a.Go(ctx, in, opts...).Await()
 }
@@ -267,7 +256,15 @@ func (a Activity[I, O]) Call(ctx *Context, in I, opts ...CallOption) (O, error) 
 // Go schedules the activity and returns the future of its output. Options: as Call.
 func (a Activity[I, O]) Go(ctx *Context, in I, opts ...CallOption) *Future[O] {
 	args, native := any(in).(river.JobArgs)
-	return newFuture[O](ctx.run.activity(string(a), in, native && args.Kind() == string(a), callOptionsOf(opts)))
+	native = native && args.Kind() == string(a)
+	call := func(ctx *Context, options callOptions) *Future[O] {
+		return newFuture[O](ctx.call("activity "+string(a), func() *core { return ctx.run.activity(string(a), in, native, options) }))
+	}
+	options := callOptionsOf(opts)
+	if options.again == nil {
+		return call(ctx, options)
+	}
+	return retried(ctx, options, call)
 }
 
 // Map runs the activity for each input and returns the outputs in the order of the inputs, once all have ended.
@@ -278,7 +275,9 @@ func (a Activity[I, O]) Map(ctx *Context, in []I, opts ...CallOption) ([]O, erro
 
 // Next returns the future of the next event of this name that no earlier Next has taken. Events that arrive
 // while nobody waits are kept, in order.
-func (e Event[T]) Next(ctx *Context) *Future[T] { return newFuture[T](ctx.run.nextEvent(string(e))) }
+func (e Event[T]) Next(ctx *Context) *Future[T] {
+	return newFuture[T](ctx.call("event "+string(e), func() *core { return ctx.run.nextEvent(string(e)) }))
+}
 
 // Wait waits for the next event of this name.
 func (e Event[T]) Wait(ctx *Context) (T, error) { return e.Next(ctx).Await() }
@@ -301,7 +300,10 @@ func (e Event[T]) Send(ctx *Context, instance string, payload T) error {
 	if err := engine.CheckID("instance", instance); err != nil {
 		return fmt.Errorf("send %s: %w", e, err)
 	}
-	input, err := encode(payload)
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("send %s: %w", e, err)
+	}
+	input, err := ctx.run.encode(payload)
 	if err != nil {
 		return fmt.Errorf("send %s: %w", e, err)
 	}
@@ -360,7 +362,7 @@ func (e Event[T]) request(ctx context.Context, c *Client, instance string, paylo
 		opt.applyRaise(&req)
 	}
 	var err error
-	if req.Input, err = encode(payload); err != nil {
+	if req.Input, err = c.values.encode(ctx, payload); err != nil {
 		return nil, req, fmt.Errorf("raise %s: %w", e, err)
 	}
 	eng, err := c.engine(ctx)

@@ -73,9 +73,11 @@ var (
 	ErrInvalid = engine.ErrInvalid
 	// ErrTooLarge: a value is over the limit.
 	ErrTooLarge = engine.ErrTooLarge
+	// ErrCanceled: the call's context, or the instance, was cancelled.
+	ErrCanceled = engine.ErrCanceled
 	// ErrUnavailable: the database could not be reached; whether anything happened is told by the text.
 	ErrUnavailable = engine.ErrUnavailable
-	// ErrTimeout: an activity or step took longer than its Timeout.
+	// ErrTimeout: an activity or step took longer than its Timeout, or the time of a WithTimeout was over.
 	ErrTimeout = engine.ErrTimeout
 )
 

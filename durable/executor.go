@@ -27,8 +27,8 @@ type Handler struct {
 	options handlerOptions
 
 	orchestrate func(*Context, history.Payload) (history.Payload, error)
-	run         func(context.Context, *engine.Task) (history.Payload, error)
-	runTx       func(context.Context, pgx.Tx, *engine.Task) (history.Payload, error)
+	run         func(context.Context, *values, *engine.Task) (history.Payload, error)
+	runTx       func(context.Context, *values, pgx.Tx, *engine.Task) (history.Payload, error)
 	addNative   func(*river.Workers)
 }
 
@@ -60,13 +60,14 @@ type executor struct {
 	orchestrations map[engine.Definition]*Handler
 	activities     map[string]*Handler
 	retry          *Retry
+	values         *values
 	pool           *pgxpool.Pool // the user's, for TxHandlers
 	logger         *slog.Logger
 }
 
 func newExecutor(handlers []Handler, pool *pgxpool.Pool, retry *Retry, logger *slog.Logger) (*executor, error) {
 	x := &executor{
-		orchestrations: map[engine.Definition]*Handler{}, activities: map[string]*Handler{}, retry: retry, pool: pool, logger: logger,
+		orchestrations: map[engine.Definition]*Handler{}, activities: map[string]*Handler{}, retry: retry, values: &values{}, pool: pool, logger: logger,
 	}
 	for i := range handlers {
 		h := &handlers[i]
@@ -153,10 +154,10 @@ func (x *executor) Run(ctx context.Context, t *engine.Task) engine.Result {
 		case h.kind == txHandler:
 			return x.runTx(ctx, h, t)
 		}
-		return attempt(func() (history.Payload, error) { return h.run(ctx, t) })
+		return attempt(func() (history.Payload, error) { return h.run(ctx, x.values, t) })
 	}
 	task := &taskContext{
-		Context: ctx, work: t, task: TaskInfo{Hub: t.Hub, InstanceID: t.InstanceID, TaskID: int(t.ID), Name: t.Name, Attempt: t.Attempt},
+		Context: ctx, work: t, values: x.values, task: TaskInfo{Hub: t.Hub, InstanceID: t.InstanceID, TaskID: int(t.ID), Name: t.Name, Attempt: t.Attempt},
 	}
 	if b.none() {
 		return run(task)
@@ -267,7 +268,7 @@ func (x *executor) tryTx(ctx context.Context, h *Handler, t *engine.Task, unsure
 	if err != nil {
 		return engine.Result{}, conn.Conn().IsClosed(), fmt.Errorf("begin: %w", err)
 	}
-	out, err := guarded(func() (history.Payload, error) { return h.runTx(ctx, handlerTx{tx}, t) })
+	out, err := guarded(func() (history.Payload, error) { return h.runTx(ctx, x.values, handlerTx{tx}, t) })
 	if err != nil {
 		// A context that the handler gave to a query and that has ended closes the connection too.
 		lost = conn.Conn().IsClosed() && !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, context.Canceled)
@@ -315,9 +316,10 @@ type TaskInfo struct {
 // taskContext is the context of an activity or step.
 type taskContext struct {
 	context.Context
-	task  TaskInfo
-	work  *engine.Task
-	alive func() // puts the end off that comes with silence; nil if none does
+	values *values
+	task   TaskInfo
+	work   *engine.Task
+	alive  func() // puts the end off that comes with silence; nil if none does
 }
 
 // Value implements context.Context.

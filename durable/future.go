@@ -31,6 +31,13 @@ type core struct {
 	failure  *history.Failure
 	attempts int
 	waiters  []*branch
+	// made counts the futures of the run; decided tells that this one waits for the answer to decision id.
+	made    int
+	id      int32
+	decided bool
+	plain   bool // the result was written by River, not by a worker's codec
+	// scope is whose open call it is, until it is done.
+	scope *scope
 	// observers are told at once when it is done.
 	observers []func()
 }
@@ -54,8 +61,12 @@ func (f *Future[T]) Await() (T, error) {
 		f.value, f.err = f.take()
 	case f.core.failure != nil:
 		f.err = fromFailure(f.core.what, f.core.failure, f.core.attempts)
-	default:
+	case f.core.plain:
 		if err := decode(f.core.payload, &f.value); err != nil {
+			f.err = fmt.Errorf("result of %s: %w", f.core.what, err)
+		}
+	default:
+		if err := f.core.run.decode(f.core.payload, &f.value); err != nil {
 			f.err = fmt.Errorf("result of %s: %w", f.core.what, err)
 		}
 	}

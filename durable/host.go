@@ -2,7 +2,9 @@ package durable
 
 import (
 	"cmp"
+	"context"
 	"log/slog"
+	"reflect"
 	"time"
 
 	"github.com/weir-dev/weir/engine"
@@ -13,21 +15,23 @@ import (
 // it. Programs do not need it.
 type Host struct{ x *executor }
 
-// NewHost makes a host. Of the configuration only Retry and Logger count. Of several handlers for the same thing the
-// last one counts, so that fakes can follow what they replace. Errors name the handler that cannot be served.
+// NewHost makes a host. Of the configuration only Retry, Codec, Converter and Logger count. Of several handlers for the
+// same thing the last one counts, so that fakes can follow what they replace. Errors name the handler that cannot be
+// served.
 func NewHost(cfg *Config, handlers ...Handler) (*Host, error) {
 	var c Config
 	if cfg != nil {
 		c = *cfg
 	}
 	var retry *Retry
-	if c.Retry != (Retry{}) {
+	if !reflect.ValueOf(c.Retry).IsZero() {
 		retry = &c.Retry
 	}
 	x, err := newExecutor(lastOfEach(handlers), nil, retry, cmp.Or(c.Logger, slog.Default()))
 	if err != nil {
 		return nil, err
 	}
+	x.values = &values{c.Converter, c.Codec}
 	return &Host{x}, nil
 }
 
@@ -67,7 +71,7 @@ func (h *Host) Request(now time.Time, name string, in any, opts ...StartOption) 
 	if err != nil {
 		return engine.StartRequest{}, err
 	}
-	input, err := encode(in)
+	input, err := h.Encode(in)
 	if err != nil {
 		return engine.StartRequest{}, err
 	}
@@ -88,10 +92,14 @@ func (h *Host) Event(instance, name string, input history.Payload, opts ...Raise
 }
 
 // Encode writes a value as calls and events do.
-func (h *Host) Encode(v any) (history.Payload, error) { return encode(v) }
+func (h *Host) Encode(v any) (history.Payload, error) {
+	return h.x.values.encode(context.Background(), v)
+}
 
 // Decode reads a value.
-func (h *Host) Decode(p history.Payload, into any) error { return decode(p, into) }
+func (h *Host) Decode(p history.Payload, into any) error {
+	return h.x.values.decode(context.Background(), p, into)
+}
 
 // Error is the *TaskError that whoever waits for an instance gets when that has not completed.
 func (h *Host) Error(instance string, why *history.Failure) error {

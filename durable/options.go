@@ -32,6 +32,7 @@ type RestartOption interface {
 
 type callOptions struct {
 	retry *Retry
+	again RetryFunc
 	bounds
 	queue    string
 	id       string
@@ -106,6 +107,9 @@ type Retry struct {
 	// Jitter is the share of each wait that is drawn at random, so that many failures at once do not come back at
 	// once; 0 means a tenth, negative none.
 	Jitter float64
+	// Except are the classes of errors that no attempt mends, besides declared failures: the Code of the TaskError they
+	// become, or of one it comes from.
+	Except []Failure
 }
 
 func (r Retry) applyCall(o *callOptions)       { o.retry = &r }
@@ -119,6 +123,9 @@ func (r *Retry) policy() *history.Retry {
 	p := &history.Retry{
 		Attempts: r.Attempts, Initial: history.Duration(r.Initial), Factor: r.Factor, Max: history.Duration(r.Max),
 		Until: history.Duration(r.Until), Jitter: r.Jitter,
+	}
+	for _, class := range r.Except {
+		p.Except = append(p.Except, string(class))
 	}
 	if p.Initial == 0 {
 		p.Initial = history.Duration(time.Second)
@@ -143,6 +150,65 @@ func (r *Retry) next(ctx *Context, err error, attempt int, since time.Duration) 
 		wait -= time.Duration(ctx.Rand().Float64() * jitter * float64(wait))
 	}
 	return wait, again
+}
+
+// RetryFunc decides in the orchestration's code, after each failed attempt at a call, whether there is another and after
+// which wait; attempt counts from 1, elapsed is the time since the first began. It is replayed like all code there, and
+// may wait, call and share variables. It is not asked about declared failures and cancellations, which are final. A Retry
+// of the same call only bounds it: its Attempts, Until and Except win. Each attempt is a call of its own in the history,
+// and policies of the handler and the worker do not apply. nil is as if it was not given.
+type RetryFunc func(ctx *Context, failed *TaskError, attempt int, elapsed time.Duration) (wait time.Duration, again bool)
+
+func (f RetryFunc) applyCall(o *callOptions) { o.again = f }
+
+// once leaves retries to the orchestration.
+var once = Retry{Attempts: 1}
+
+// retried makes a call until it succeeds, or the policy or the function ends it: as steps of the orchestration's own.
+func retried[O any](ctx *Context, o callOptions, call func(*Context, callOptions) *Future[O]) *Future[O] {
+	policy, again := o.retry, o.again
+	o.retry, o.again = &once, nil
+	return Go(ctx, func(ctx *Context) (O, error) {
+		first := ctx.Now()
+		for attempt := 1; ; attempt++ {
+			out, err := call(ctx, o).Await()
+			if err == nil {
+				return out, nil
+			}
+			wait, more := policy.following(ctx, again, err, attempt, ctx.Now().Sub(first))
+			if !more {
+				return out, err
+			}
+			if err := ctx.Sleep(wait); err != nil {
+				return out, err
+			}
+		}
+	})
+}
+
+// following tells whether another attempt follows a failed one, by the policy, the function, or both.
+func (r *Retry) following(ctx *Context, again RetryFunc, err error, attempt int, elapsed time.Duration) (wait time.Duration, more bool) {
+	if again == nil {
+		return r.next(ctx, err, attempt, elapsed)
+	}
+	failed, ok := err.(*TaskError) //nolint:errorlint // as the call returned it
+	if !ok {                       // the result could not be read
+		f := toFailure(err)
+		failed = &TaskError{Task: "the call", Code: Failure(f.Type), Message: f.Message, Details: f}
+	}
+	failed.Attempts = attempt
+	if failed.Details != nil && failed.Details.NonRetriable {
+		return 0, false
+	}
+	if r != nil {
+		if _, more := r.next(ctx, err, attempt, elapsed); !more {
+			return 0, false
+		}
+	}
+	if wait, more = again(ctx, failed, attempt, elapsed); r != nil && r.Until > 0 && elapsed+wait > r.Until {
+		more = false
+	}
+	return wait, more
 }
 
 // Queue names the group of workers that may run the activity; without it any worker of the hub may.

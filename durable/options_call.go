@@ -80,6 +80,9 @@ func Heartbeat(ctx context.Context, details any) error {
 	if err != nil {
 		return fmt.Errorf("heartbeat: %w", err)
 	}
+	if data, err = c.values.seal(c, data); err != nil {
+		return fmt.Errorf("heartbeat: %w", err)
+	}
 	if err := c.work.Beat(data); err != nil {
 		return fmt.Errorf("heartbeat: %w", err)
 	}
@@ -99,6 +102,9 @@ func LastHeartbeat(ctx context.Context, into any) (bool, error) {
 	data, found, err := c.work.LastBeat(c)
 	if err != nil || !found {
 		return false, err
+	}
+	if data, err = c.values.open(c, data); err != nil {
+		return false, fmt.Errorf("last heartbeat: %w", err)
 	}
 	if err := json.Unmarshal(data, into); err != nil {
 		return false, fmt.Errorf("last heartbeat: %w", err)

@@ -130,3 +130,183 @@ func taskCompleted(b *bundle) *history.TaskCompleted {
 	}
 	return found
 }
+
+// TestRetryFunc: the code decides about retries, in step with the history.
+func TestRetryFunc(t *testing.T) {
+	t.Parallel()
+	errBusy := errors.New("busy")
+	// flaky fails so many times.
+	flaky := func(times int32, err error) (durable.Handler, *atomic.Int32) {
+		var calls atomic.Int32
+		return Echo.Handler(func(_ context.Context, s string) (string, error) {
+			if calls.Add(1) <= times {
+				return "", err
+			}
+			return s, nil
+		}, durable.Retry{Attempts: 50, Initial: time.Millisecond}), &calls // which does not count
+	}
+	ask := func(asked *[]string, more int) durable.RetryFunc {
+		return func(_ *durable.Context, failed *durable.TaskError, attempt int, elapsed time.Duration) (time.Duration, bool) {
+			if asked != nil {
+				*asked = append(*asked, fmt.Sprint(attempt, " ", failed.Message, " ", elapsed >= time.Duration(attempt-1)*time.Millisecond))
+			}
+			return time.Millisecond, attempt <= more
+		}
+	}
+	t.Run("AsksAfterEachFailure", func(t *testing.T) {
+		b := setup(t)
+		fails, calls := flaky(2, errBusy)
+		b.worker(nil, fails, Text.Handler(func(ctx *durable.Context, s string) (string, error) {
+			var asked []string
+			out, err := Echo.Call(ctx, s, ask(&asked, 10))
+			return fmt.Sprint(out, " ", asked), err
+		}))
+		inst := start(b, Text, "x")
+		if got, want := wait(b, inst), "x [1 busy true 2 busy true]"; got != want || calls.Load() != 3 {
+			t.Errorf("got %q after %d calls, want %q", got, calls.Load(), want)
+		}
+		if n := b.events(inst.ID(), "TaskScheduled"); n != 3 {
+			t.Errorf("%d calls in the history", n)
+		}
+		b.atRest()
+	})
+	t.Run("GivesUp", func(t *testing.T) {
+		b := setup(t)
+		fails, calls := flaky(10, errBusy)
+		b.worker(nil, fails, Text.Handler(func(ctx *durable.Context, s string) (string, error) {
+			_, err := Echo.Call(ctx, s, ask(nil, 2))
+			return fmt.Sprint(err), nil
+		}))
+		if got, want := wait(b, start(b, Text, "x")), "activity echo failed after 3 attempts: busy"; got != want || calls.Load() != 3 {
+			t.Errorf("got %q after %d calls, want %q", got, calls.Load(), want)
+		}
+	})
+	for name, c := range map[string]struct {
+		policy durable.Retry
+		err    error
+		calls  int32
+	}{
+		"AttemptsWin":         {durable.Retry{Attempts: 2}, errBusy, 2},
+		"UntilWins":           {durable.Retry{Until: time.Nanosecond}, errBusy, 1},
+		"ExceptWins":          {durable.Retry{Attempts: 5, Except: []durable.Failure{"error"}}, errBusy, 1},
+		"FailureIsNotAskedOf": {durable.Retry{Attempts: 5}, ErrOdd, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := setup(t)
+			fails, calls := flaky(10, c.err)
+			b.worker(nil, fails, Text.Handler(func(ctx *durable.Context, s string) (string, error) {
+				_, err := Echo.Call(ctx, s, c.policy, ask(nil, 20))
+				return "", err
+			}))
+			if _, err := start(b, Text, "x").Wait(b.ctx); err == nil || calls.Load() != c.calls {
+				t.Errorf("%d calls, %v", calls.Load(), err)
+			}
+		})
+	}
+	t.Run("ChildrenStepsAndReplay", func(t *testing.T) {
+		b := setup(t)
+		var steps atomic.Int32
+		handlers := []durable.Handler{
+			Child.Handler(func(ctx *durable.Context, n int) (int, error) {
+				if _, err := Item.Wait(ctx); err != nil {
+					return 0, err
+				}
+				return 0, errBusy
+			}),
+			Text.Handler(func(ctx *durable.Context, _ string) (string, error) {
+				_, err := Child.Call(ctx, 1, durable.ID("child"), ask(nil, 1))
+				n, stepped := durable.Step(ctx, "step", func(context.Context) (int32, error) {
+					if steps.Add(1) < 3 {
+						return 0, errBusy
+					}
+					return steps.Load(), nil
+				}, ask(nil, 5))
+				return fmt.Sprint(n, " ", err), stepped
+			}),
+		}
+		inst := start(b, Text, "")
+		for range 2 { // each attempt of the child is seen by another worker
+			stop := b.worker(nil, handlers...)
+			b.turnsEnded("child", 0)
+			stop()
+			raise(b, Item, "child", "")
+		}
+		b.worker(nil, handlers...)
+		if got, want := wait(b, inst), "3 orchestration child failed after 2 attempts: busy"; got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	})
+	t.Run("CancelEndsIt", func(t *testing.T) {
+		b := setup(t)
+		fails, _ := flaky(1000, errBusy)
+		b.worker(nil, fails, Text.Handler(func(ctx *durable.Context, s string) (string, error) {
+			return Echo.Call(ctx, s, durable.RetryFunc(func(*durable.Context, *durable.TaskError, int, time.Duration) (time.Duration, bool) {
+				ctx.SetStatus("waits")
+				return time.Hour, true
+			}))
+		}))
+		inst := start(b, Text, "x")
+		b.until("it waits", func() bool { return len(status(b, inst).CustomStatus) > 0 })
+		if err := inst.Cancel(b.ctx, ""); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := inst.Wait(b.ctx); !errors.Is(err, durable.ErrCanceled) {
+			t.Errorf("got %v", err)
+		}
+		b.atRest()
+	})
+}
+
+// TestExcept: classes of errors that no attempt mends, where the policy of the call, the handler or the worker says so.
+func TestExcept(t *testing.T) {
+	t.Parallel()
+	policy := durable.Retry{Attempts: 5, Initial: time.Millisecond, Except: []durable.Failure{"*durable_test.brokenError", "panic"}}
+	for name, c := range map[string]struct {
+		fails func() error
+		calls int32
+	}{
+		"Excepted": {func() error { return &brokenError{} }, 1},
+		"Wrapped":  {func() error { return fmt.Errorf("no: %w", &brokenError{}) }, 1},
+		"Panic":    {func() error { panic("no") }, 1},
+		"Other":    {func() error { return errors.New("no") }, 5},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := setup(t)
+			var calls [3]atomic.Int32
+			handler := func(a durable.Activity[string, string], i int, opts ...durable.HandlerOption) durable.Handler {
+				return a.Handler(func(context.Context, string) (string, error) { calls[i].Add(1); return "", c.fails() }, opts...)
+			}
+			b.worker(&durable.Config{Retry: policy}, handler("of-worker", 0), handler("of-handler", 1, policy), handler("of-call", 2),
+				Number.Handler(func(ctx *durable.Context, _ int) (int, error) {
+					for _, call := range []*durable.Future[string]{
+						durable.Activity[string, string]("of-worker").Go(ctx, ""),
+						durable.Activity[string, string]("of-handler").Go(ctx, ""),
+						durable.Activity[string, string]("of-call").Go(ctx, "", policy),
+					} {
+						if _, err := call.Await(); err == nil {
+							return 0, errors.New("no error")
+						}
+					}
+					// A child that failed by one of them is not started again either.
+					_, err := Child.Call(ctx, 1, policy)
+					return ctx.Generation(), ifNot(err, durable.Failure("*durable_test.brokenError"))
+				}), Child.Handler(func(ctx *durable.Context, _ int) (int, error) {
+					_, err := durable.Step(ctx, "breaks", func(context.Context) (int, error) { return 0, &brokenError{} })
+					return 0, fmt.Errorf("child: %w", err)
+				}))
+			wait(b, start(b, Number, 1))
+			for i := range calls {
+				if n := calls[i].Load(); n != c.calls {
+					t.Errorf("policy %d: %d calls, want %d", i, n, c.calls)
+				}
+			}
+			if n := b.count("SELECT count(*) FROM weir.instances WHERE name = 'child'"); n != 1 {
+				t.Errorf("%d children", n)
+			}
+		})
+	}
+}
+
+type brokenError struct{}
+
+func (*brokenError) Error() string { return "broken" }

@@ -3,6 +3,7 @@ package durable
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"log/slog"
@@ -50,6 +51,14 @@ type run struct {
 	arrived  []*history.EventRaised
 	expected []*expectedEvent
 
+	// Patches by change: whether the code takes the new way, once it has asked or the history says so. patchAt are
+	// the decisions of the history that say so, by number.
+	patches map[string]bool
+	patchAt map[int32]*history.PatchRecorded
+
+	canceling *history.ExecutionCancelRequested // set once somebody has asked for it
+	cores     int                               // futures made
+
 	status history.Payload // set since the last turn
 	ids    int
 	rand   *rand.Rand
@@ -75,8 +84,11 @@ type branch struct {
 type unwinding struct{}
 
 func newRun(x *executor, h *Handler, info engine.Info) *run {
-	r := &run{x: x, info: info, handler: h, pending: map[int32]*core{}, steps: map[int32]func(context.Context) (history.Payload, error){}}
-	r.ctx = &Context{run: r}
+	r := &run{
+		x: x, info: info, handler: h, pending: map[int32]*core{}, steps: map[int32]func(context.Context) (history.Payload, error){},
+		patches: map[string]bool{}, patchAt: map[int32]*history.PatchRecorded{},
+	}
+	r.ctx = &Context{run: r, scope: newScope(r, nil)}
 	return r
 }
 
@@ -85,6 +97,11 @@ func newRun(x *executor, h *Handler, info engine.Info) *run {
 // replay brings the code to where the history ends, checking every step of it against the history.
 func (r *run) replay(past []history.Event) error {
 	r.replaying = true
+	for _, e := range past {
+		if p, ok := e.(*history.PatchRecorded); ok {
+			r.patchAt[p.ID] = p
+		}
+	}
 	for _, e := range past {
 		if _, isDecision := engine.DecisionID(e); isDecision {
 			if err := r.match(e); err != nil {
@@ -109,6 +126,9 @@ func (r *run) replay(past []history.Event) error {
 
 // match compares a decision of the history with the one that the code has just made.
 func (r *run) match(want history.Event) error {
+	if len(r.decisions) == 0 {
+		r.skipPatches()
+	}
 	if len(r.decisions) == 0 {
 		return r.mismatch(want, nil)
 	}
@@ -150,6 +170,10 @@ func describe(e history.Event) string {
 		return fmt.Sprintf("orchestration %q", e.Name)
 	case *history.EventSent:
 		return fmt.Sprintf("event %q sent to %q", e.Name, e.InstanceID)
+	case *history.PatchRecorded:
+		return fmt.Sprintf("patch %q", e.Change)
+	case *history.TaskCanceled:
+		return fmt.Sprintf("cancellation of decision %d", e.TaskID)
 	case *history.ExecutionCompleted:
 		if e.Status == history.ContinuedAsNew {
 			return "continue as new"
@@ -210,6 +234,8 @@ func (r *run) feed(e history.Event) error {
 		r.answer(e.TimerID, history.Payload{}, nil, 0)
 	case *history.EventRaised:
 		r.deliver(e)
+	case *history.ExecutionCancelRequested:
+		r.cancelRequested(e)
 	}
 	r.resume()
 	if r.failed != nil {
@@ -251,6 +277,10 @@ func (r *run) fork(fn func()) {
 			b.ended = true
 			if p := recover(); p != nil {
 				if _, ok := p.(unwinding); ok {
+					return
+				}
+				if held, ok := p.(*engine.Held); ok && !r.closed {
+					r.failed = cmp.Or(r.failed, held)
 					return
 				}
 				if r.failed == nil && !r.closed {
@@ -320,7 +350,10 @@ func (r *run) park(cond func() bool, on ...*core) {
 	}
 }
 
-func (r *run) newCore(what string) *core { return &core{run: r, what: what} }
+func (r *run) newCore(what string) *core {
+	r.cores++
+	return &core{run: r, what: what, made: r.cores}
+}
 
 // complete makes a future done and wakes who waits for it.
 func (r *run) complete(c *core, p history.Payload, f *history.Failure, attempts int) {
@@ -328,6 +361,10 @@ func (r *run) complete(c *core, p history.Payload, f *history.Failure, attempts 
 		return
 	}
 	r.positions++
+	if c.scope != nil {
+		delete(c.scope.open, c)
+		c.scope = nil
+	}
 	c.done, c.position, c.payload, c.failure, c.attempts = true, r.positions, p, f, attempts
 	for _, fn := range c.observers {
 		fn()
@@ -352,10 +389,56 @@ func (r *run) answer(id int32, p history.Payload, f *history.Failure, attempts i
 func (r *run) decide(what string, e history.Event) *core {
 	r.touch()
 	c := r.newCore(what)
+	c.id, c.decided = r.nextID, true
 	r.pending[r.nextID] = c
 	r.nextID++
 	r.decisions = append(r.decisions, e)
 	return c
+}
+
+// number is the number of the next decision.
+func (r *run) number() int32 {
+	r.touch()
+	r.skipPatches()
+	return r.nextID
+}
+
+// patched tells whether the code takes the new way at a change. What it has done before the change was made it does
+// again in the old way, for this generation.
+func (r *run) patched(change string) bool {
+	r.touch()
+	if err := engine.CheckName("change", change); err != nil {
+		panic(fmt.Errorf("patched: %w", err)) // a bug in the orchestration: the turn is held and shown
+	}
+	if take, asked := r.patches[change]; asked {
+		return take
+	}
+	recorded := false
+	for _, p := range r.patchAt {
+		recorded = recorded || p.Change == change && p.ID >= r.nextID
+	}
+	if r.replaying && !recorded {
+		r.patches[change] = false
+		return false
+	}
+	r.number() // patches that the history has here and the code asks for no more
+	if _, asked := r.patches[change]; !asked {
+		r.recordPatch(change)
+	}
+	return true
+}
+
+func (r *run) recordPatch(change string) {
+	r.patches[change] = true
+	r.decisions = append(r.decisions, &history.PatchRecorded{ID: r.nextID, Change: change})
+	r.nextID++
+}
+
+// skipPatches does what the history says where the code no longer asks: instances outlive the question.
+func (r *run) skipPatches() {
+	for p := r.patchAt[r.nextID]; p != nil; p = r.patchAt[r.nextID] {
+		r.recordPatch(p.Change)
+	}
 }
 
 // touch guards against use of the context by code that is not the orchestration's.
@@ -382,18 +465,28 @@ func (r *run) activity(name string, in any, native bool, o callOptions) *core {
 	if err := engine.CheckName("activity", name); err != nil {
 		return r.refuse(what, err)
 	}
-	input, err := encode(in)
+	input, err := r.input(in, native)
 	if err != nil {
 		return r.refuse(what, err)
 	}
 	if err := o.check(); err != nil {
 		return r.refuse(what, err)
 	}
-	return r.decide(what, &history.TaskScheduled{
-		ID: r.nextID, Name: name, Input: input, Native: native, Queue: o.queue, Retry: o.retry.policy(), Timeout: history.Duration(o.timeout),
+	c := r.decide(what, &history.TaskScheduled{
+		ID: r.number(), Name: name, Input: input, Native: native, Queue: o.queue, Retry: o.retry.policy(), Timeout: history.Duration(o.timeout),
 		StartTimeout: history.Duration(o.startTimeout), Overall: history.Duration(o.overall), Heartbeat: history.Duration(o.heartbeat),
 		Priority: o.priority,
 	})
+	c.plain = native
+	return c
+}
+
+// input writes the input of an activity. A plain River worker reads its arguments itself.
+func (r *run) input(in any, native bool) (history.Payload, error) {
+	if native {
+		return encode(in)
+	}
+	return r.encode(in)
 }
 
 func (r *run) step(name string, fn func(context.Context) (history.Payload, error), o callOptions) *core {
@@ -404,7 +497,7 @@ func (r *run) step(name string, fn func(context.Context) (history.Payload, error
 	if err := o.check(); err != nil {
 		return r.refuse(what, err)
 	}
-	id := r.nextID
+	id := r.number()
 	c := r.decide(what, &history.TaskScheduled{
 		ID: id, Name: name, Step: true, Retry: o.retry.policy(), Timeout: history.Duration(o.timeout), Heartbeat: history.Duration(o.heartbeat),
 	})
@@ -413,20 +506,21 @@ func (r *run) step(name string, fn func(context.Context) (history.Payload, error
 }
 
 func (r *run) timer(at time.Time) *core {
-	return r.decide("timer", &history.TimerCreated{ID: r.nextID, FireAt: at.UTC().Truncate(time.Microsecond)})
+	return r.decide("timer", &history.TimerCreated{ID: r.number(), FireAt: at.UTC().Truncate(time.Microsecond)})
 }
 
 func (r *run) child(name string, in any, o callOptions) *core {
 	what := "orchestration " + name
+	n := r.number()
 	id := cmp.Or(o.id, r.childID())
 	if err := cmp.Or(engine.CheckName("orchestration", name), engine.CheckID("id", id), engine.CheckVersion("version", string(o.version))); err != nil {
 		return r.refuse(what, err)
 	}
-	input, err := encode(in)
+	input, err := r.encode(in)
 	if err != nil {
 		return r.refuse(what, err)
 	}
-	return r.decide(what, &history.SubOrchestrationInstanceCreated{ID: r.nextID, InstanceID: id, Name: name, Version: string(o.version), Input: input})
+	return r.decide(what, &history.SubOrchestrationInstanceCreated{ID: n, InstanceID: id, Name: name, Version: string(o.version), Input: input})
 }
 
 // childID is the id of a child that was given none: its parent's, and the number of the decision.
@@ -439,7 +533,7 @@ func (r *run) childID() string {
 }
 
 func (r *run) send(name, instance string, input history.Payload) {
-	r.decide("event", &history.EventSent{ID: r.nextID, InstanceID: instance, Name: name, Input: input})
+	r.decide("event", &history.EventSent{ID: r.number(), InstanceID: instance, Name: name, Input: input})
 }
 
 // end records how the orchestration function has ended.
@@ -449,10 +543,13 @@ func (r *run) end(output history.Payload, err error) {
 	switch {
 	case asContinue(err, &again):
 		done.Status, done.Result, done.NewVersion = history.ContinuedAsNew, again.input, again.version
+	case r.canceling != nil && errors.Is(err, ErrCanceled):
+		done.Status, done.Result, done.Failure = history.Canceled, history.Payload{}, canceled(r.canceling.Reason)
+		done.Failure.Inner = toFailure(err)
 	case err != nil:
 		done.Status, done.Result, done.Failure = history.Failed, history.Payload{}, toFailure(err)
 	}
-	done.ID = r.nextID
+	done.ID = r.number()
 	r.decide("the end", done)
 	r.ended = true
 }

@@ -130,7 +130,7 @@ func (s *Schedule[I, O]) Put(ctx context.Context, in I, opts ...ScheduleOption) 
 	}
 	var err error
 	d := &o.definition
-	if d.Input, err = encode(in); err != nil {
+	if d.Input, err = s.client.values.encode(ctx, in); err != nil {
 		return fmt.Errorf("schedule %s: input: %w", s.id, err)
 	}
 	d.ID, d.Orchestration = s.id, s.orchestration

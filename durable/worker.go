@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"reflect"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -45,6 +46,9 @@ type Config struct {
 	// Name and Build are shown in the dashboard; the defaults are host name and process id, and nothing.
 	Name  string
 	Build string
+	// Codec encrypts or compresses values, Converter says how they become bytes; the defaults are none, and JSON. See there.
+	Codec     Codec
+	Converter Converter
 	// Logger takes the worker's log; the default is slog.Default().
 	Logger *slog.Logger
 }
@@ -107,13 +111,14 @@ func newWorker(pool *pgxpool.Pool, cfg *Config, handlers []Handler) (*Worker, er
 	}
 	w := &Worker{pool: pool, cfg: cfg.withDefaults()}
 	var retry *Retry
-	if w.cfg.Retry != (Retry{}) {
+	if !reflect.ValueOf(w.cfg.Retry).IsZero() {
 		retry = &w.cfg.Retry
 	}
 	x, err := newExecutor(handlers, pool, retry, w.cfg.Logger)
 	if err != nil {
 		return nil, err
 	}
+	x.values = &values{w.cfg.Converter, w.cfg.Codec}
 	w.x = x
 	w.jobs = jobs.Config{Logger: w.cfg.Logger, Sessions: w.cfg.Sessions, MaxActivities: min(w.cfg.Activities, maxSessions), Queues: w.cfg.Queues}
 	for def := range x.orchestrations {

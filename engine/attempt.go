@@ -394,7 +394,7 @@ func encodeErrors(errs []riverError) []byte {
 // NextAttempt tells whether a failed attempt is followed by another, and after which wait. n is the number of
 // the attempt that failed, since the time from the first attempt's start.
 func NextAttempt(r *history.Retry, f *history.Failure, n int, since time.Duration) (time.Duration, bool) {
-	if r == nil || f.NonRetriable || (r.Attempts > 0 && n >= r.Attempts) {
+	if r == nil || f.NonRetriable || r.Ends(f) || (r.Attempts > 0 && n >= r.Attempts) {
 		return 0, false
 	}
 	if r.Attempts == 0 && r.Until == 0 && r.Initial == 0 {

@@ -53,7 +53,7 @@ func (u *unit) add(b *store.Batch, wakes []int64) []int64 {
 		b.Locks = append(b.Locks, u.no)
 	}
 	u.addOwnRow(b)
-	if u.count > 0 && u.kind != unitTerminate && u.kind != unitControl {
+	if u.count > 0 && u.kind != unitTerminate && u.kind != unitControl && u.kind != unitCancel {
 		b.History.Nos = append(b.History.Nos, u.no)
 		b.History.Seqs = append(b.History.Seqs, u.seq)
 		b.History.Counts = append(b.History.Counts, u.count)
@@ -127,12 +127,6 @@ func (u *unit) addOwnRow(b *store.Batch) {
 		t := &b.Claims
 		t.Nos, t.Bases, t.Epochs, t.Jobs = append(t.Nos, u.no), append(t.Bases, u.base), append(t.Epochs, u.epoch), append(t.Jobs, u.job)
 		t.Waitings = append(t.Waitings, u.waiting)
-		if u.kind == unitHandOver {
-			b.HandOvers.Nos = append(b.HandOvers.Nos, u.no)
-			b.HandOvers.Waitings = append(b.HandOvers.Waitings, u.waiting)
-			b.HandOvers.TurnJobs = append(b.HandOvers.TurnJobs, u.nextTurnJob)
-			b.DeleteJobs = append(b.DeleteJobs, u.turnJob)
-		}
 	case unitHold:
 		t := &b.Holds
 		t.Nos, t.Bases, t.Epochs, t.Jobs = append(t.Nos, u.no), append(t.Bases, u.base), append(t.Epochs, u.epoch), append(t.Jobs, u.job)
@@ -159,6 +153,15 @@ func (u *unit) addOwnRow(b *store.Batch) {
 		t.Nos, t.Kinds, t.Counts = append(t.Nos, u.no), append(t.Kinds, u.control.kind), append(t.Counts, u.count)
 		t.Events, t.Payloads = append(t.Events, u.events), append(t.Payloads, u.control.payload)
 		t.Suspensions = append(t.Suspensions, u.suspended)
+	case unitCancel:
+		t := &b.CancelPending
+		t.Nos, t.Counts, t.Events, t.Failures = append(t.Nos, u.no), append(t.Counts, u.count), append(t.Events, u.events), append(t.Failures, u.failure)
+	}
+	if u.handsOver() {
+		b.HandOvers.Nos = append(b.HandOvers.Nos, u.no)
+		b.HandOvers.Waitings = append(b.HandOvers.Waitings, u.waiting)
+		b.HandOvers.TurnJobs = append(b.HandOvers.TurnJobs, u.nextTurnJob)
+		b.DeleteJobs = append(b.DeleteJobs, u.turnJob)
 	}
 }
 
@@ -213,7 +216,7 @@ func (u *unit) addMessages(b *store.Batch, wakes []int64) []int64 {
 	for _, m := range u.messages {
 		b.Locks = append(b.Locks, m.no)
 		addMessage(b, m)
-		if m.no != u.no {
+		if m.no != u.no || u.kind == unitPlain {
 			wakes = append(wakes, m.no)
 		}
 	}
@@ -232,6 +235,10 @@ func addMessage(b *store.Batch, m message) {
 }
 
 func (u *unit) addTimers(b *store.Batch) {
+	for _, k := range u.cancels {
+		b.Cancels.Nos, b.Cancels.Gens = append(b.Cancels.Nos, k.no), append(b.Cancels.Gens, k.gen)
+		b.Cancels.Tasks = append(b.Cancels.Tasks, k.task)
+	}
 	if u.dropTimers {
 		b.DropTimers = append(b.DropTimers, u.no)
 	}
@@ -319,8 +326,8 @@ func changes(units []*unit) []change {
 				c.output = u.output
 			}
 			out = append(out, c)
-		case unitTerminate:
-			out = append(out, change{no: u.no, seq: u.seq, status: history.Terminated})
+		case unitTerminate, unitCancel:
+			out = append(out, change{no: u.no, seq: u.seq, status: u.status})
 		case unitHold, unitRelease, unitClaim, unitHandOver:
 			if u.waiting != nil || u.held != nil {
 				out = append(out, change{no: u.no, seq: u.base, status: history.Running})

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/weir-dev/weir/engine/history"
@@ -14,6 +15,7 @@ type plan struct {
 	timers   []*history.TimerCreated
 	children []*history.SubOrchestrationInstanceCreated
 	sends    []*history.EventSent
+	cancels  []canceledTask
 	// refused are decisions that cannot be carried out; each is answered with the failure at once.
 	refused []refusal
 	end     *history.ExecutionCompleted
@@ -21,6 +23,27 @@ type plan struct {
 	// hadTimers and hadTasks tell an ending generation what may be left of it.
 	hadTimers bool
 	hadTasks  bool
+}
+
+// canceledTask is a decision of an earlier turn that the code has given up.
+type canceledTask struct {
+	id  int32
+	was *pending
+}
+
+// cancel gives up a decision. What was decided in this very turn is simply not begun; what was answered meanwhile is
+// left alone, the answer having come too late for the code.
+func (p *plan) cancel(id int32, was *pending) {
+	if was == nil {
+		return
+	}
+	begun := len(p.tasks) + len(p.timers) + len(p.children)
+	p.tasks = slices.DeleteFunc(p.tasks, func(t *history.TaskScheduled) bool { return t.ID == id })
+	p.timers = slices.DeleteFunc(p.timers, func(t *history.TimerCreated) bool { return t.ID == id })
+	p.children = slices.DeleteFunc(p.children, func(c *history.SubOrchestrationInstanceCreated) bool { return c.ID == id })
+	if len(p.tasks)+len(p.timers)+len(p.children) == begun {
+		p.cancels = append(p.cancels, canceledTask{id, was})
+	}
 }
 
 type refusal struct {
@@ -100,6 +123,9 @@ func (s *state) decide(arrived []history.Event, turn Turn, lim limits) (*plan, e
 				return s.refuse(p, "the output", tooLarge, lim)
 			}
 		}
+		if c, ok := d.(*history.TaskCanceled); ok {
+			p.cancel(c.TaskID, s.pending[c.TaskID])
+		}
 		s.apply(d)
 		p.events = append(p.events, d)
 		switch d := d.(type) {
@@ -133,7 +159,7 @@ func (s *state) refuse(p *plan, what string, size int, lim limits) (*plan, error
 // close ends the generation: what it scheduled in this very turn is not started any more, except what it sent.
 func (s *state) close(p *plan, end *history.ExecutionCompleted) {
 	p.end = end
-	for id, waiting := range s.pending {
+	for _, waiting := range s.pending {
 		switch {
 		case waiting.timer != nil:
 			p.hadTimers = true
@@ -141,7 +167,6 @@ func (s *state) close(p *plan, end *history.ExecutionCompleted) {
 			p.hadTasks = true
 			p.hadTimers = p.hadTimers || bounded(waiting.task)
 		}
-		_ = id
 	}
 	p.tasks, p.timers = nil, nil
 }
@@ -160,6 +185,10 @@ func DecisionID(e history.Event) (int32, bool) {
 	case *history.SubOrchestrationInstanceCreated:
 		return e.ID, true
 	case *history.EventSent:
+		return e.ID, true
+	case *history.PatchRecorded:
+		return e.ID, true
+	case *history.TaskCanceled:
 		return e.ID, true
 	case *history.ExecutionCompleted:
 		return e.ID, true

@@ -12,6 +12,10 @@
 // decide is a pure function. The unit is everything the turn wants changed; the committer (lane) brings the units
 // of many instances into the database in one transaction.
 //
+// An instance can be asked to end by itself: a message that its code is told of like of an event. What it gives up then,
+// or by itself, is a decision too (TaskCanceled); rows and timers go in the commit that records it, children get the
+// same message. One that nobody has begun ends at once.
+//
 // A turn job is a River job that entitles one process to open a session on one instance. A session loads the
 // instance once and then runs turn after turn in memory for as long as there is work, so a River job stands for
 // a lease, not for a turn. Activities start in the session's own process right after the commit that scheduled
@@ -22,7 +26,7 @@
 //	                       |                           |  ^                                   |
 //	                       |                           |  '--- message: a new turn job -------'
 //	                       v                           v
-//	                  TERMINATED              COMPLETED, FAILED, TERMINATED
+//	             TERMINATED, CANCELED     COMPLETED, FAILED, CANCELED, TERMINATED
 //
 // Each of these that is live may be SUSPENDED, with or without an owner, until it is resumed.
 //

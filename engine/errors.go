@@ -19,6 +19,7 @@ const (
 	CodeTooLarge      Code = "TOO_LARGE"
 	CodeWrongState    Code = "FAILED_PRECONDITION"
 	CodeUnavailable   Code = "UNAVAILABLE"
+	CodeCanceled      Code = "CANCELED"
 	CodeTimeout       Code = "TIMEOUT"
 	CodeInternal      Code = "INTERNAL"
 )
@@ -52,6 +53,7 @@ var (
 	ErrTooLarge    error = &Error{Code: CodeTooLarge}
 	ErrWrongState  error = &Error{Code: CodeWrongState}
 	ErrUnavailable error = &Error{Code: CodeUnavailable}
+	ErrCanceled    error = &Error{Code: CodeCanceled}
 	ErrTimeout     error = &Error{Code: CodeTimeout}
 )
 
@@ -82,8 +84,8 @@ func CodeOf(err error) Code {
 // committed; the turn is tried again from time to time and when a worker with other code arrives.
 type Held struct {
 	// Kind is "nondeterminism", "panic", "limit" (the turn decided on too much, or set a status that is too large),
-	// "protocol" (decisions that no SDK may make), "history" (events this version does not know) or "commit" (the
-	// database refused what the turn decided).
+	// "protocol" (decisions that no SDK may make), "history" (events this version does not know), "codec" (a
+	// value cannot be decrypted here) or "commit" (the database refused what the turn decided).
 	Kind    string `json:"kind"`
 	Message string `json:"message"`
 	// Step is the id of the decision at which code and history part, -1 if there is none.

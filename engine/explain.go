@@ -320,10 +320,11 @@ func ended(i *Instance) *Reason {
 			r.Parts = append(r.Parts, say(": "), strong(i.Failure.Message))
 		}
 		r.Parts = append(r.Parts, say("."))
-	case history.Terminated:
-		r.Parts = []ReasonPart{say("Terminated" + took)}
+	case history.Terminated, history.Canceled:
+		word := map[history.Status]string{history.Terminated: "Terminated", history.Canceled: "Canceled"}[i.Status]
+		r.Parts = []ReasonPart{say(word + took)}
 		if i.Failure != nil {
-			if reason, ok := strings.CutPrefix(i.Failure.Message, "terminated: "); ok {
+			if reason, ok := strings.CutPrefix(i.Failure.Message, strings.ToLower(word)+": "); ok {
 				r.Parts = append(r.Parts, say(": "), strong(reason))
 			}
 		}

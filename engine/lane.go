@@ -11,6 +11,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/weir-dev/weir/engine/history"
 	"github.com/weir-dev/weir/engine/internal/store"
 )
 
@@ -372,6 +373,9 @@ func (l *lane) settle(units []*unit, r *store.Result) {
 				o.purged = append(o.purged, row)
 			}
 		}
+		if u.kind == unitPlain && len(u.messages) > 0 {
+			o.delivered = r.Delivered[u.messages[0].no] > 0
+		}
 		if len(u.raises) > 0 {
 			row, ok := r.Statuses[u.no]
 			o.found, o.status = ok, statusOf(row.Status)
@@ -492,6 +496,8 @@ func (l *lane) matches(u *unit, row store.ReadFencesRow, found bool) bool {
 	switch u.kind {
 	case unitPlain, unitRelease, unitTakeOver, unitTerminate, unitControl, unitRestart:
 		return true // not compared: what does not match is answered by a row that does not come back
+	case unitCancel:
+		return found && status == history.Pending && row.Owner == 0
 	}
 	if !found || row.Seq != u.base || row.Epoch != u.epoch || !status.Live() {
 		return false

@@ -203,6 +203,35 @@ func (r *Rehearsal) terminate(i *rehearsed, reason string, output history.Payloa
 	})
 }
 
+// Cancel asks an instance to end by itself; one that waits for its time to start is CANCELED at once. Errors:
+// INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION when the instance has finished.
+func (r *Rehearsal) Cancel(req CancelRequest) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err := req.check(); err != nil {
+		return err
+	}
+	i := r.instances[req.Instance]
+	switch {
+	case i == nil:
+		return instanceNotFound(req.Instance)
+	case !i.instance.Status.Live():
+		return finished(req.Instance, i.instance.Status)
+	}
+	request := req.event(r.now)
+	if i.instance.Status == history.Pending && !i.turning {
+		events, why := canceledEarly(request)
+		i.record(events)
+		r.ended(i, history.Canceled, history.Payload{}, why)
+		r.tell(i.parent, func(task int32) history.Event {
+			return &history.SubOrchestrationInstanceFailed{Header: request.Header, TaskID: task, Failure: why}
+		})
+		return nil
+	}
+	r.deliver(i, letter{kind: msgCancel, events: []history.Event{request}})
+	return nil
+}
+
 // Get tells how an instance stands. Waiting is set while it waits. Errors: NOT_FOUND.
 func (r *Rehearsal) Get(id string) (*Instance, error) {
 	r.mu.Lock()
@@ -626,6 +655,9 @@ func (r *Rehearsal) apply(i *rehearsed, p *plan) error {
 			i.instance.CustomStatus = nil
 		}
 	}
+	for _, c := range p.cancels {
+		r.cancel(i, c)
+	}
 	for id := range i.tasks {
 		if i.state.pending[id] == nil { // answered
 			delete(i.tasks, id)
@@ -669,6 +701,26 @@ func (r *Rehearsal) startChild(i *rehearsed, c *history.SubOrchestrationInstance
 		return
 	}
 	r.start(&StartRequest{Name: c.Name, ID: c.InstanceID, Version: c.Version, Input: c.Input}, parentOf{i, i.state.gen, c.ID})
+}
+
+// cancel stops what the code has given up.
+func (r *Rehearsal) cancel(i *rehearsed, c canceledTask) {
+	if t := i.tasks[c.id]; t != nil {
+		t.abandon()
+		delete(i.tasks, c.id)
+	}
+	if e := i.timers[c.id]; e != nil {
+		e.fn = nil
+		delete(i.timers, c.id)
+	}
+	if c.was.child == nil {
+		return
+	}
+	if child := r.instances[c.was.child.InstanceID]; child != nil && child.parent == (parentOf{i, i.state.gen, c.id}) {
+		r.deliver(child, letter{kind: msgCancel, events: []history.Event{&history.ExecutionCancelRequested{
+			Header: history.Header{At: i.state.lastTurn}, Reason: givenUp, By: i.info.InstanceID,
+		}}})
+	}
 }
 
 func (r *Rehearsal) setTimer(i *rehearsed, t *history.TimerCreated) {

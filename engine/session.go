@@ -41,6 +41,7 @@ type session struct {
 	redispatch []int32         // pending tasks that nobody runs
 	tokens     map[int32]int64 // River rows of those among them that have one, in this worker's name
 	local      map[int32]*attempt
+	children   map[int32]int64 // numbers of those that this session started in this generation
 
 	// flights are the units submitted and not yet answered, at most two: while one commits, the next turn may
 	// be computed.
@@ -100,6 +101,7 @@ type flight struct {
 	letters []letter // to be taken up again if the unit is lost
 	start   []*attempt
 	timers  []newTimer
+	stop    []taskKey  // tasks that the code has given up
 	detach  []*attempt // go on without the session, by their tokens
 	ends    *Verdict
 	next    *state // of the generation that follows
@@ -444,6 +446,7 @@ func (s *session) landed(f *flight, o outcome) error {
 	for _, a := range f.detach {
 		a.detach()
 	}
+	s.stop(f.stop)
 	s.n.timers.hold(f.timers)
 	switch u.kind {
 	case unitRelease:
@@ -465,6 +468,10 @@ func (s *session) landed(f *flight, o outcome) error {
 		s.verdict = f.ends
 		return nil
 	case unitContinue:
+		if u.handsOver() {
+			s.verdict = &Verdict{Done: true}
+			return nil
+		}
 		s.ending = false
 		s.nextGeneration(f.next)
 	}

@@ -98,7 +98,8 @@ func (s *session) tend(ctx context.Context) (time.Duration, error) {
 	now := s.n.clock.now()
 	next := time.Hour
 	f := s.newFlight(unitClaim)
-	for id, a := range s.local {
+	for _, id := range sorted(s.local) {
+		a := s.local[id]
 		due, export := a.tendAt()
 		if due.IsZero() {
 			continue

@@ -14,7 +14,8 @@ func (s *session) handOver(ctx context.Context) error {
 	s.ending = true
 	f := s.newFlight(unitHandOver)
 	f.unit.waiting = s.state.waiting().encode()
-	for id, a := range s.local {
+	for _, id := range sorted(s.local) {
+		a := s.local[id]
 		fresh, err := s.n.e.jobIDs.one(ctx)
 		if err != nil {
 			return err
@@ -76,8 +77,8 @@ func (s *session) hold(ctx context.Context, why *Held) Verdict {
 		}
 		f.unit.messages = append(f.unit.messages, message{no: s.no, gen: l.gen, task: l.task, kind: msgResult, payload: payload})
 	}
-	for id, a := range s.local {
-		p := s.state.pending[id]
+	for _, id := range sorted(s.local) {
+		a, p := s.local[id], s.state.pending[id]
 		if p == nil || p.task == nil || p.task.Step {
 			continue // abandoned with the session
 		}

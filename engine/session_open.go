@@ -6,6 +6,8 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/weir-dev/weir/engine/history"
@@ -176,6 +178,7 @@ func (s *session) nextGeneration(next *state) {
 	s.code.Close()
 	s.code = nil
 	s.state = next
+	clear(s.children)
 	s.baseSeq = s.seq + 1
 	s.info.Generation = int(next.gen)
 	s.info.ExecutionID = executionID(s.no, next.gen)
@@ -213,7 +216,8 @@ func (s *session) findRedispatch(row *store.OpenSessionsRow) {
 			a.promote(0) // the unit that was to give it a row is lost
 		}
 	}
-	for id, p := range s.state.pending {
+	for _, id := range sorted(s.state.pending) {
+		p := s.state.pending[id]
 		if p.task == nil || answered[id] || s.local[id] != nil {
 			continue
 		}
@@ -229,6 +233,9 @@ func (s *session) findRedispatch(row *store.OpenSessionsRow) {
 		}
 	}
 }
+
+// sorted lists the keys of a map, for loops whose order reaches a commit: the same work makes the same commits.
+func sorted[V any](m map[int32]V) []int32 { return slices.Sorted(maps.Keys(m)) }
 
 // executionID names a generation of an instance: 32 hexadecimal digits, the same wherever it is computed.
 func executionID(no int64, gen int32) string {

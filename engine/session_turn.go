@@ -107,6 +107,9 @@ func (s *session) fill(ctx context.Context, f *flight, p *plan) error {
 	if err := s.sendEvents(ctx, u, p); err != nil {
 		return err
 	}
+	if err := s.cancel(ctx, f, p); err != nil {
+		return err
+	}
 	if p.end != nil {
 		return s.finish(ctx, f, p)
 	}
@@ -154,6 +157,10 @@ func (s *session) startChildren(ctx context.Context, u *unit, p *plan) error {
 			return err
 		}
 		u.large = append(u.large, large...)
+		if s.children == nil {
+			s.children = map[int32]int64{}
+		}
+		s.children[c.ID] = no
 		u.starts = append(u.starts, start{
 			no: no, hub: s.hub.no, id: c.InstanceID, name: c.Name, version: c.Version, input: input, turnJob: turn,
 			parentNo: s.no, parentGen: s.state.gen, parentTask: c.ID,
@@ -215,7 +222,7 @@ func (s *session) finish(ctx context.Context, f *flight, p *plan) error {
 	s.ending = true
 	u.dropTimers, u.dropTasks = p.hadTimers, p.hadTasks
 	if end.Status == history.ContinuedAsNew {
-		return s.continueAsNew(f, end)
+		return s.continueAsNew(ctx, f, end)
 	}
 	u.kind = unitFinish
 	u.status, u.output = end.Status, end.Result
@@ -269,14 +276,21 @@ func childOutcome(task int32, end *history.ExecutionCompleted) history.Event {
 }
 
 // continueAsNew ends this generation and puts the start message of the next into the inbox, in one commit. The
-// events that the code received and did not use travel in it; those not yet consumed stay where they are.
-func (s *session) continueAsNew(f *flight, end *history.ExecutionCompleted) error {
+// events that the code received and did not use travel in it; those not yet consumed stay where they are. A
+// generation with another version is handed over: a turn job of another kind, for a worker that has the version.
+func (s *session) continueAsNew(ctx context.Context, f *flight, end *history.ExecutionCompleted) error {
 	u := &f.unit
 	u.kind, u.status = unitContinue, history.Running
 	u.output = end.Result // the input of the next generation
 	u.version = s.info.Version
-	if end.NewVersion != "" {
+	if end.NewVersion != "" && end.NewVersion != s.info.Version {
 		u.version = end.NewVersion
+		id, err := s.n.e.jobIDs.one(ctx)
+		if err != nil {
+			return err
+		}
+		u.nextTurnJob = id
+		u.jobs = append(u.jobs, turnJob(id, s.no, s.hub.no, s.info.Name, u.version))
 	}
 	u.cutBefore = s.baseSeq
 	f.next = newState(s.state.gen + 1)
@@ -297,6 +311,9 @@ func opening(next Info, end *history.ExecutionCompleted, before *state) []histor
 		Header: history.Header{At: before.lastTurn}, InstanceID: next.InstanceID, ExecutionID: next.ExecutionID,
 		Name: next.Name, Version: next.Version, Input: end.Result, Parent: next.Parent, Generation: next.Generation, Tags: before.tags,
 	}}
+	if before.canceling != nil { // the next generation is to end, too
+		events = append(events, before.canceling)
+	}
 	for _, e := range end.CarryOver {
 		events = append(events, e)
 	}

@@ -16,6 +16,8 @@ type state struct {
 	lastTurn time.Time
 	// suspended is who has suspended it, nil if it is not.
 	suspended *Suspension
+	// canceling is the first request to end by itself.
+	canceling *history.ExecutionCancelRequested
 	nextID    int32
 	pending   map[int32]*pending
 	// awaits names the events the code said it waits for after its last turn.
@@ -58,6 +60,15 @@ func (s *state) apply(e history.Event) {
 		s.nextID = e.ID + 1
 	case *history.EventSent:
 		s.nextID = e.ID + 1
+	case *history.PatchRecorded:
+		s.nextID = e.ID + 1
+	case *history.TaskCanceled:
+		s.nextID = e.ID + 1
+		delete(s.pending, e.TaskID)
+	case *history.ExecutionCancelRequested:
+		if s.canceling == nil {
+			s.canceling = e
+		}
 	case *history.TaskCompleted:
 		delete(s.pending, e.TaskID)
 	case *history.TaskFailed:

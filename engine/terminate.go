@@ -124,7 +124,7 @@ func (e *Engine) termination(ctx context.Context, row store.FindInstancesRow, r 
 		return nil, err
 	}
 	u := &unit{
-		kind: unitTerminate, no: row.No, events: events, count: 2, output: output, failure: reason, large: large,
+		kind: unitTerminate, status: history.Terminated, no: row.No, events: events, count: 2, output: output, failure: reason, large: large,
 		dropInbox: true, dropTimers: true, dropTasks: true,
 	}
 	if r.Recursive {

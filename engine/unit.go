@@ -24,7 +24,7 @@ type unit struct {
 	seq   int64 // after the unit
 	// turnJob is the session's turn job, whose row goes when the unit ends the session.
 	turnJob int64
-	// nextTurnJob is the turn job a hand-over leaves behind, 0 for none.
+	// nextTurnJob is the turn job a hand-over leaves behind, 0 for none; set in a unitContinue, that is one too.
 	nextTurnJob int64
 
 	// History (B4).
@@ -58,6 +58,7 @@ type unit struct {
 	messages   []message      // B6
 	sends      []send         // B6
 	timers     []newTimer     // B7
+	cancels    []taskKey      // B7
 	dropTimers bool           // B7
 	jobs       []job          // B7
 	deleteJobs []int64        // B7
@@ -108,6 +109,8 @@ const (
 	unitControl
 	// unitRestart begins a new generation of an instance that has ended.
 	unitRestart
+	// unitCancel ends an instance that nobody has begun.
+	unitCancel
 )
 
 // outcome is what became of a unit.
@@ -127,6 +130,7 @@ type outcome struct {
 	owner      int32
 	status     history.Status // of a raise's or a control's target
 	found      bool           // that target exists
+	delivered  bool           // the message of a plain unit reached its target
 	// landed means that the unit is committed but nothing else is known of it: the connection broke.
 	landed bool
 }
@@ -183,6 +187,7 @@ const (
 	// These two go before all others, and are taken in by an instance that is suspended.
 	msgSuspend int16 = 5
 	msgResume  int16 = 6
+	msgCancel int16 = 7
 )
 
 // purge deletes an instance and all that belongs to it, if its status is among those of the mask.
@@ -316,6 +321,11 @@ func (u *unit) comparesAndSets() bool {
 	return false
 }
 
+// handsOver tells whether the unit gives the instance to whoever comes next.
+func (u *unit) handsOver() bool {
+	return u.kind == unitHandOver || u.kind == unitContinue && u.nextTurnJob != 0
+}
+
 // size estimates the bytes of the unit's parameters.
 func (u *unit) size() int {
 	n := 200 + len(u.events) + len(u.suspended) + len(u.customStatus) + len(u.failure) + len(u.output.Data()) + len(u.held) + len(u.waiting)
@@ -340,7 +350,7 @@ func (u *unit) size() int {
 	for i := range u.jobs {
 		n += 120 + len(u.jobs[i].args)
 	}
-	return n + 40*(len(u.timers)+len(u.timersDue)+len(u.consumed)+len(u.settled)) + 400*len(u.deadlines)
+	return n + 40*(len(u.timers)+len(u.timersDue)+len(u.consumed)+len(u.settled)+len(u.cancels)) + 400*len(u.deadlines)
 }
 
 // once lists what may be in a batch only once: statements that join what they deleted with the units that

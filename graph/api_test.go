@@ -283,6 +283,27 @@ func (a *api) raise(in vars) payload {
 	return a.mutate("raiseEvent", "RaiseEventInput", in)
 }
 
+func (a *api) cancel(in vars) payload {
+	a.t.Helper()
+	if in["hub"] == nil {
+		in["hub"] = "default"
+	}
+	return a.mutate("cancelOrchestration", "CancelOrchestrationInput", in)
+}
+
+// cancelOnce cancels an instance that a worker has begun and that waits.
+func (a *api) cancelOnce(id, reason string) {
+	a.t.Helper()
+	for a.get(id).Waiting.Kind != "EVENT" {
+		select {
+		case <-a.t.Context().Done():
+			a.t.Fatal("it waits for no event")
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
+	a.must(a.cancel(vars{"instanceId": id, "reason": reason}))
+}
+
 func (a *api) terminate(in vars) payload {
 	a.t.Helper()
 	if in["hub"] == nil {

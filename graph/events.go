@@ -67,6 +67,12 @@ func (r *Resolver) event(n engine.NumberedEvent) model.HistoryEvent {
 		return &model.SubOrchestrationInstanceFailed{Seq: seq, At: at, Type: kind, TaskID: e.TaskID, Failure: model.NewFailure(e.Failure)}
 	case *history.EventSent:
 		return &model.EventSent{Seq: seq, At: at, Type: kind, TaskID: e.ID, InstanceID: e.InstanceID, Name: e.Name, Payload: value(e.Input)}
+	case *history.PatchRecorded:
+		return &model.PatchRecorded{Seq: seq, At: at, Type: kind, TaskID: e.ID, Change: e.Change}
+	case *history.TaskCanceled:
+		return &model.TaskCanceled{Seq: seq, At: at, Type: kind, TaskID: e.TaskID}
+	case *history.ExecutionCancelRequested:
+		return &model.ExecutionCancelRequested{Seq: seq, At: at, Type: kind, Reason: text(e.Reason), By: text(e.By)}
 	case *history.EventRaised:
 		return &model.EventRaised{Seq: seq, At: at, Type: kind, Name: e.Name, Payload: value(e.Input)}
 	}

@@ -404,7 +404,7 @@ func TestSuspendAndResume(t *testing.T) {
 	if got := a.get(id).Waiting; got.Kind != "SUSPENDED" || !strings.Contains(got.Text, "stock-taking") {
 		t.Errorf("got %+v", got)
 	}
-	if got := actions(); !slices.Equal(got, []string{"RAISE_EVENT", "TERMINATE", "RESUME"}) {
+	if got := actions(); !slices.Equal(got, []string{"RAISE_EVENT", "CANCEL", "TERMINATE", "RESUME"}) {
 		t.Errorf("allowed are %v", got)
 	}
 	if got := a.must(a.raise(vars{"instanceId": id, "name": "go", "payload": "x"})); got.Status != "SUSPENDED" {
@@ -468,6 +468,32 @@ func inHub(in vars) vars {
 		in["hub"] = "default"
 	}
 	return in
+}
+
+func TestCancel(t *testing.T) {
+	a := serve(t)
+	a.worker(nil, Waiter.Handler(waiter))
+	id := a.must(a.start(vars{"name": "waiter", "input": 1})).InstanceID
+
+	a.userError(a.cancel(vars{"instanceId": "nobody", "reason": "x"}), "NOT_FOUND", "instanceId", "nobody")
+	a.userError(a.cancel(vars{"hub": "nowhere", "instanceId": id, "reason": "x"}), "NOT_FOUND", "hub", "nowhere")
+	a.userError(a.cancel(vars{"instanceId": id, "reason": ""}), "INVALID_ARGUMENT", "reason", "empty")
+	a.userError(a.cancel(vars{"instanceId": id, "reason": strings.Repeat("x", 2001)}), "INVALID_ARGUMENT", "reason", "2000")
+	a.userError(a.cancel(vars{"instanceId": id, "reason": "a\x00"}), "INVALID_ARGUMENT", "reason", "U+0000")
+	a.cancelOnce(id, "enough of it")
+	got := a.ended(id)
+	if got.Status != "CANCELED" || got.Waiting.Kind != "ENDED" || !strings.Contains(got.Waiting.Text, "enough of it") {
+		t.Errorf("got %+v", got)
+	}
+	a.userError(a.cancel(vars{"instanceId": id, "reason": "twice"}), "FAILED_PRECONDITION", "instanceId", "CANCELED")
+
+	// One that nobody has taken up, and one that is to start in a year.
+	for _, in := range []vars{{"name": "unserved"}, {"name": "waiter", "startAt": time.Now().AddDate(1, 0, 0)}} {
+		id := a.must(a.start(in)).InstanceID
+		if got := a.must(a.cancel(vars{"instanceId": id, "reason": "no"})); got.Status != "CANCELED" {
+			t.Errorf("%v: %+v", in, got)
+		}
+	}
 }
 
 func TestTerminate(t *testing.T) {

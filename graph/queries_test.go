@@ -51,6 +51,13 @@ func tour(ctx *durable.Context, n int) (string, error) {
 	if _, err := Ping.Wait(ctx); err != nil {
 		return "", err
 	}
+	ctx.Patched("detour")
+	shortcut, cancel := durable.WithCancel(ctx)
+	shortcut.Timer(time.Hour)
+	cancel()
+	if _, err := Ping.Wait(ctx); !errors.Is(err, durable.ErrCanceled) { // until it is asked to end
+		return "", fmt.Errorf("it was not cancelled: %w", err)
+	}
 	return "", fmt.Errorf("at the end: %w", errors.Join(flaky, bad))
 }
 
@@ -106,6 +113,7 @@ func TestEverything(t *testing.T) {
 	a := serve(t)
 	a.tourist()
 	id := a.must(a.start(vars{"name": "tour", "instanceId": "grand-tour", "input": 7})).InstanceID
+	a.cancelOnce(id, "enough")
 	if got := a.ended(id); got.Status != "FAILED" {
 		t.Fatalf("got %+v", got)
 	}

@@ -65,6 +65,15 @@ func (r *mutationResolver) PurgeOrchestrations(ctx context.Context, input model.
 	return r.purge(ctx, &input)
 }
 
+// CancelOrchestration is the resolver for the cancelOrchestration field.
+func (r *mutationResolver) CancelOrchestration(ctx context.Context, input model.CancelOrchestrationInput) (*model.OrchestrationPayload, error) {
+	if strings.TrimSpace(input.Reason) == "" {
+		return r.changed(ctx, input.Hub, input.InstanceID, &engine.Error{Code: engine.CodeInvalid, Field: "reason", Message: "must not be empty"})
+	}
+	err := r.engine.Cancel(ctx, engine.CancelRequest{Hub: input.Hub, Instance: input.InstanceID, Reason: input.Reason})
+	return r.changed(ctx, input.Hub, input.InstanceID, err)
+}
+
 // TerminateOrchestration is the resolver for the terminateOrchestration field.
 func (r *mutationResolver) TerminateOrchestration(ctx context.Context, input model.TerminateOrchestrationInput) (*model.OrchestrationPayload, error) {
 	if strings.TrimSpace(input.Reason) == "" {

@@ -41,6 +41,7 @@ type world interface {
 	shows(id, status string)
 	note(id, text string)
 	terminate(id, reason string)
+	cancel(id, reason string)
 	wait(id string) (string, error)
 	history(id string) []history.Event
 }
@@ -220,6 +221,33 @@ func programs() []program {
 			w.terminate("a", "enough")
 			_, _ = w.wait("a")
 		}},
+		{name: "Canceled", instances: []string{"a", "a-child"}, handlers: func() []durable.Handler {
+			return []durable.Handler{
+				Program.Handler(func(ctx *durable.Context, in string) (string, error) {
+					if !ctx.Patched("changed") {
+						return "", errors.New("not patched")
+					}
+					inner, cancel := durable.WithTimeout(ctx, 5*time.Millisecond)
+					defer cancel()
+					_, err := Note.Wait(inner)
+					if !errors.Is(err, durable.ErrTimeout) {
+						return "", fmt.Errorf("got %w", err)
+					}
+					ctx.SetStatus("ready")
+					_, err = Other.Call(ctx, in, durable.ID("a-child"))
+					_, undo := Note.Wait(durable.WithoutCancel(ctx))
+					return "", errors.Join(err, undo)
+				}),
+				Other.Handler(func(ctx *durable.Context, _ string) (string, error) { return "", ctx.Sleep(time.Hour) }),
+			}
+		}, script: func(w world) {
+			w.start("a", "")
+			w.shows("a", "ready")
+			w.cancel("a", "enough")
+			_, _ = w.wait("a-child")
+			w.note("a", "undone")
+			_, _ = w.wait("a")
+		}},
 		{name: "Branches", instances: []string{"a"}, script: startOnly, handlers: func() []durable.Handler {
 			return []durable.Handler{Program.Handler(func(ctx *durable.Context, in string) (string, error) {
 				slow, quick := ctx.Timer(time.Hour), durable.Go(ctx, func(ctx *durable.Context) (string, error) {
@@ -396,6 +424,12 @@ func (w *inMemory) terminate(id, reason string) {
 	}
 }
 
+func (w *inMemory) cancel(id, reason string) {
+	if err := w.run(id).Cancel(reason); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
 func (w *inMemory) wait(id string) (string, error)    { return w.run(id).Await() }
 func (w *inMemory) history(id string) []history.Event { return w.run(id).History() }
 
@@ -490,6 +524,12 @@ func (w *postgres) note(id, text string) {
 
 func (w *postgres) terminate(id, reason string) {
 	if err := Program.Instance(w.client, id).Terminate(w.ctx, reason); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func (w *postgres) cancel(id, reason string) {
+	if err := Program.Instance(w.client, id).Cancel(w.ctx, reason); err != nil {
 		w.t.Fatal(err)
 	}
 }

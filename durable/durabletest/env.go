@@ -187,6 +187,11 @@ func (r *Run[O]) State() durable.State {
 	return s
 }
 
+// Cancel asks the instance to end by itself. Errors: ErrNotFound, ErrFinished, ErrInvalid.
+func (r *Run[O]) Cancel(reason string) error {
+	return r.env.r.Cancel(engine.CancelRequest{Instance: r.id, Reason: reason})
+}
+
 // Terminate ends the instance at once. Errors: ErrNotFound, ErrFinished.
 func (r *Run[O]) Terminate(reason string) error {
 	return r.env.r.Terminate(engine.TerminateRequest{Instance: r.id, Reason: reason})

@@ -30,6 +30,9 @@ var table = map[string]func() Event{
 	"SubOrchestrationInstanceFailed":    func() Event { return new(SubOrchestrationInstanceFailed) },
 	"EventSent":                         func() Event { return new(EventSent) },
 	"EventRaised":                       func() Event { return new(EventRaised) },
+	"PatchRecorded":                     func() Event { return new(PatchRecorded) },
+	"TaskCanceled":                      func() Event { return new(TaskCanceled) },
+	"ExecutionCancelRequested":          func() Event { return new(ExecutionCancelRequested) },
 }
 
 var names = func() map[reflect.Type]string {

@@ -138,6 +138,15 @@ func appendEvent(b []byte, e Event, sameTime bool) ([]byte, error) {
 	case *EventRaised:
 		o.always("name", e.Name)
 		o.payload("input", e.Input)
+	case *PatchRecorded:
+		o.number("id", int64(e.ID))
+		o.always("change", e.Change)
+	case *TaskCanceled:
+		o.number("id", int64(e.ID))
+		o.number("taskId", int64(e.TaskID))
+	case *ExecutionCancelRequested:
+		o.text("reason", e.Reason)
+		o.text("by", e.By)
 	}
 	if o.err != nil {
 		return nil, fmt.Errorf("encode history: %s: %w", name, o.err)

@@ -196,6 +196,30 @@ type EventSent struct {
 	Input      Payload `json:"input,omitzero"`
 }
 
+// PatchRecorded is the decision to take the new way at a change of the code: see the SDK's Patched. It has no
+// answer.
+type PatchRecorded struct {
+	Header
+	ID     int32  `json:"id"`
+	Change string `json:"change"`
+}
+
+// TaskCanceled is the decision to wait no longer for the answer to another decision, and to stop what it began. It has
+// no answer.
+type TaskCanceled struct {
+	Header
+	ID     int32 `json:"id"`
+	TaskID int32 `json:"taskId"`
+}
+
+// ExecutionCancelRequested records that somebody asked the instance to end by itself.
+type ExecutionCancelRequested struct {
+	Header
+	Reason string `json:"reason,omitempty"`
+	// By is who asked: a person or program, or the id of the parent.
+	By string `json:"by,omitempty"`
+}
+
 // EventRaised is an event that reached this instance.
 type EventRaised struct {
 	Header

@@ -3,6 +3,7 @@ package history
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -38,6 +39,19 @@ type Retry struct {
 	Until Duration `json:"until,omitzero"`
 	// Jitter is the share of each wait that is drawn at random, 0 to 1.
 	Jitter float64 `json:"jitter,omitempty"`
+	// Except are types of failures after which no attempt follows.
+	Except []string `json:"except,omitempty"`
+}
+
+// Ends tells whether no attempt follows a failure, whatever the limits: it, or what it comes from, is of a type that the
+// policy excepts.
+func (r *Retry) Ends(f *Failure) bool {
+	for ; f != nil && len(r.Except) > 0; f = f.Inner {
+		if slices.Contains(r.Except, f.Type) {
+			return true
+		}
+	}
+	return false
 }
 
 // Duration is a time.Duration that reads as text in JSON: "1m30s".

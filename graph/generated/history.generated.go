@@ -320,6 +320,121 @@ func (ec *executionContext) fieldContext_EventSent_payload(_ context.Context, fi
 	return fc, nil
 }
 
+func (ec *executionContext) _ExecutionCancelRequested_seq(ctx context.Context, field graphql.CollectedField, obj *model.ExecutionCancelRequested) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ExecutionCancelRequested_seq(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Seq, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int64) graphql.Marshaler {
+			return ec.marshalNLong2int64(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ExecutionCancelRequested_seq(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ExecutionCancelRequested", field, false, false, errors.New("field of type Long does not have child fields"))
+}
+
+func (ec *executionContext) _ExecutionCancelRequested_at(ctx context.Context, field graphql.CollectedField, obj *model.ExecutionCancelRequested) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ExecutionCancelRequested_at(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.At, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v time.Time) graphql.Marshaler {
+			return ec.marshalNDateTime2timeᚐTime(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ExecutionCancelRequested_at(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ExecutionCancelRequested", field, false, false, errors.New("field of type DateTime does not have child fields"))
+}
+
+func (ec *executionContext) _ExecutionCancelRequested_type(ctx context.Context, field graphql.CollectedField, obj *model.ExecutionCancelRequested) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ExecutionCancelRequested_type(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Type, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v model.HistoryEventType) graphql.Marshaler {
+			return ec.marshalNHistoryEventType2githubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐHistoryEventType(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ExecutionCancelRequested_type(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ExecutionCancelRequested", field, false, false, errors.New("field of type HistoryEventType does not have child fields"))
+}
+
+func (ec *executionContext) _ExecutionCancelRequested_reason(ctx context.Context, field graphql.CollectedField, obj *model.ExecutionCancelRequested) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ExecutionCancelRequested_reason(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Reason, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ExecutionCancelRequested_reason(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ExecutionCancelRequested", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _ExecutionCancelRequested_by(ctx context.Context, field graphql.CollectedField, obj *model.ExecutionCancelRequested) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ExecutionCancelRequested_by(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.By, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ExecutionCancelRequested_by(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ExecutionCancelRequested", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
 func (ec *executionContext) _ExecutionCompleted_seq(ctx context.Context, field graphql.CollectedField, obj *model.ExecutionCompleted) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -1308,6 +1423,121 @@ func (ec *executionContext) fieldContext_OrchestratorStarted_type(_ context.Cont
 	return graphql.NewScalarFieldContext("OrchestratorStarted", field, false, false, errors.New("field of type HistoryEventType does not have child fields"))
 }
 
+func (ec *executionContext) _PatchRecorded_seq(ctx context.Context, field graphql.CollectedField, obj *model.PatchRecorded) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PatchRecorded_seq(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Seq, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int64) graphql.Marshaler {
+			return ec.marshalNLong2int64(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_PatchRecorded_seq(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("PatchRecorded", field, false, false, errors.New("field of type Long does not have child fields"))
+}
+
+func (ec *executionContext) _PatchRecorded_at(ctx context.Context, field graphql.CollectedField, obj *model.PatchRecorded) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PatchRecorded_at(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.At, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v time.Time) graphql.Marshaler {
+			return ec.marshalNDateTime2timeᚐTime(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_PatchRecorded_at(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("PatchRecorded", field, false, false, errors.New("field of type DateTime does not have child fields"))
+}
+
+func (ec *executionContext) _PatchRecorded_type(ctx context.Context, field graphql.CollectedField, obj *model.PatchRecorded) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PatchRecorded_type(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Type, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v model.HistoryEventType) graphql.Marshaler {
+			return ec.marshalNHistoryEventType2githubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐHistoryEventType(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_PatchRecorded_type(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("PatchRecorded", field, false, false, errors.New("field of type HistoryEventType does not have child fields"))
+}
+
+func (ec *executionContext) _PatchRecorded_taskId(ctx context.Context, field graphql.CollectedField, obj *model.PatchRecorded) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PatchRecorded_taskId(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.TaskID, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int32) graphql.Marshaler {
+			return ec.marshalNInt2int32(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_PatchRecorded_taskId(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("PatchRecorded", field, false, false, errors.New("field of type Int does not have child fields"))
+}
+
+func (ec *executionContext) _PatchRecorded_change(ctx context.Context, field graphql.CollectedField, obj *model.PatchRecorded) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PatchRecorded_change(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Change, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_PatchRecorded_change(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("PatchRecorded", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
 func (ec *executionContext) _SubOrchestrationInstanceCompleted_seq(ctx context.Context, field graphql.CollectedField, obj *model.SubOrchestrationInstanceCompleted) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -1747,6 +1977,98 @@ func (ec *executionContext) fieldContext_SubOrchestrationInstanceFailed_failure(
 		},
 	}
 	return fc, nil
+}
+
+func (ec *executionContext) _TaskCanceled_seq(ctx context.Context, field graphql.CollectedField, obj *model.TaskCanceled) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_TaskCanceled_seq(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Seq, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int64) graphql.Marshaler {
+			return ec.marshalNLong2int64(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_TaskCanceled_seq(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("TaskCanceled", field, false, false, errors.New("field of type Long does not have child fields"))
+}
+
+func (ec *executionContext) _TaskCanceled_at(ctx context.Context, field graphql.CollectedField, obj *model.TaskCanceled) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_TaskCanceled_at(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.At, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v time.Time) graphql.Marshaler {
+			return ec.marshalNDateTime2timeᚐTime(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_TaskCanceled_at(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("TaskCanceled", field, false, false, errors.New("field of type DateTime does not have child fields"))
+}
+
+func (ec *executionContext) _TaskCanceled_type(ctx context.Context, field graphql.CollectedField, obj *model.TaskCanceled) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_TaskCanceled_type(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Type, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v model.HistoryEventType) graphql.Marshaler {
+			return ec.marshalNHistoryEventType2githubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐHistoryEventType(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_TaskCanceled_type(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("TaskCanceled", field, false, false, errors.New("field of type HistoryEventType does not have child fields"))
+}
+
+func (ec *executionContext) _TaskCanceled_taskId(ctx context.Context, field graphql.CollectedField, obj *model.TaskCanceled) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_TaskCanceled_taskId(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.TaskID, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int32) graphql.Marshaler {
+			return ec.marshalNInt2int32(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_TaskCanceled_taskId(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("TaskCanceled", field, false, false, errors.New("field of type Int does not have child fields"))
 }
 
 func (ec *executionContext) _TaskCompleted_seq(ctx context.Context, field graphql.CollectedField, obj *model.TaskCompleted) (ret graphql.Marshaler) {
@@ -2715,6 +3037,13 @@ func (ec *executionContext) _HistoryEvent(ctx context.Context, sel ast.Selection
 			return graphql.Null
 		}
 		return ec._TaskCompleted(ctx, sel, obj)
+	case model.TaskCanceled:
+		return ec._TaskCanceled(ctx, sel, &obj)
+	case *model.TaskCanceled:
+		if obj == nil {
+			return graphql.Null
+		}
+		return ec._TaskCanceled(ctx, sel, obj)
 	case model.SubOrchestrationInstanceFailed:
 		return ec._SubOrchestrationInstanceFailed(ctx, sel, &obj)
 	case *model.SubOrchestrationInstanceFailed:
@@ -2736,6 +3065,13 @@ func (ec *executionContext) _HistoryEvent(ctx context.Context, sel ast.Selection
 			return graphql.Null
 		}
 		return ec._SubOrchestrationInstanceCompleted(ctx, sel, obj)
+	case model.PatchRecorded:
+		return ec._PatchRecorded(ctx, sel, &obj)
+	case *model.PatchRecorded:
+		if obj == nil {
+			return graphql.Null
+		}
+		return ec._PatchRecorded(ctx, sel, obj)
 	case model.OrchestratorStarted:
 		return ec._OrchestratorStarted(ctx, sel, &obj)
 	case *model.OrchestratorStarted:
@@ -2778,6 +3114,13 @@ func (ec *executionContext) _HistoryEvent(ctx context.Context, sel ast.Selection
 			return graphql.Null
 		}
 		return ec._ExecutionCompleted(ctx, sel, obj)
+	case model.ExecutionCancelRequested:
+		return ec._ExecutionCancelRequested(ctx, sel, &obj)
+	case *model.ExecutionCancelRequested:
+		if obj == nil {
+			return graphql.Null
+		}
+		return ec._ExecutionCancelRequested(ctx, sel, obj)
 	case model.EventSent:
 		return ec._EventSent(ctx, sel, &obj)
 	case *model.EventSent:
@@ -2907,6 +3250,64 @@ func (ec *executionContext) _EventSent(ctx context.Context, sel ast.SelectionSet
 			}
 		case "payload":
 			out.Values[i] = ec._EventSent_payload(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
+
+var executionCancelRequestedImplementors = []string{"ExecutionCancelRequested", "HistoryEvent"}
+
+func (ec *executionContext) _ExecutionCancelRequested(ctx context.Context, sel ast.SelectionSet, obj *model.ExecutionCancelRequested) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, executionCancelRequestedImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ExecutionCancelRequested")
+		case "seq":
+			out.Values[i] = ec._ExecutionCancelRequested_seq(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "at":
+			out.Values[i] = ec._ExecutionCancelRequested_at(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "type":
+			out.Values[i] = ec._ExecutionCancelRequested_type(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "reason":
+			out.Values[i] = ec._ExecutionCancelRequested_reason(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "by":
+			out.Values[i] = ec._ExecutionCancelRequested_by(ctx, field, obj)
 			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}
@@ -3400,6 +3801,64 @@ func (ec *executionContext) _OrchestratorStarted(ctx context.Context, sel ast.Se
 	return out
 }
 
+var patchRecordedImplementors = []string{"PatchRecorded", "HistoryEvent"}
+
+func (ec *executionContext) _PatchRecorded(ctx context.Context, sel ast.SelectionSet, obj *model.PatchRecorded) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, patchRecordedImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("PatchRecorded")
+		case "seq":
+			out.Values[i] = ec._PatchRecorded_seq(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "at":
+			out.Values[i] = ec._PatchRecorded_at(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "type":
+			out.Values[i] = ec._PatchRecorded_type(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "taskId":
+			out.Values[i] = ec._PatchRecorded_taskId(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "change":
+			out.Values[i] = ec._PatchRecorded_change(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
+
 var subOrchestrationInstanceCompletedImplementors = []string{"SubOrchestrationInstanceCompleted", "HistoryEvent"}
 
 func (ec *executionContext) _SubOrchestrationInstanceCompleted(ctx context.Context, sel ast.SelectionSet, obj *model.SubOrchestrationInstanceCompleted) graphql.Marshaler {
@@ -3565,6 +4024,59 @@ func (ec *executionContext) _SubOrchestrationInstanceFailed(ctx context.Context,
 			}
 		case "failure":
 			out.Values[i] = ec._SubOrchestrationInstanceFailed_failure(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
+
+var taskCanceledImplementors = []string{"TaskCanceled", "HistoryEvent"}
+
+func (ec *executionContext) _TaskCanceled(ctx context.Context, sel ast.SelectionSet, obj *model.TaskCanceled) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, taskCanceledImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("TaskCanceled")
+		case "seq":
+			out.Values[i] = ec._TaskCanceled_seq(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "at":
+			out.Values[i] = ec._TaskCanceled_at(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "type":
+			out.Values[i] = ec._TaskCanceled_type(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "taskId":
+			out.Values[i] = ec._TaskCanceled_taskId(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}

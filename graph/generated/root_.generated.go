@@ -73,6 +73,14 @@ type ComplexityRoot struct {
 		Type       func(childComplexity int) int
 	}
 
+	ExecutionCancelRequested struct {
+		At     func(childComplexity int) int
+		By     func(childComplexity int) int
+		Reason func(childComplexity int) int
+		Seq    func(childComplexity int) int
+		Type   func(childComplexity int) int
+	}
+
 	ExecutionCompleted struct {
 		At      func(childComplexity int) int
 		Failure func(childComplexity int) int
@@ -152,6 +160,7 @@ type ComplexityRoot struct {
 
 	Mutation struct {
 		BackfillSchedule       func(childComplexity int, input model.BackfillScheduleInput) int
+		CancelOrchestration    func(childComplexity int, input model.CancelOrchestrationInput) int
 		DeleteSchedule         func(childComplexity int, input model.DeleteScheduleInput) int
 		PauseSchedule          func(childComplexity int, input model.PauseScheduleInput) int
 		PurgeOrchestrations    func(childComplexity int, input model.PurgeOrchestrationsInput) int
@@ -240,6 +249,14 @@ type ComplexityRoot struct {
 		HasNextPage     func(childComplexity int) int
 		HasPreviousPage func(childComplexity int) int
 		StartCursor     func(childComplexity int) int
+	}
+
+	PatchRecorded struct {
+		At     func(childComplexity int) int
+		Change func(childComplexity int) int
+		Seq    func(childComplexity int) int
+		TaskID func(childComplexity int) int
+		Type   func(childComplexity int) int
 	}
 
 	Payload struct {
@@ -407,6 +424,13 @@ type ComplexityRoot struct {
 	Tag struct {
 		Key   func(childComplexity int) int
 		Value func(childComplexity int) int
+	}
+
+	TaskCanceled struct {
+		At     func(childComplexity int) int
+		Seq    func(childComplexity int) int
+		TaskID func(childComplexity int) int
+		Type   func(childComplexity int) int
 	}
 
 	TaskCompleted struct {
@@ -654,6 +678,37 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.EventSent.Type(childComplexity), true
+
+	case "ExecutionCancelRequested.at":
+		if e.ComplexityRoot.ExecutionCancelRequested.At == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ExecutionCancelRequested.At(childComplexity), true
+	case "ExecutionCancelRequested.by":
+		if e.ComplexityRoot.ExecutionCancelRequested.By == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ExecutionCancelRequested.By(childComplexity), true
+	case "ExecutionCancelRequested.reason":
+		if e.ComplexityRoot.ExecutionCancelRequested.Reason == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ExecutionCancelRequested.Reason(childComplexity), true
+	case "ExecutionCancelRequested.seq":
+		if e.ComplexityRoot.ExecutionCancelRequested.Seq == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ExecutionCancelRequested.Seq(childComplexity), true
+	case "ExecutionCancelRequested.type":
+		if e.ComplexityRoot.ExecutionCancelRequested.Type == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ExecutionCancelRequested.Type(childComplexity), true
 
 	case "ExecutionCompleted.at":
 		if e.ComplexityRoot.ExecutionCompleted.At == nil {
@@ -975,6 +1030,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.BackfillSchedule(childComplexity, args["input"].(model.BackfillScheduleInput)), true
+	case "Mutation.cancelOrchestration":
+		if e.ComplexityRoot.Mutation.CancelOrchestration == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_cancelOrchestration_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.CancelOrchestration(childComplexity, args["input"].(model.CancelOrchestrationInput)), true
 	case "Mutation.deleteSchedule":
 		if e.ComplexityRoot.Mutation.DeleteSchedule == nil {
 			break
@@ -1447,6 +1513,37 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.PageInfo.StartCursor(childComplexity), true
+
+	case "PatchRecorded.at":
+		if e.ComplexityRoot.PatchRecorded.At == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PatchRecorded.At(childComplexity), true
+	case "PatchRecorded.change":
+		if e.ComplexityRoot.PatchRecorded.Change == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PatchRecorded.Change(childComplexity), true
+	case "PatchRecorded.seq":
+		if e.ComplexityRoot.PatchRecorded.Seq == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PatchRecorded.Seq(childComplexity), true
+	case "PatchRecorded.taskId":
+		if e.ComplexityRoot.PatchRecorded.TaskID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PatchRecorded.TaskID(childComplexity), true
+	case "PatchRecorded.type":
+		if e.ComplexityRoot.PatchRecorded.Type == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PatchRecorded.Type(childComplexity), true
 
 	case "Payload.encoding":
 		if e.ComplexityRoot.Payload.Encoding == nil {
@@ -2215,6 +2312,31 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.Tag.Value(childComplexity), true
 
+	case "TaskCanceled.at":
+		if e.ComplexityRoot.TaskCanceled.At == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TaskCanceled.At(childComplexity), true
+	case "TaskCanceled.seq":
+		if e.ComplexityRoot.TaskCanceled.Seq == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TaskCanceled.Seq(childComplexity), true
+	case "TaskCanceled.taskId":
+		if e.ComplexityRoot.TaskCanceled.TaskID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TaskCanceled.TaskID(childComplexity), true
+	case "TaskCanceled.type":
+		if e.ComplexityRoot.TaskCanceled.Type == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TaskCanceled.Type(childComplexity), true
+
 	case "TaskCompleted.at":
 		if e.ComplexityRoot.TaskCompleted.At == nil {
 			break
@@ -2637,6 +2759,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 	ec := newExecutionContext(opCtx, e, make(chan graphql.DeferredResult))
 	inputUnmarshalMap := graphql.BuildUnmarshalerMap(
 		ec.unmarshalInputBackfillScheduleInput,
+		ec.unmarshalInputCancelOrchestrationInput,
 		ec.unmarshalInputDeleteScheduleInput,
 		ec.unmarshalInputIdReuseInput,
 		ec.unmarshalInputOrchestrationFilter,
@@ -2789,6 +2912,9 @@ enum HistoryEventType {
   SubOrchestrationInstanceFailed
   EventSent
   EventRaised
+  PatchRecorded
+  TaskCanceled
+  ExecutionCancelRequested
 }
 
 "A turn begins."
@@ -3010,6 +3136,37 @@ type EventSent implements HistoryEvent {
   payload: Payload
 }
 
+"The code took the new way at a change of it that is told apart by name, and keeps to it."
+type PatchRecorded implements HistoryEvent {
+  seq: Long!
+  at: DateTime!
+  type: HistoryEventType!
+  "The number of the decision, from 0 in each generation."
+  taskId: Int!
+  "The name of the change."
+  change: String!
+}
+
+"The code waits no longer for the answer to a decision, and what that began is stopped."
+type TaskCanceled implements HistoryEvent {
+  seq: Long!
+  at: DateTime!
+  type: HistoryEventType!
+  "The number of the decision that is given up."
+  taskId: Int!
+}
+
+"Somebody asked the instance to end by itself."
+type ExecutionCancelRequested implements HistoryEvent {
+  seq: Long!
+  at: DateTime!
+  type: HistoryEventType!
+  "Why."
+  reason: String
+  "Who asked: a person or program, or the id of the parent."
+  by: String
+}
+
 "An event reached this instance."
 type EventRaised implements HistoryEvent {
   seq: Long!
@@ -3127,6 +3284,8 @@ enum OrchestrationAction {
   RESUME
   "The mutation restartOrchestration."
   RESTART
+  "The mutation cancelOrchestration."
+  CANCEL
 }
 
 "Why an instance is not further than it is."
@@ -3197,7 +3356,7 @@ enum ReasonStyle {
 
 "Why a turn is held. Nothing was committed; it is tried again from time to time, and when a worker with other code comes."
 type Hold {
-  "nondeterminism, panic, history, limit, protocol or commit"
+  "nondeterminism, panic, history, limit, protocol, codec or commit"
   kind: String!
   "The fault in a sentence."
   message: String!
@@ -3465,6 +3624,16 @@ type PurgeRefusal {
   code: ErrorCode!
   "The reason in a sentence."
   message: String!
+}
+
+"Which instance is to end by itself, and why."
+input CancelOrchestrationInput {
+  "The name of the task hub."
+  hub: String!
+  "The instance to cancel."
+  instanceId: String!
+  "Why, for its code and for the record: 1 to 2000 characters, not only blanks."
+  reason: String!
 }
 
 "Which instance to end, and why."
@@ -3899,6 +4068,11 @@ type Mutation {
   many are selected, one call may not get through them all: it says so, and the same call goes on.
   """
   purgeOrchestrations("Which instances." input: PurgeOrchestrationsInput!): PurgePayload!
+  """
+  Asks an instance to end by itself: its code is told, may undo what it has done, and ends as CANCELED. One that nobody
+  has begun is CANCELED at once. When it returns without errors, the request is safely recorded.
+  """
+  cancelOrchestration("Which instance, and why." input: CancelOrchestrationInput!): OrchestrationPayload!
   "Ends an instance at once. It needs no worker; children run on unless they are to end too."
   terminateOrchestration("Which instance, and why." input: TerminateOrchestrationInput!): OrchestrationPayload!
   """

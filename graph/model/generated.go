@@ -49,6 +49,16 @@ type BackfillSchedulePayload struct {
 	RequestID string `json:"requestId"`
 }
 
+// Which instance is to end by itself, and why.
+type CancelOrchestrationInput struct {
+	// The name of the task hub.
+	Hub string `json:"hub"`
+	// The instance to cancel.
+	InstanceID string `json:"instanceId"`
+	// Why, for its code and for the record: 1 to 2000 characters, not only blanks.
+	Reason string `json:"reason"`
+}
+
 // A count that was made only up to a limit.
 type Count struct {
 	// How many were counted.
@@ -94,6 +104,19 @@ type EventSent struct {
 }
 
 func (EventSent) IsHistoryEvent() {}
+
+// Somebody asked the instance to end by itself.
+type ExecutionCancelRequested struct {
+	Seq  int64            `json:"seq"`
+	At   time.Time        `json:"at"`
+	Type HistoryEventType `json:"type"`
+	// Why.
+	Reason *string `json:"reason,omitempty"`
+	// Who asked: a person or program, or the id of the parent.
+	By *string `json:"by,omitempty"`
+}
+
+func (ExecutionCancelRequested) IsHistoryEvent() {}
 
 // A generation has ended.
 type ExecutionCompleted struct {
@@ -293,6 +316,19 @@ type PageInfo struct {
 	// The cursor of the last row; null if there is none.
 	EndCursor *string `json:"endCursor,omitempty"`
 }
+
+// The code took the new way at a change of it that is told apart by name, and keeps to it.
+type PatchRecorded struct {
+	Seq  int64            `json:"seq"`
+	At   time.Time        `json:"at"`
+	Type HistoryEventType `json:"type"`
+	// The number of the decision, from 0 in each generation.
+	TaskID int32 `json:"taskId"`
+	// The name of the change.
+	Change string `json:"change"`
+}
+
+func (PatchRecorded) IsHistoryEvent() {}
 
 // Which schedule to stop, and why.
 type PauseScheduleInput struct {
@@ -664,6 +700,17 @@ type TagInput struct {
 	Value string `json:"value"`
 }
 
+// The code waits no longer for the answer to a decision, and what that began is stopped.
+type TaskCanceled struct {
+	Seq  int64            `json:"seq"`
+	At   time.Time        `json:"at"`
+	Type HistoryEventType `json:"type"`
+	// The number of the decision that is given up.
+	TaskID int32 `json:"taskId"`
+}
+
+func (TaskCanceled) IsHistoryEvent() {}
+
 // The result of a task.
 type TaskCompleted struct {
 	Seq  int64            `json:"seq"`
@@ -906,6 +953,9 @@ const (
 	HistoryEventTypeSubOrchestrationInstanceFailed    HistoryEventType = "SubOrchestrationInstanceFailed"
 	HistoryEventTypeEventSent                         HistoryEventType = "EventSent"
 	HistoryEventTypeEventRaised                       HistoryEventType = "EventRaised"
+	HistoryEventTypePatchRecorded                     HistoryEventType = "PatchRecorded"
+	HistoryEventTypeTaskCanceled                      HistoryEventType = "TaskCanceled"
+	HistoryEventTypeExecutionCancelRequested          HistoryEventType = "ExecutionCancelRequested"
 )
 
 var AllHistoryEventType = []HistoryEventType{
@@ -925,11 +975,14 @@ var AllHistoryEventType = []HistoryEventType{
 	HistoryEventTypeSubOrchestrationInstanceFailed,
 	HistoryEventTypeEventSent,
 	HistoryEventTypeEventRaised,
+	HistoryEventTypePatchRecorded,
+	HistoryEventTypeTaskCanceled,
+	HistoryEventTypeExecutionCancelRequested,
 }
 
 func (e HistoryEventType) IsValid() bool {
 	switch e {
-	case HistoryEventTypeOrchestratorStarted, HistoryEventTypeExecutionStarted, HistoryEventTypeExecutionCompleted, HistoryEventTypeExecutionTerminated, HistoryEventTypeExecutionSuspended, HistoryEventTypeExecutionResumed, HistoryEventTypeTaskScheduled, HistoryEventTypeTaskCompleted, HistoryEventTypeTaskFailed, HistoryEventTypeTimerCreated, HistoryEventTypeTimerFired, HistoryEventTypeSubOrchestrationInstanceCreated, HistoryEventTypeSubOrchestrationInstanceCompleted, HistoryEventTypeSubOrchestrationInstanceFailed, HistoryEventTypeEventSent, HistoryEventTypeEventRaised:
+	case HistoryEventTypeOrchestratorStarted, HistoryEventTypeExecutionStarted, HistoryEventTypeExecutionCompleted, HistoryEventTypeExecutionTerminated, HistoryEventTypeExecutionSuspended, HistoryEventTypeExecutionResumed, HistoryEventTypeTaskScheduled, HistoryEventTypeTaskCompleted, HistoryEventTypeTaskFailed, HistoryEventTypeTimerCreated, HistoryEventTypeTimerFired, HistoryEventTypeSubOrchestrationInstanceCreated, HistoryEventTypeSubOrchestrationInstanceCompleted, HistoryEventTypeSubOrchestrationInstanceFailed, HistoryEventTypeEventSent, HistoryEventTypeEventRaised, HistoryEventTypePatchRecorded, HistoryEventTypeTaskCanceled, HistoryEventTypeExecutionCancelRequested:
 		return true
 	}
 	return false
@@ -984,6 +1037,8 @@ const (
 	OrchestrationActionResume OrchestrationAction = "RESUME"
 	// The mutation restartOrchestration.
 	OrchestrationActionRestart OrchestrationAction = "RESTART"
+	// The mutation cancelOrchestration.
+	OrchestrationActionCancel OrchestrationAction = "CANCEL"
 )
 
 var AllOrchestrationAction = []OrchestrationAction{
@@ -992,11 +1047,12 @@ var AllOrchestrationAction = []OrchestrationAction{
 	OrchestrationActionSuspend,
 	OrchestrationActionResume,
 	OrchestrationActionRestart,
+	OrchestrationActionCancel,
 }
 
 func (e OrchestrationAction) IsValid() bool {
 	switch e {
-	case OrchestrationActionRaiseEvent, OrchestrationActionTerminate, OrchestrationActionSuspend, OrchestrationActionResume, OrchestrationActionRestart:
+	case OrchestrationActionRaiseEvent, OrchestrationActionTerminate, OrchestrationActionSuspend, OrchestrationActionResume, OrchestrationActionRestart, OrchestrationActionCancel:
 		return true
 	}
 	return false

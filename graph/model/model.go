@@ -104,9 +104,9 @@ func (o *Orchestration) Parent() *OrchestrationRef {
 func (o *Orchestration) AllowedActions() []OrchestrationAction {
 	switch {
 	case o.Instance.Status == history.Suspended:
-		return []OrchestrationAction{OrchestrationActionRaiseEvent, OrchestrationActionTerminate, OrchestrationActionResume}
+		return []OrchestrationAction{OrchestrationActionRaiseEvent, OrchestrationActionCancel, OrchestrationActionTerminate, OrchestrationActionResume}
 	case o.Instance.Status.Live():
-		return []OrchestrationAction{OrchestrationActionRaiseEvent, OrchestrationActionTerminate, OrchestrationActionSuspend}
+		return []OrchestrationAction{OrchestrationActionRaiseEvent, OrchestrationActionCancel, OrchestrationActionTerminate, OrchestrationActionSuspend}
 	}
 	return []OrchestrationAction{OrchestrationActionRestart}
 }

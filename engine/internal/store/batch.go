@@ -29,6 +29,7 @@ type Batch struct {
 	Tags          SetTagsParams
 	Controls      ControlInstancesParams
 	Restarts      []int64
+	CancelPending CancelPendingParams
 	Starts        InsertInstancesParams
 	History       InsertHistoryParams
 	Cuts          CutHistoryParams
@@ -41,6 +42,7 @@ type Batch struct {
 	Deliveries    DeliverOutboxParams
 	Messages      InsertMessagesParams
 	Sends         InsertOutboxParams
+	Cancels       CancelTasksParams
 	NewTimers     InsertTimersParams
 	DropTimers    []int64
 	Jobs          InsertJobsParams
@@ -171,7 +173,7 @@ func ask(any, error) {}
 // River rows and the notification of an end, follows as in any batch.
 func (b *Batch) queueOne(ctx context.Context, s *sending) bool {
 	others := len(b.Locks) + len(b.Purges.Nos) + len(b.Continues.Nos) + len(b.Claims.Nos) + len(b.Holds.Nos) + len(b.TakeOvers.Nos) +
-		len(b.Terminates.Nos) + len(b.Controls.Nos) + len(b.Restarts) + len(b.Releases.Nos) + len(b.Firings.Nos)
+		len(b.Terminates.Nos) + len(b.Controls.Nos) + len(b.Restarts) + len(b.CancelPending.Nos) + len(b.Releases.Nos) + len(b.Firings.Nos)
 	if others > 0 || b.Lane.WorkerNo == 0 {
 		return false
 	}
@@ -247,6 +249,9 @@ func (b *Batch) queueRows(ctx context.Context, s *sending) {
 	if len(b.Restarts) > 0 {
 		ask(s.q.RestartInstances(ctx, s.rows(each(func(row RestartInstancesRow) { s.r.Restarted[row.No] = row })), b.Restarts))
 	}
+	if len(b.CancelPending.Nos) > 0 {
+		do(s.q.CancelPending(ctx, s.db, b.CancelPending))
+	}
 	if len(b.Starts.Nos) > 0 { // B3
 		do(s.q.InsertInstances(ctx, s.db, b.Starts))
 	}
@@ -294,7 +299,10 @@ func (b *Batch) queueMessages(ctx context.Context, s *sending) {
 
 // queueEffects queues B7 to B10: timers and River rows, releases, wake-ups, and the late look into inboxes.
 func (b *Batch) queueEffects(ctx context.Context, s *sending) {
-	if len(b.DropTimers) > 0 { // B7
+	if len(b.Cancels.Nos) > 0 { // B7
+		do(s.q.CancelTasks(ctx, s.db, b.Cancels))
+	}
+	if len(b.DropTimers) > 0 {
 		do(s.q.DropTimers(ctx, s.db, b.DropTimers))
 	}
 	if len(b.NewTimers.Nos) > 0 {

@@ -114,6 +114,73 @@ func (q *Queries) ApplyTurns(ctx context.Context, db DBTX, arg ApplyTurnsParams)
 	return err
 }
 
+const cancelPending = `-- name: CancelPending :exec
+WITH unit AS (
+    SELECT unnest($1::bigint[]) AS no,
+           unnest($2::integer[]) AS n,
+           unnest($3::bytea[]) AS events,
+           unnest($4::bytea[]) AS failure
+), before AS (
+    SELECT i.no, i.turn_job FROM instances i JOIN unit ON unit.no = i.no
+), applied AS (
+    UPDATE instances i
+    SET seq = i.seq + unit.n, epoch = i.epoch + 1, status = 4, outcome = 4, turn_job = NULL,
+        updated_at = now(), completed_at = now(), waiting = NULL, held = NULL, failure = unit.failure
+    FROM unit
+    WHERE i.no = unit.no AND i.status = 6 AND i.owner IS NULL
+    RETURNING i.no, i.seq, unit.n, unit.events
+), record AS (
+    INSERT INTO history (instance_no, seq, n, codec, events)
+    SELECT applied.no, applied.seq, applied.n, 1, applied.events FROM applied
+), turn AS (
+    DELETE FROM river_job j USING before, applied WHERE before.no = applied.no AND j.id = before.turn_job
+)
+SELECT expect('WE002', cardinality($1::bigint[]), (SELECT count(*) FROM applied))
+`
+
+type CancelPendingParams struct {
+	Nos      []int64
+	Counts   []int32
+	Events   [][]byte
+	Failures [][]byte
+}
+
+// B2: cancellations of instances that nobody has begun; one that somebody has is a loser, and is asked by a message.
+func (q *Queries) CancelPending(ctx context.Context, db DBTX, arg CancelPendingParams) error {
+	_, err := db.Exec(ctx, cancelPending,
+		arg.Nos,
+		arg.Counts,
+		arg.Events,
+		arg.Failures,
+	)
+	return err
+}
+
+const cancelTasks = `-- name: CancelTasks :exec
+WITH unit AS (
+    SELECT unnest($1::bigint[]) AS no, unnest($2::integer[]) AS gen, unnest($3::integer[]) AS task
+), alarms AS (
+    DELETE FROM timers t USING unit WHERE t.instance_no = unit.no AND t.gen = unit.gen AND t.task = unit.task
+)
+DELETE FROM river_job j USING unit
+WHERE j.unique_key = int8send(unit.no) || int4send(unit.gen) || int4send(unit.task)
+  AND j.unique_key IS NOT NULL AND j.unique_states IS NOT NULL
+  AND river_job_state_in_bitmask(j.unique_states, j.state)
+`
+
+type CancelTasksParams struct {
+	Nos   []int64
+	Gens  []int32
+	Tasks []int32
+}
+
+// B7: tasks and timers that the code has given up: their rows and alarms, by key. Whoever runs such a task finds no
+// token. One key a task, like all that answers it.
+func (q *Queries) CancelTasks(ctx context.Context, db DBTX, arg CancelTasksParams) error {
+	_, err := db.Exec(ctx, cancelTasks, arg.Nos, arg.Gens, arg.Tasks)
+	return err
+}
+
 const claimInstances = `-- name: ClaimInstances :exec
 WITH unit AS (
     SELECT unnest($1::bigint[]) AS no,

@@ -234,6 +234,40 @@ func (q *Queries) FindInstancesByNo(ctx context.Context, db DBTX, nos []int64) (
 	return items, nil
 }
 
+const findLiveChildren = `-- name: FindLiveChildren :many
+SELECT i.no FROM instances i
+WHERE i.parent_no = $1::bigint AND i.parent_gen = $2::integer AND i.parent_task = ANY($3::integer[])
+  AND i.outcome IS NULL
+ORDER BY i.no
+`
+
+type FindLiveChildrenParams struct {
+	ParentNo  int64
+	ParentGen int32
+	Tasks     []int32
+}
+
+// The live children of these tasks of a generation.
+func (q *Queries) FindLiveChildren(ctx context.Context, db DBTX, arg FindLiveChildrenParams) ([]int64, error) {
+	rows, err := db.Query(ctx, findLiveChildren, arg.ParentNo, arg.ParentGen, arg.Tasks)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []int64
+	for rows.Next() {
+		var no int64
+		if err := rows.Scan(&no); err != nil {
+			return nil, err
+		}
+		items = append(items, no)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const findUnlocked = `-- name: FindUnlocked :many
 SELECT i.no FROM instances i WHERE i.no = ANY($1::bigint[]) FOR NO KEY UPDATE SKIP LOCKED
 `

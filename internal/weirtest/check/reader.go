@@ -34,7 +34,7 @@ func (r *reader) row(seq int64, n int32, events []history.Event) {
 	}
 	if len(events) > 0 {
 		switch events[0].(type) {
-		case *history.OrchestratorStarted, *history.ExecutionTerminated:
+		case *history.OrchestratorStarted, *history.ExecutionTerminated, *history.ExecutionCancelRequested:
 		default:
 			r.wrongf("row %d begins with %s", seq, history.TypeName(events[0]))
 		}
@@ -84,6 +84,15 @@ func (r *reader) event(e history.Event) {
 	case *history.EventSent:
 		decide(e.ID)
 		delete(r.open, e.ID)
+	case *history.PatchRecorded:
+		decide(e.ID)
+		delete(r.open, e.ID)
+	case *history.TaskCanceled:
+		decide(e.ID)
+		delete(r.open, e.ID)
+		delete(r.open, e.TaskID) // its answer, if it has come in this turn, came too late for the code
+	case *history.ExecutionCancelRequested: // before the start, it is the end
+		r.terminated = !r.started
 	case *history.TaskCompleted:
 		answer(e.TaskID)
 	case *history.TaskFailed:
@@ -98,7 +107,7 @@ func (r *reader) event(e history.Event) {
 		switch {
 		case !r.terminated:
 			decide(e.ID)
-		case e.ID != -1 || e.Status != history.Terminated:
+		case e.ID != -1 || e.Status != history.Terminated && e.Status != history.Canceled:
 			r.wrongf("terminated, and then %s with id %d", e.Status, e.ID)
 		}
 		r.ended = e.Status != history.ContinuedAsNew

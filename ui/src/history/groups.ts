@@ -134,6 +134,11 @@ export function groups(events: readonly HistoryEvent[], live: Live): Group[] {
         if (g) Object.assign(g, { state: "completed", to: at, closed: event.seq, spans: [{ kind: "timer", from: g.from, to: at }] } satisfies Partial<Group>);
         break;
       }
+      case "TaskCanceled": {
+        const g = byTask.get(event.taskId);
+        if (g) Object.assign(g, { state: "canceled", to: at, closed: event.seq } satisfies Partial<Group>);
+        break;
+      }
       case "SubOrchestrationInstanceCreated": {
         const g = group(`task-${event.taskId}`, "child", event.name, at, event.seq);
         g.state = "running";

@@ -172,6 +172,12 @@ function summary(event: HistoryEvent, g: Group | undefined, clock: (at: number) 
       return list(`to ${event.instanceId}`, event.payload && bytes(event.payload.size));
     case "EventRaised":
       return list(event.payload && bytes(event.payload.size));
+    case "PatchRecorded":
+      return event.change;
+    case "TaskCanceled":
+      return `task ${event.taskId}`;
+    case "ExecutionCancelRequested":
+      return list(event.reason, event.by && `by ${event.by}`);
     default:
       return "";
   }

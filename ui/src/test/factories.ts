@@ -58,6 +58,9 @@ const defaults: Record<NonNullable<HistoryEvent["__typename"]>, object> = {
   SubOrchestrationInstanceFailed: { taskId: 0, failure },
   EventSent: { taskId: 0, instanceId: "other", name: "go", payload: null },
   EventRaised: { name: "approval", payload: { size: 4 } },
+  TaskCanceled: { taskId: 0 },
+  ExecutionCancelRequested: { reason: "no longer needed", by: null },
+  PatchRecorded: { taskId: 0, change: "check stock" },
 };
 
 export const running: Live = {

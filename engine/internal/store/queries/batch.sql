@@ -286,6 +286,30 @@ SET gen = i.gen + 1, epoch = i.epoch + 1, base_seq = i.seq + 1, status = 6, outc
 FROM before WHERE i.no = before.no
 RETURNING i.no, i.seq;
 
+-- B2: cancellations of instances that nobody has begun; one that somebody has is a loser, and is asked by a message.
+-- name: CancelPending :exec
+WITH unit AS (
+    SELECT unnest(@nos::bigint[]) AS no,
+           unnest(@counts::integer[]) AS n,
+           unnest(@events::bytea[]) AS events,
+           unnest(@failures::bytea[]) AS failure
+), before AS (
+    SELECT i.no, i.turn_job FROM instances i JOIN unit ON unit.no = i.no
+), applied AS (
+    UPDATE instances i
+    SET seq = i.seq + unit.n, epoch = i.epoch + 1, status = 4, outcome = 4, turn_job = NULL,
+        updated_at = now(), completed_at = now(), waiting = NULL, held = NULL, failure = unit.failure
+    FROM unit
+    WHERE i.no = unit.no AND i.status = 6 AND i.owner IS NULL
+    RETURNING i.no, i.seq, unit.n, unit.events
+), record AS (
+    INSERT INTO history (instance_no, seq, n, codec, events)
+    SELECT applied.no, applied.seq, applied.n, 1, applied.events FROM applied
+), turn AS (
+    DELETE FROM river_job j USING before, applied WHERE before.no = applied.no AND j.id = before.turn_job
+)
+SELECT expect('WE002', cardinality(@nos::bigint[]), (SELECT count(*) FROM applied));
+
 -- B3: new instances, in (hub, id) order so that two batches that start the same ids cannot deadlock. An id
 -- that is taken makes its unit a loser: the unique index says so. (ON CONFLICT would make each insert a speculative
 -- one, which costs a third more.)
@@ -464,6 +488,19 @@ RETURNING instance_no;
 -- name: InsertOutbox :exec
 INSERT INTO outbox (hub, target, payload)
 SELECT unnest(@hubs::integer[]), unnest(@targets::text[]), unnest(@payloads::bytea[]);
+
+-- B7: tasks and timers that the code has given up: their rows and alarms, by key. Whoever runs such a task finds no
+-- token. One key a task, like all that answers it.
+-- name: CancelTasks :exec
+WITH unit AS (
+    SELECT unnest(@nos::bigint[]) AS no, unnest(@gens::integer[]) AS gen, unnest(@tasks::integer[]) AS task
+), alarms AS (
+    DELETE FROM timers t USING unit WHERE t.instance_no = unit.no AND t.gen = unit.gen AND t.task = unit.task
+)
+DELETE FROM river_job j USING unit
+WHERE j.unique_key = int8send(unit.no) || int4send(unit.gen) || int4send(unit.task)
+  AND j.unique_key IS NOT NULL AND j.unique_states IS NOT NULL
+  AND river_job_state_in_bitmask(j.unique_states, j.state);
 
 -- B7: timers created.
 -- name: InsertTimers :exec

@@ -58,6 +58,13 @@ WHERE i.hub = @hub AND i.id = @id;
 SELECT i.status, i.base_seq, i.output, coalesce(i.output_ref, 0)::bigint AS output_ref, i.failure
 FROM instances i WHERE i.no = @no;
 
+-- The live children of these tasks of a generation.
+-- name: FindLiveChildren :many
+SELECT i.no FROM instances i
+WHERE i.parent_no = @parent_no::bigint AND i.parent_gen = @parent_gen::integer AND i.parent_task = ANY(@tasks::integer[])
+  AND i.outcome IS NULL
+ORDER BY i.no;
+
 -- Which of these have ended or are gone, for those who wait.
 -- name: FindEnded :many
 WITH unit AS (

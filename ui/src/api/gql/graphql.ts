@@ -25,15 +25,18 @@ export type ErrorCode =
 export type HistoryEventType =
   | 'EventRaised'
   | 'EventSent'
+  | 'ExecutionCancelRequested'
   | 'ExecutionCompleted'
   | 'ExecutionResumed'
   | 'ExecutionStarted'
   | 'ExecutionSuspended'
   | 'ExecutionTerminated'
   | 'OrchestratorStarted'
+  | 'PatchRecorded'
   | 'SubOrchestrationInstanceCompleted'
   | 'SubOrchestrationInstanceCreated'
   | 'SubOrchestrationInstanceFailed'
+  | 'TaskCanceled'
   | 'TaskCompleted'
   | 'TaskFailed'
   | 'TaskScheduled'
@@ -56,6 +59,8 @@ export type IdReuseInput = {
 
 /** What may be done with an instance. */
 export type OrchestrationAction =
+  /** The mutation cancelOrchestration. */
+  | 'CANCEL'
   /** The mutation raiseEvent. */
   | 'RAISE_EVENT'
   /** The mutation restartOrchestration. */
@@ -287,6 +292,8 @@ type Event_EventRaised_Fragment = { __typename: 'EventRaised', name: string, seq
 
 type Event_EventSent_Fragment = { __typename: 'EventSent', taskId: number, instanceId: string, name: string, seq: string, at: string, type: HistoryEventType, payload: { size: number } | null };
 
+type Event_ExecutionCancelRequested_Fragment = { __typename: 'ExecutionCancelRequested', reason: string | null, by: string | null, seq: string, at: string, type: HistoryEventType };
+
 type Event_ExecutionCompleted_Fragment = { __typename: 'ExecutionCompleted', status: OrchestrationStatus, seq: string, at: string, type: HistoryEventType, result: { size: number } | null, cause: { type: string, message: string, stack: string | null, nonRetriable: boolean, inner: { type: string, message: string, stack: string | null, inner: { type: string, message: string, stack: string | null } | null } | null } | null };
 
 type Event_ExecutionResumed_Fragment = { __typename: 'ExecutionResumed', reason: string | null, by: string | null, seq: string, at: string, type: HistoryEventType };
@@ -299,11 +306,15 @@ type Event_ExecutionTerminated_Fragment = { __typename: 'ExecutionTerminated', r
 
 type Event_OrchestratorStarted_Fragment = { __typename: 'OrchestratorStarted', seq: string, at: string, type: HistoryEventType };
 
+type Event_PatchRecorded_Fragment = { __typename: 'PatchRecorded', taskId: number, change: string, seq: string, at: string, type: HistoryEventType };
+
 type Event_SubOrchestrationInstanceCompleted_Fragment = { __typename: 'SubOrchestrationInstanceCompleted', taskId: number, seq: string, at: string, type: HistoryEventType, result: { size: number } | null };
 
 type Event_SubOrchestrationInstanceCreated_Fragment = { __typename: 'SubOrchestrationInstanceCreated', taskId: number, instanceId: string, name: string, version: string | null, seq: string, at: string, type: HistoryEventType, input: { size: number } | null };
 
 type Event_SubOrchestrationInstanceFailed_Fragment = { __typename: 'SubOrchestrationInstanceFailed', taskId: number, seq: string, at: string, type: HistoryEventType, failure: { type: string, message: string, stack: string | null, nonRetriable: boolean, inner: { type: string, message: string, stack: string | null, inner: { type: string, message: string, stack: string | null } | null } | null } };
+
+type Event_TaskCanceled_Fragment = { __typename: 'TaskCanceled', taskId: number, seq: string, at: string, type: HistoryEventType };
 
 type Event_TaskCompleted_Fragment = { __typename: 'TaskCompleted', taskId: number, startedAt: string | null, worker: string | null, attempts: number, seq: string, at: string, type: HistoryEventType, earlier: Array<{ n: number, startedAt: string, endedAt: string, type: string | null, message: string }>, result: { size: number } | null };
 
@@ -318,15 +329,18 @@ type Event_TimerFired_Fragment = { __typename: 'TimerFired', taskId: number, fir
 export type EventFragment =
   | Event_EventRaised_Fragment
   | Event_EventSent_Fragment
+  | Event_ExecutionCancelRequested_Fragment
   | Event_ExecutionCompleted_Fragment
   | Event_ExecutionResumed_Fragment
   | Event_ExecutionStarted_Fragment
   | Event_ExecutionSuspended_Fragment
   | Event_ExecutionTerminated_Fragment
   | Event_OrchestratorStarted_Fragment
+  | Event_PatchRecorded_Fragment
   | Event_SubOrchestrationInstanceCompleted_Fragment
   | Event_SubOrchestrationInstanceCreated_Fragment
   | Event_SubOrchestrationInstanceFailed_Fragment
+  | Event_TaskCanceled_Fragment
   | Event_TaskCompleted_Fragment
   | Event_TaskFailed_Fragment
   | Event_TaskScheduled_Fragment
@@ -344,15 +358,18 @@ export type HistorySubscriptionVariables = Exact<{
 export type HistorySubscription = { history: { lastSeq: string, hasMore: boolean, reset: boolean, events: Array<
       | { __typename: 'EventRaised', name: string, seq: string, at: string, type: HistoryEventType, payload: { size: number } | null }
       | { __typename: 'EventSent', taskId: number, instanceId: string, name: string, seq: string, at: string, type: HistoryEventType, payload: { size: number } | null }
+      | { __typename: 'ExecutionCancelRequested', reason: string | null, by: string | null, seq: string, at: string, type: HistoryEventType }
       | { __typename: 'ExecutionCompleted', status: OrchestrationStatus, seq: string, at: string, type: HistoryEventType, result: { size: number } | null, cause: { type: string, message: string, stack: string | null, nonRetriable: boolean, inner: { type: string, message: string, stack: string | null, inner: { type: string, message: string, stack: string | null } | null } | null } | null }
       | { __typename: 'ExecutionResumed', reason: string | null, by: string | null, seq: string, at: string, type: HistoryEventType }
       | { __typename: 'ExecutionStarted', name: string, version: string | null, executionId: string, generation: number, seq: string, at: string, type: HistoryEventType, input: { size: number } | null }
       | { __typename: 'ExecutionSuspended', reason: string | null, by: string | null, seq: string, at: string, type: HistoryEventType }
       | { __typename: 'ExecutionTerminated', reason: string | null, seq: string, at: string, type: HistoryEventType }
       | { __typename: 'OrchestratorStarted', seq: string, at: string, type: HistoryEventType }
+      | { __typename: 'PatchRecorded', taskId: number, change: string, seq: string, at: string, type: HistoryEventType }
       | { __typename: 'SubOrchestrationInstanceCompleted', taskId: number, seq: string, at: string, type: HistoryEventType, result: { size: number } | null }
       | { __typename: 'SubOrchestrationInstanceCreated', taskId: number, instanceId: string, name: string, version: string | null, seq: string, at: string, type: HistoryEventType, input: { size: number } | null }
       | { __typename: 'SubOrchestrationInstanceFailed', taskId: number, seq: string, at: string, type: HistoryEventType, failure: { type: string, message: string, stack: string | null, nonRetriable: boolean, inner: { type: string, message: string, stack: string | null, inner: { type: string, message: string, stack: string | null } | null } | null } }
+      | { __typename: 'TaskCanceled', taskId: number, seq: string, at: string, type: HistoryEventType }
       | { __typename: 'TaskCompleted', taskId: number, startedAt: string | null, worker: string | null, attempts: number, seq: string, at: string, type: HistoryEventType, earlier: Array<{ n: number, startedAt: string, endedAt: string, type: string | null, message: string }>, result: { size: number } | null }
       | { __typename: 'TaskFailed', taskId: number, startedAt: string | null, worker: string | null, attempts: number, seq: string, at: string, type: HistoryEventType, earlier: Array<{ n: number, startedAt: string, endedAt: string, type: string | null, message: string }>, failure: { type: string, message: string, stack: string | null, nonRetriable: boolean, inner: { type: string, message: string, stack: string | null, inner: { type: string, message: string, stack: string | null } | null } | null } }
       | { __typename: 'TaskScheduled', taskId: number, name: string, version: string | null, step: boolean, native: boolean, queue: string | null, seq: string, at: string, type: HistoryEventType, input: { size: number } | null }
@@ -372,15 +389,18 @@ export type EventPayloadQueryVariables = Exact<{
 export type EventPayloadQuery = { orchestration: { history: { events: Array<
         | { __typename: 'EventRaised', seq: string, payload: { size: number, encoding: PayloadEncoding, text: string, truncated: boolean } | null }
         | { __typename: 'EventSent', seq: string, payload: { size: number, encoding: PayloadEncoding, text: string, truncated: boolean } | null }
+        | { __typename: 'ExecutionCancelRequested', seq: string }
         | { __typename: 'ExecutionCompleted', seq: string, result: { size: number, encoding: PayloadEncoding, text: string, truncated: boolean } | null }
         | { __typename: 'ExecutionResumed', seq: string }
         | { __typename: 'ExecutionStarted', seq: string, input: { size: number, encoding: PayloadEncoding, text: string, truncated: boolean } | null }
         | { __typename: 'ExecutionSuspended', seq: string }
         | { __typename: 'ExecutionTerminated', seq: string }
         | { __typename: 'OrchestratorStarted', seq: string }
+        | { __typename: 'PatchRecorded', seq: string }
         | { __typename: 'SubOrchestrationInstanceCompleted', seq: string, result: { size: number, encoding: PayloadEncoding, text: string, truncated: boolean } | null }
         | { __typename: 'SubOrchestrationInstanceCreated', seq: string, input: { size: number, encoding: PayloadEncoding, text: string, truncated: boolean } | null }
         | { __typename: 'SubOrchestrationInstanceFailed', seq: string }
+        | { __typename: 'TaskCanceled', seq: string }
         | { __typename: 'TaskCompleted', seq: string, result: { size: number, encoding: PayloadEncoding, text: string, truncated: boolean } | null }
         | { __typename: 'TaskFailed', seq: string }
         | { __typename: 'TaskScheduled', seq: string, input: { size: number, encoding: PayloadEncoding, text: string, truncated: boolean } | null }
@@ -673,6 +693,17 @@ export const EventFragmentDoc = new TypedDocumentString(`
     payload {
       size
     }
+  }
+  ... on PatchRecorded {
+    taskId
+    change
+  }
+  ... on TaskCanceled {
+    taskId
+  }
+  ... on ExecutionCancelRequested {
+    reason
+    by
   }
 }
     fragment FailureParts on Failure {
@@ -1093,6 +1124,17 @@ fragment Event on HistoryEvent {
     payload {
       size
     }
+  }
+  ... on PatchRecorded {
+    taskId
+    change
+  }
+  ... on TaskCanceled {
+    taskId
+  }
+  ... on ExecutionCancelRequested {
+    reason
+    by
   }
 }`) as unknown as TypedDocumentString<HistorySubscription, HistorySubscriptionVariables>;
 export const EventPayloadDocument = new TypedDocumentString(`
