@@ -127,7 +127,7 @@ func (r *Recording) Info() Info {
 }
 
 // Past is the history to be replayed: without an end that is not the code's own, because nothing the code does brings
-// it about. Such ends are a termination, and what the engine refused (a value over the limit).
+// it about. Such ends come from outside (a termination), or from the engine, which refused a value over the limit.
 func (r *Recording) Past() ([]history.Event, error) {
 	events, err := history.Decode(history.JSON, r.Events)
 	if err != nil {
@@ -138,6 +138,9 @@ func (r *Recording) Past() ([]history.Event, error) {
 		case *history.ExecutionTerminated:
 			return events[:n], nil
 		case *history.ExecutionCompleted:
+			if e.ID < 0 { // no decision
+				return events[:n], nil
+			}
 			if e.Failure != nil && e.Failure.Type == string(CodeTooLarge) {
 				return events[:lastTurn(events[:n])], nil
 			}
