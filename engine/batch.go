@@ -59,6 +59,9 @@ func (u *unit) add(b *store.Batch, wakes []int64) []int64 {
 		b.History.Counts = append(b.History.Counts, u.count)
 		b.History.Events = append(b.History.Events, u.events)
 	}
+	for _, id := range u.values {
+		b.Values.Ids, b.Values.Nos, b.Values.Seqs = append(b.Values.Ids, id), append(b.Values.Nos, u.no), append(b.Values.Seqs, u.seq)
+	}
 	if u.cutBefore > 0 {
 		b.Cuts.Nos = append(b.Cuts.Nos, u.no)
 		b.Cuts.Befores = append(b.Cuts.Befores, u.cutBefore)
@@ -222,7 +225,7 @@ func (u *unit) addMessages(b *store.Batch, wakes []int64) []int64 {
 	}
 	for _, s := range u.sends {
 		b.Sends.Hubs, b.Sends.Targets = append(b.Sends.Hubs, s.hub), append(b.Sends.Targets, s.target)
-		b.Sends.Payloads = append(b.Sends.Payloads, s.payload)
+		b.Sends.Payloads, b.Sends.Refs = append(b.Sends.Payloads, s.payload), append(b.Sends.Refs, s.ref)
 	}
 	return wakes
 }

@@ -90,6 +90,7 @@ func (s *session) fill(ctx context.Context, f *flight, p *plan) error {
 		return err
 	}
 	u.large = large
+	u.values = storedValues(p.events)
 	if u.events, err = history.AppendEncode(u.events, p.events); err != nil {
 		return err
 	}
@@ -185,16 +186,25 @@ func (s *session) startChildren(ctx context.Context, u *unit, p *plan) error {
 	return nil
 }
 
+// inTransit is whose large values are that wait in the outbox; no instance has this number.
+const inTransit = 0
+
 // sendEvents raises events to other instances: through the outbox, so that this commit need not lock them.
 func (s *session) sendEvents(ctx context.Context, u *unit, p *plan) error {
 	told := map[string]bool{}
 	for _, e := range p.sends {
-		// Small enough, or stored with the sender, whose history holds it too.
-		payload, err := history.Encode([]history.Event{&history.EventRaised{Header: e.Header, Name: e.Name, Input: e.Input}})
+		// A large value is stored twice: with the sender, whose history holds it, and for whoever gets it.
+		input, large, err := s.n.e.externalizeCopy(ctx, inTransit, e.Input)
 		if err != nil {
 			return err
 		}
-		u.sends = append(u.sends, send{hub: s.hub.no, target: e.InstanceID, payload: payload})
+		u.large = append(u.large, large...)
+		ref, _ := input.Stored()
+		payload, err := history.Encode([]history.Event{&history.EventRaised{Header: e.Header, Name: e.Name, Input: input}})
+		if err != nil {
+			return err
+		}
+		u.sends = append(u.sends, send{hub: s.hub.no, target: e.InstanceID, payload: payload, ref: ref})
 		if told[e.InstanceID] {
 			continue
 		}

@@ -30,7 +30,8 @@ type unit struct {
 	// History (B4).
 	events    []byte
 	count     int32
-	cutBefore int64 // drop history before this event; 0 keeps it
+	values    []int64 // large values that these events hold
+	cutBefore int64   // drop history before this event; 0 keeps it
 
 	customStatus []byte // nil leaves it, empty clears it
 	waiting      []byte
@@ -275,6 +276,7 @@ type delivery struct {
 }
 
 type send struct {
+	ref     int64 // of a large value, 0 for none
 	hub     int32
 	target  string
 	payload []byte

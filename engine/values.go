@@ -37,6 +37,18 @@ func (e *Engine) externalize(ctx context.Context, no int64, events []history.Eve
 	return large, failed
 }
 
+// storedValues lists the values among events that are stored elsewhere.
+func storedValues(events []history.Event) (ids []int64) {
+	for _, ev := range events {
+		history.EachValue(ev, func(v *history.Payload) {
+			if id, stored := v.Stored(); stored {
+				ids = append(ids, id)
+			}
+		})
+	}
+	return ids
+}
+
 // externalizeCopy is externalize for one value that is to belong to another instance, wherever it is stored
 // now.
 func (e *Engine) externalizeCopy(ctx context.Context, no int64, v history.Payload) (history.Payload, []largePayload, error) {

@@ -32,6 +32,7 @@ type Batch struct {
 	CancelPending CancelPendingParams
 	Starts        InsertInstancesParams
 	History       InsertHistoryParams
+	Values        RecordValuesParams
 	Cuts          CutHistoryParams
 	Consumed      DeleteConsumedParams
 	DropInboxes   []int64
@@ -261,6 +262,9 @@ func (b *Batch) queueRows(ctx context.Context, s *sending) {
 func (b *Batch) queueMessages(ctx context.Context, s *sending) {
 	if len(b.History.Nos) > 0 { // B4
 		do(s.q.InsertHistory(ctx, s.db, b.History))
+	}
+	if len(b.Values.Ids) > 0 {
+		do(s.q.RecordValues(ctx, s.db, b.Values))
 	}
 	if len(b.Cuts.Nos) > 0 {
 		do(s.q.CutHistory(ctx, s.db, b.Cuts))

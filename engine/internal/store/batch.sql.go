@@ -471,6 +471,8 @@ func (q *Queries) ControlInstances(ctx context.Context, db DBTX, arg ControlInst
 const cutHistory = `-- name: CutHistory :exec
 WITH unit AS (
     SELECT unnest($1::bigint[]) AS no, unnest($2::bigint[]) AS before
+), large AS (
+    DELETE FROM payloads p USING unit WHERE p.instance_no = unit.no AND p.seq > 0 AND p.seq < unit.before
 )
 DELETE FROM history h USING unit WHERE h.instance_no = unit.no AND h.seq < unit.before
 `
@@ -482,6 +484,7 @@ type CutHistoryParams struct {
 
 // B4: history of the generations before the last one, dropped when an instance continues as new, so that an
 // eternal instance does not grow for ever.
+// The large values that only those events held go with them.
 func (q *Queries) CutHistory(ctx context.Context, db DBTX, arg CutHistoryParams) error {
 	_, err := db.Exec(ctx, cutHistory, arg.Nos, arg.Befores)
 	return err
@@ -523,9 +526,9 @@ WITH unit AS (
     SELECT unnest($1::integer[]) AS hub, unnest($2::text[]) AS target, unnest($3::bigint[]) AS no
 ), gone AS (
     DELETE FROM outbox o USING unit WHERE o.hub = unit.hub AND o.target = unit.target
-    RETURNING o.id, o.hub, o.target, o.key, o.payload
+    RETURNING o.id, o.hub, o.target, o.key, o.payload, o.ref
 ), raised AS (
-    SELECT gone.id, gone.key, gone.payload, unit.no
+    SELECT gone.id, gone.key, gone.payload, gone.ref, unit.no
     FROM gone JOIN unit ON unit.hub = gone.hub AND unit.target = gone.target
 ), fresh AS (
     INSERT INTO event_keys (instance_no, key)
@@ -536,6 +539,12 @@ WITH unit AS (
 ), first_of_key AS (
     SELECT min(raised.id) AS id FROM raised JOIN fresh ON fresh.instance_no = raised.no AND fresh.key = raised.key
     GROUP BY raised.no, raised.key
+), kept AS (
+    UPDATE payloads p SET instance_no = i.no FROM raised JOIN instances i ON i.no = raised.no
+    WHERE p.id = raised.ref AND i.status IN (0, 6, 7)
+), dropped AS (
+    DELETE FROM payloads p USING raised
+    WHERE p.id = raised.ref AND NOT EXISTS (SELECT 1 FROM instances i WHERE i.no = raised.no AND i.status IN (0, 6, 7))
 )
 INSERT INTO inbox (instance_no, gen, task, kind, payload)
 SELECT raised.no, i.gen, 0, 2, raised.payload
@@ -1013,20 +1022,26 @@ func (q *Queries) InsertMessages(ctx context.Context, db DBTX, arg InsertMessage
 }
 
 const insertOutbox = `-- name: InsertOutbox :exec
-INSERT INTO outbox (hub, target, payload)
-SELECT unnest($1::integer[]), unnest($2::text[]), unnest($3::bytea[])
+INSERT INTO outbox (hub, target, payload, ref)
+SELECT unnest($1::integer[]), unnest($2::text[]), unnest($3::bytea[]), nullif(unnest($4::bigint[]), 0)
 `
 
 type InsertOutboxParams struct {
 	Hubs     []int32
 	Targets  []string
 	Payloads [][]byte
+	Refs     []int64
 }
 
 // B6: events that orchestrations raise to others: into the outbox, so that this batch need not lock their
 // targets. The jobs that deliver them are among B7's.
 func (q *Queries) InsertOutbox(ctx context.Context, db DBTX, arg InsertOutboxParams) error {
-	_, err := db.Exec(ctx, insertOutbox, arg.Hubs, arg.Targets, arg.Payloads)
+	_, err := db.Exec(ctx, insertOutbox,
+		arg.Hubs,
+		arg.Targets,
+		arg.Payloads,
+		arg.Refs,
+	)
 	return err
 }
 
@@ -1354,6 +1369,26 @@ func (q *Queries) ReadStatuses(ctx context.Context, db DBTX, nos []int64) ([]Rea
 		return nil, err
 	}
 	return items, nil
+}
+
+const recordValues = `-- name: RecordValues :exec
+WITH unit AS (
+    SELECT unnest($1::bigint[]) AS id, unnest($2::bigint[]) AS no, unnest($3::bigint[]) AS seq
+)
+UPDATE payloads p SET seq = unit.seq FROM unit WHERE p.id = unit.id AND p.instance_no = unit.no
+`
+
+type RecordValuesParams struct {
+	Ids  []int64
+	Nos  []int64
+	Seqs []int64
+}
+
+// B4: which event holds a large value; the last one counts, because what a generation hands to the next is recorded again
+// there. Values of other instances are not theirs to keep.
+func (q *Queries) RecordValues(ctx context.Context, db DBTX, arg RecordValuesParams) error {
+	_, err := db.Exec(ctx, recordValues, arg.Ids, arg.Nos, arg.Seqs)
+	return err
 }
 
 const releaseInstances = `-- name: ReleaseInstances :many

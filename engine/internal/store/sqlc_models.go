@@ -155,6 +155,7 @@ type Outbox struct {
 	Target    string
 	Key       *string
 	Payload   []byte
+	Ref       *int64
 }
 
 type Payload struct {
@@ -162,6 +163,7 @@ type Payload struct {
 	InstanceNo int64
 	CreatedAt  time.Time
 	Data       []byte
+	Seq        int64
 }
 
 type RiverJob struct {

@@ -440,9 +440,10 @@ func (q *Queries) ForgetLanes(ctx context.Context, db DBTX) error {
 const forgetPayloads = `-- name: ForgetPayloads :exec
 DELETE FROM payloads p WHERE p.created_at < now() - interval '1 hour'
   AND NOT EXISTS (SELECT 1 FROM instances i WHERE i.no = p.instance_no)
+  AND NOT (p.instance_no = 0 AND EXISTS (SELECT 1 FROM outbox o WHERE o.ref IS NOT NULL))
 `
 
-// Large values whose commit never came.
+// Large values whose commit never came. Those of instance 0 are of events that wait in the outbox.
 func (q *Queries) ForgetPayloads(ctx context.Context, db DBTX) error {
 	_, err := db.Exec(ctx, forgetPayloads)
 	return err

@@ -342,11 +342,22 @@ FROM unit ORDER BY unit.hub, unit.id;
 INSERT INTO history (instance_no, seq, n, codec, events)
 SELECT unnest(@nos::bigint[]), unnest(@seqs::bigint[]), unnest(@counts::integer[]), 1, unnest(@events::bytea[]);
 
+-- B4: which event holds a large value; the last one counts, because what a generation hands to the next is recorded again
+-- there. Values of other instances are not theirs to keep.
+-- name: RecordValues :exec
+WITH unit AS (
+    SELECT unnest(@ids::bigint[]) AS id, unnest(@nos::bigint[]) AS no, unnest(@seqs::bigint[]) AS seq
+)
+UPDATE payloads p SET seq = unit.seq FROM unit WHERE p.id = unit.id AND p.instance_no = unit.no;
+
 -- B4: history of the generations before the last one, dropped when an instance continues as new, so that an
 -- eternal instance does not grow for ever.
+-- The large values that only those events held go with them.
 -- name: CutHistory :exec
 WITH unit AS (
     SELECT unnest(@nos::bigint[]) AS no, unnest(@befores::bigint[]) AS before
+), large AS (
+    DELETE FROM payloads p USING unit WHERE p.instance_no = unit.no AND p.seq > 0 AND p.seq < unit.before
 )
 DELETE FROM history h USING unit WHERE h.instance_no = unit.no AND h.seq < unit.before;
 
@@ -448,9 +459,9 @@ WITH unit AS (
     SELECT unnest(@hubs::integer[]) AS hub, unnest(@targets::text[]) AS target, unnest(@nos::bigint[]) AS no
 ), gone AS (
     DELETE FROM outbox o USING unit WHERE o.hub = unit.hub AND o.target = unit.target
-    RETURNING o.id, o.hub, o.target, o.key, o.payload
+    RETURNING o.id, o.hub, o.target, o.key, o.payload, o.ref
 ), raised AS (
-    SELECT gone.id, gone.key, gone.payload, unit.no
+    SELECT gone.id, gone.key, gone.payload, gone.ref, unit.no
     FROM gone JOIN unit ON unit.hub = gone.hub AND unit.target = gone.target
 ), fresh AS (
     INSERT INTO event_keys (instance_no, key)
@@ -461,6 +472,12 @@ WITH unit AS (
 ), first_of_key AS (
     SELECT min(raised.id) AS id FROM raised JOIN fresh ON fresh.instance_no = raised.no AND fresh.key = raised.key
     GROUP BY raised.no, raised.key
+), kept AS (
+    UPDATE payloads p SET instance_no = i.no FROM raised JOIN instances i ON i.no = raised.no
+    WHERE p.id = raised.ref AND i.status IN (0, 6, 7)
+), dropped AS (
+    DELETE FROM payloads p USING raised
+    WHERE p.id = raised.ref AND NOT EXISTS (SELECT 1 FROM instances i WHERE i.no = raised.no AND i.status IN (0, 6, 7))
 )
 INSERT INTO inbox (instance_no, gen, task, kind, payload)
 SELECT raised.no, i.gen, 0, 2, raised.payload
@@ -486,8 +503,8 @@ RETURNING instance_no;
 -- B6: events that orchestrations raise to others: into the outbox, so that this batch need not lock their
 -- targets. The jobs that deliver them are among B7's.
 -- name: InsertOutbox :exec
-INSERT INTO outbox (hub, target, payload)
-SELECT unnest(@hubs::integer[]), unnest(@targets::text[]), unnest(@payloads::bytea[]);
+INSERT INTO outbox (hub, target, payload, ref)
+SELECT unnest(@hubs::integer[]), unnest(@targets::text[]), unnest(@payloads::bytea[]), nullif(unnest(@refs::bigint[]), 0);
 
 -- B7: tasks and timers that the code has given up: their rows and alarms, by key. Whoever runs such a task finds no
 -- token. One key a task, like all that answers it.

@@ -170,10 +170,11 @@ DELETE FROM workers WHERE state <> 0 AND ended_at < now() - interval '24 hours';
 DELETE FROM lanes l WHERE l.seen_at < now() - interval '24 hours'
   AND NOT EXISTS (SELECT 1 FROM workers w WHERE w.no = l.worker_no AND w.state = 0);
 
--- Large values whose commit never came.
+-- Large values whose commit never came. Those of instance 0 are of events that wait in the outbox.
 -- name: ForgetPayloads :exec
 DELETE FROM payloads p WHERE p.created_at < now() - interval '1 hour'
-  AND NOT EXISTS (SELECT 1 FROM instances i WHERE i.no = p.instance_no);
+  AND NOT EXISTS (SELECT 1 FROM instances i WHERE i.no = p.instance_no)
+  AND NOT (p.instance_no = 0 AND EXISTS (SELECT 1 FROM outbox o WHERE o.ref IS NOT NULL));
 
 -- name: ListWorkers :many
 SELECT w.no, coalesce(w.hub, 0)::integer AS hub, w.name, w.build, w.state, w.started_at, w.heartbeat_at, w.ended_at, w.caps

@@ -1,0 +1,2 @@
+ALTER TABLE outbox DROP COLUMN ref;
+ALTER TABLE payloads DROP COLUMN seq;
