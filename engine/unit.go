@@ -188,7 +188,7 @@ const (
 	// These two go before all others, and are taken in by an instance that is suspended.
 	msgSuspend int16 = 5
 	msgResume  int16 = 6
-	msgCancel int16 = 7
+	msgCancel  int16 = 7
 )
 
 // purge deletes an instance and all that belongs to it, if its status is among those of the mask.
