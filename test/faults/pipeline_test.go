@@ -28,6 +28,10 @@ func (r *recorder) rule(at point) action {
 	return pass
 }
 
+// rowsOnly is executed for activities that have a River row while they wait for another attempt: in this workload by
+// chance, unless every activity has one from the start.
+const rowsOnly = "ParkJobs"
+
 // batchStatements runs the workload once without a fault and returns the statements of its batches: the points
 // at which the tests below strike. A committer that gains a statement gains a test case.
 func batchStatements(t *testing.T) (names []string, seen map[string]int) {
@@ -41,6 +45,7 @@ func batchStatements(t *testing.T) (names []string, seen map[string]int) {
 	stop()
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.seen[rowsOnly]++
 	names = slices.Sorted(maps.Keys(r.seen))
 	for _, must := range []string{
 		"CommitTurn", "AdvanceLane", "LockInstances", "ApplyTurns", "ContinueInstances", "InsertInstances", "InsertHistory",
@@ -94,6 +99,10 @@ func TestKilledInTheMiddleOfACommit(t *testing.T) {
 		t.Run(statement, func(t *testing.T) {
 			t.Parallel()
 			b := setup(t)
+			if statement == rowsOnly {
+				_, err := b.pool.Exec(b.ctx, "UPDATE weir.hubs SET activity_rows = true")
+				b.no(err)
+			}
 			l := b.start(3, true)
 			var victim *process
 			ready := make(chan struct{})
