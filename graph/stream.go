@@ -193,10 +193,12 @@ func (r *Resolver) watchHistory(ctx context.Context, hub, id string, after int64
 				after = events[len(events)-1].Seq
 			}
 			started = true
-			if !send(&model.HistoryPage{Events: r.events(events), LastSeq: after, HasMore: more, Reset: reset}) || !more {
+			if !send(&model.HistoryPage{Events: r.events(events), LastSeq: after, HasMore: more, Reset: reset}) {
 				return nil
 			}
-			reset = false
+			if reset = false; !more {
+				return nil
+			}
 		}
 	})
 }

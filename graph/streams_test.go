@@ -334,6 +334,11 @@ func TestHistoryStream(t *testing.T) {
 		if len(p.Events) < 2 || p.Events[1].Typename != "ExecutionStarted" || slices.Contains(first.seqs(), p.Events[0].Seq) {
 			t.Errorf("got %+v", p)
 		}
+		// What comes then goes on from there.
+		a.must(a.terminate(vars{"instanceId": id, "reason": "enough"}))
+		if p := next[historyFrame](s).History; p.Reset || len(p.Events) == 0 || p.Events[0].Typename != "ExecutionTerminated" {
+			t.Errorf("got %+v", p)
+		}
 	})
 }
 
