@@ -36,8 +36,9 @@ type core struct {
 	id      int32
 	decided bool
 	plain   bool // the result was written by River, not by a worker's codec
-	// scope is whose open call it is, until it is done.
+	// scope is whose open call it is, until it is done, and place where that has it.
 	scope *scope
+	place int
 	// observers are told at once when it is done.
 	observers []func()
 }

@@ -36,7 +36,7 @@ type run struct {
 	// decisions are made by the code and not yet taken by the engine or matched with the history.
 	decisions []history.Event
 	pending   map[int32]*core
-	steps     map[int32]func(context.Context) (history.Payload, error)
+	steps     map[int32]func(context.Context) (history.Payload, error) // nil until the first
 
 	branches  []*branch // that have not ended
 	forked    int
@@ -85,8 +85,7 @@ type unwinding struct{}
 
 func newRun(x *executor, h *Handler, info engine.Info) *run {
 	r := &run{
-		x: x, info: info, handler: h, pending: map[int32]*core{}, steps: map[int32]func(context.Context) (history.Payload, error){},
-		patches: map[string]bool{}, patchAt: map[int32]*history.PatchRecorded{},
+		x: x, info: info, handler: h, pending: map[int32]*core{},
 	}
 	r.ctx = &Context{run: r, scope: newScope(r, nil)}
 	return r
@@ -99,6 +98,9 @@ func (r *run) replay(past []history.Event) error {
 	r.replaying = true
 	for _, e := range past {
 		if p, ok := e.(*history.PatchRecorded); ok {
+			if r.patchAt == nil {
+				r.patchAt = map[int32]*history.PatchRecorded{}
+			}
 			r.patchAt[p.ID] = p
 		}
 	}
@@ -362,8 +364,7 @@ func (r *run) complete(c *core, p history.Payload, f *history.Failure, attempts 
 	}
 	r.positions++
 	if c.scope != nil {
-		delete(c.scope.open, c)
-		c.scope = nil
+		c.scope.leave(c)
 	}
 	c.done, c.position, c.payload, c.failure, c.attempts = true, r.positions, p, f, attempts
 	for _, fn := range c.observers {
@@ -418,7 +419,7 @@ func (r *run) patched(change string) bool {
 		recorded = recorded || p.Change == change && p.ID >= r.nextID
 	}
 	if r.replaying && !recorded {
-		r.patches[change] = false
+		r.takes(change, false)
 		return false
 	}
 	r.number() // patches that the history has here and the code asks for no more
@@ -429,9 +430,17 @@ func (r *run) patched(change string) bool {
 }
 
 func (r *run) recordPatch(change string) {
-	r.patches[change] = true
+	r.takes(change, true)
 	r.decisions = append(r.decisions, &history.PatchRecorded{ID: r.nextID, Change: change})
 	r.nextID++
+}
+
+// takes notes which way the code takes at a change.
+func (r *run) takes(change string, fresh bool) {
+	if r.patches == nil {
+		r.patches = map[string]bool{}
+	}
+	r.patches[change] = fresh
 }
 
 // skipPatches does what the history says where the code no longer asks: instances outlive the question.
@@ -501,6 +510,9 @@ func (r *run) step(name string, fn func(context.Context) (history.Payload, error
 	c := r.decide(what, &history.TaskScheduled{
 		ID: id, Name: name, Step: true, Retry: o.retry.policy(), Timeout: history.Duration(o.timeout), Heartbeat: history.Duration(o.heartbeat),
 	})
+	if r.steps == nil {
+		r.steps = map[int32]func(context.Context) (history.Payload, error){}
+	}
 	r.steps[id] = fn
 	return c
 }

@@ -3,7 +3,6 @@ package durable
 import (
 	"cmp"
 	"fmt"
-	"maps"
 	"slices"
 	"time"
 
@@ -20,7 +19,7 @@ type scope struct {
 	run    *run
 	parent *scope // nil for the root, and for one that is on its own
 	inner  map[*scope]struct{}
-	open   map[*core]struct{} // calls that are not done
+	open   []*core // calls that are not done, in no order
 	// why is set once it is cancelled.
 	why  *history.Failure
 	done *core // made when asked for
@@ -101,13 +100,23 @@ func (c *Context) call(what string, begin func() *core) *core {
 	}
 	made := begin()
 	if !made.done {
-		if s.open == nil {
-			s.open = map[*core]struct{}{}
-		}
-		s.open[made] = struct{}{}
-		made.scope = s
+		s.enter(made)
 	}
 	return made
+}
+
+func (s *scope) enter(c *core) {
+	c.scope, c.place = s, len(s.open)
+	s.open = append(s.open, c)
+}
+
+func (s *scope) leave(c *core) {
+	last := len(s.open) - 1
+	s.open[c.place] = s.open[last]
+	s.open[c.place].place = c.place
+	s.open[last] = nil
+	s.open = s.open[:last]
+	c.scope = nil
 }
 
 func (c *Context) child(name string, in any, o callOptions) *core {
@@ -152,7 +161,7 @@ func (s *scope) cancel(why *history.Failure) {
 // collect marks the scope and inner ones as cancelled and gathers their open calls.
 func (s *scope) collect(why *history.Failure, open, done *[]*core) {
 	s.why = why
-	*open = slices.AppendSeq(*open, maps.Keys(s.open))
+	*open = append(*open, s.open...)
 	if s.done != nil {
 		*done = append(*done, s.done)
 	}

@@ -55,7 +55,9 @@ type lane struct {
 	conn     *pgx.Conn
 	pipeline *store.Pipeline // on conn
 	next     store.Batch     // memory for the next batch
-	told     watch           // when the present batch was sent
+	busy     map[int64]bool  // and for what take knows of it
+	once     map[any]bool
+	told     watch // when the present batch was sent
 	inc      int32
 	batch    int64
 	pid      int32
@@ -74,6 +76,7 @@ const (
 func newLane(l *lane) *lane {
 	l.signal = make(chan struct{}, 1)
 	l.parked = map[int64]time.Time{}
+	l.busy, l.once = map[int64]bool{}, map[any]bool{}
 	return l
 }
 
@@ -169,13 +172,15 @@ func (l *lane) run(ctx context.Context) {
 func (l *lane) take() ([]*unit, time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	clear(l.busy)
+	clear(l.once)
 	var (
 		now   = time.Now()
 		batch []*unit
 		rest  = l.queue[:0]
 		size  int
-		busy  = map[int64]bool{}
-		once  = map[any]bool{}
+		busy  = l.busy
+		once  = l.once
 		wait  time.Duration
 	)
 	for i, u := range l.queue {

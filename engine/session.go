@@ -25,7 +25,7 @@ type session struct {
 	hub     *Hub
 	info    Info
 	parent  parentRef
-	row     store.OpenSessionsRow
+	row     *store.OpenSessionsRow // as the instance was when it was loaded
 	state   *state
 	code    Orchestration
 	seq     int64
@@ -381,7 +381,7 @@ func (s *session) receive(ctx context.Context, rows []store.Inbox) error {
 
 // started is the first event of the first generation.
 func (s *session) started(ctx context.Context) (*history.ExecutionStarted, error) {
-	input, err := s.n.storedInput(ctx, &s.row)
+	input, err := s.n.storedInput(ctx, s.row)
 	if err != nil {
 		return nil, err
 	}

@@ -98,7 +98,7 @@ func (s *session) load(ctx context.Context, row *store.OpenSessionsRow) error {
 	if err != nil {
 		return err
 	}
-	s.row, s.hub = *row, hub
+	s.row, s.hub = row, hub
 	s.seq, s.baseSeq, s.epoch = row.Seq, row.BaseSeq, row.Epoch
 	s.aheadSeq = row.Seq
 	s.claimed = row.Owner == s.n.no
