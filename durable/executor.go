@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"reflect"
 	"runtime/debug"
 	"time"
 
@@ -30,6 +31,11 @@ type Handler struct {
 	run         func(context.Context, *values, *engine.Task) (history.Payload, error)
 	runTx       func(context.Context, *values, pgx.Tx, *engine.Task) (history.Payload, error)
 	addNative   func(*river.Workers)
+
+	// Of an operation of the entity that name names.
+	operation string
+	stateType reflect.Type
+	operate   func(*EntityContext, *entityState, history.Payload) (history.Payload, error)
 }
 
 type handlerKind int
@@ -39,6 +45,7 @@ const (
 	activityHandler
 	txHandler
 	nativeHandler
+	operationHandler
 )
 
 // Name is the name of the definition.
@@ -59,6 +66,7 @@ func RiverHandler[T river.JobArgs](w river.Worker[T]) Handler {
 type executor struct {
 	orchestrations map[engine.Definition]*Handler
 	activities     map[string]*Handler
+	entities       map[string]map[string]*Handler // by name and operation, in lower case
 	retry          *Retry
 	values         *values
 	pool           *pgxpool.Pool // the user's, for TxHandlers
@@ -67,10 +75,16 @@ type executor struct {
 
 func newExecutor(handlers []Handler, pool *pgxpool.Pool, retry *Retry, logger *slog.Logger) (*executor, error) {
 	x := &executor{
-		orchestrations: map[engine.Definition]*Handler{}, activities: map[string]*Handler{}, retry: retry, values: &values{}, pool: pool, logger: logger,
+		orchestrations: map[engine.Definition]*Handler{}, activities: map[string]*Handler{}, entities: map[string]map[string]*Handler{}, retry: retry, values: &values{}, pool: pool, logger: logger,
 	}
 	for i := range handlers {
 		h := &handlers[i]
+		if h.kind == operationHandler {
+			if err := x.addOperation(h); err != nil {
+				return nil, err
+			}
+			continue
+		}
 		if err := engine.CheckName("handler", h.name); err != nil {
 			return nil, err
 		}
@@ -101,6 +115,9 @@ func (x *executor) Kinds() engine.Capabilities {
 	var c engine.Capabilities
 	for def := range x.orchestrations {
 		c.Orchestrations = append(c.Orchestrations, def)
+	}
+	for name := range x.entities {
+		c.Entities = append(c.Entities, name)
 	}
 	for name := range x.activities {
 		c.Activities = append(c.Activities, engine.Definition{Name: name})

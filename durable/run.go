@@ -56,6 +56,7 @@ type run struct {
 	patches map[string]bool
 	patchAt map[int32]*history.PatchRecorded
 
+	section   *section                          // nil outside of critical sections
 	canceling *history.ExecutionCancelRequested // set once somebody has asked for it
 	cores     int                               // futures made
 
@@ -174,6 +175,14 @@ func describe(e history.Event) string {
 		return fmt.Sprintf("event %q sent to %q", e.Name, e.InstanceID)
 	case *history.PatchRecorded:
 		return fmt.Sprintf("patch %q", e.Change)
+	case *history.EntityOperationSignaled:
+		return fmt.Sprintf("operation %q signaled to %q", e.Operation, e.EntityID)
+	case *history.EntityOperationCalled:
+		return fmt.Sprintf("operation %q called of %q", e.Operation, e.EntityID)
+	case *history.EntityLockRequested:
+		return fmt.Sprintf("lock of %s", strings.Join(e.Entities, ", "))
+	case *history.EntityUnlockSent:
+		return "unlock"
 	case *history.TaskCanceled:
 		return fmt.Sprintf("cancellation of decision %d", e.TaskID)
 	case *history.ExecutionCompleted:
@@ -236,6 +245,12 @@ func (r *run) feed(e history.Event) error {
 		r.answer(e.TimerID, history.Payload{}, nil, 0)
 	case *history.EventRaised:
 		r.deliver(e)
+	case *history.EntityOperationCompleted:
+		r.answer(e.TaskID, e.Result, nil, 0)
+	case *history.EntityOperationFailed:
+		r.answer(e.TaskID, history.Payload{}, e.Failure, 0)
+	case *history.EntityLockGranted:
+		r.answer(e.TaskID, history.Payload{}, nil, 0)
 	case *history.ExecutionCancelRequested:
 		r.cancelRequested(e)
 	}
@@ -523,6 +538,9 @@ func (r *run) timer(at time.Time) *core {
 
 func (r *run) child(name string, in any, o callOptions) *core {
 	what := "orchestration " + name
+	if r.section != nil {
+		return r.refuse(what, againstTheRules("within a critical section no child orchestration can be called"))
+	}
 	n := r.number()
 	id := cmp.Or(o.id, r.childID())
 	if err := cmp.Or(engine.CheckName("orchestration", name), engine.CheckID("id", id), engine.CheckVersion("version", string(o.version))); err != nil {

@@ -121,9 +121,8 @@ func newWorker(pool *pgxpool.Pool, cfg *Config, handlers []Handler) (*Worker, er
 	x.values = &values{w.cfg.Converter, w.cfg.Codec}
 	w.x = x
 	w.jobs = jobs.Config{Logger: w.cfg.Logger, Sessions: w.cfg.Sessions, MaxActivities: min(w.cfg.Activities, maxSessions), Queues: w.cfg.Queues}
-	for def := range x.orchestrations {
-		w.jobs.Orchestrations = append(w.jobs.Orchestrations, def)
-	}
+	kinds := x.Kinds()
+	w.jobs.Orchestrations, w.jobs.Entities = kinds.Orchestrations, kinds.Entities
 	for name, h := range x.activities {
 		if h.kind == nativeHandler {
 			w.jobs.Native = append(w.jobs.Native, h.addNative)
@@ -273,7 +272,7 @@ func (w *Worker) runOnce(ctx context.Context, e *engine.Engine) (worked time.Dur
 		w.cfg.Logger.WarnContext(ctx, "look for held turns", "error", err)
 	}
 	w.cfg.Logger.InfoContext(ctx, "worker runs", "worker", node.No(), "hub", w.cfg.Hub,
-		"orchestrations", len(w.jobs.Orchestrations), "activities", len(w.x.activities))
+		"orchestrations", len(w.x.orchestrations), "activities", len(w.x.activities), "entities", len(w.x.entities))
 	began := time.Now()
 	select {
 	case <-node.Done():
@@ -309,9 +308,12 @@ func (w *Worker) drain(ctx context.Context, node *engine.Node, client *jobs.Clie
 }
 
 func (w *Worker) turnKinds() []string {
-	kinds := make([]string, len(w.jobs.Orchestrations))
-	for i, d := range w.jobs.Orchestrations {
-		kinds[i] = engine.TurnKind(d.Name, d.Version)
+	var kinds []string
+	for _, d := range w.jobs.Orchestrations {
+		kinds = append(kinds, engine.TurnKind(d.Name, d.Version))
+	}
+	for _, name := range w.jobs.Entities {
+		kinds = append(kinds, engine.TurnKind(engine.EntityKind(name), ""))
 	}
 	return kinds
 }

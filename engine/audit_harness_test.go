@@ -56,6 +56,10 @@ func (p *program) Run(ctx context.Context, task *engine.Task) engine.Result {
 	return p.activities(ctx, task)
 }
 
+func (p *program) Operate(context.Context, *engine.EntityBatch) (*engine.EntityResult, error) {
+	return nil, engine.ErrNoHandler
+}
+
 func (p *program) Kinds() engine.Capabilities { return engine.Capabilities{} }
 
 type code struct {

@@ -95,6 +95,7 @@ func (u *unit) add(b *store.Batch, wakes []int64) []int64 {
 	}
 	wakes = u.addMessages(b, wakes)
 	wakes = u.addFlow(b, wakes)
+	u.addEntity(b)
 	u.addTimers(b)
 	u.addJobs(b)
 	if u.kind == unitHandOver || u.kind == unitControl || u.kind == unitRestart {
@@ -225,6 +226,7 @@ func (u *unit) addMessages(b *store.Batch, wakes []int64) []int64 {
 	}
 	for _, s := range u.sends {
 		b.Sends.Hubs, b.Sends.Targets = append(b.Sends.Hubs, s.hub), append(b.Sends.Targets, s.target)
+		b.Sends.Kinds = append(b.Sends.Kinds, s.kind)
 		b.Sends.Payloads, b.Sends.Refs = append(b.Sends.Payloads, s.payload), append(b.Sends.Refs, s.ref)
 	}
 	return wakes

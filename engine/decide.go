@@ -15,6 +15,7 @@ type plan struct {
 	timers   []*history.TimerCreated
 	children []*history.SubOrchestrationInstanceCreated
 	sends    []*history.EventSent
+	requests []entityMessage
 	cancels  []canceledTask
 	// refused are decisions that cannot be carried out; each is answered with the failure at once.
 	refused []refusal
@@ -46,16 +47,28 @@ func (p *plan) cancel(id int32, was *pending) {
 	}
 }
 
+// refusal is a decision that cannot be carried out, and why.
 type refusal struct {
 	id      int32
-	child   bool
+	kind    refusedKind
 	failure *history.Failure
 }
 
-// answer is what the code hears of a decision that cannot be carried out.
+type refusedKind int
+
+const (
+	refusedTask refusedKind = iota
+	refusedChild
+	refusedOperation
+)
+
+// answer is what the code hears of it.
 func (r refusal) answer(at time.Time) history.Event {
-	if r.child {
+	switch r.kind {
+	case refusedChild:
 		return &history.SubOrchestrationInstanceFailed{Header: history.Header{At: at}, TaskID: r.id, Failure: r.failure}
+	case refusedOperation:
+		return &history.EntityOperationFailed{Header: history.Header{At: at}, TaskID: r.id, Failure: r.failure}
 	}
 	return &history.TaskFailed{Header: history.Header{At: at}, TaskID: r.id, Failure: r.failure}
 }
@@ -106,17 +119,25 @@ func (s *state) decide(arrived []history.Event, turn Turn, lim limits) (*plan, e
 		if tooLarge > 0 {
 			switch d := d.(type) {
 			case *history.TaskScheduled:
-				p.refused = append(p.refused, refusal{id, false, tooLargeFailure("the input of activity "+d.Name, tooLarge, lim)})
+				p.refused = append(p.refused, refusal{id: id, failure: tooLargeFailure("the input of activity "+d.Name, tooLarge, lim)})
 				d.Input = history.Payload{}
 				s.apply(d)
 				p.events = append(p.events, d)
 				continue
 			case *history.SubOrchestrationInstanceCreated:
-				p.refused = append(p.refused, refusal{id, true, tooLargeFailure("the input of orchestration "+d.Name, tooLarge, lim)})
+				p.refused = append(p.refused, refusal{id: id, kind: refusedChild, failure: tooLargeFailure("the input of orchestration "+d.Name, tooLarge, lim)})
 				d.Input = history.Payload{}
 				s.apply(d)
 				p.events = append(p.events, d)
 				continue
+			case *history.EntityOperationCalled:
+				p.refused = append(p.refused, refusal{id: id, kind: refusedOperation, failure: tooLargeFailure("the input of operation "+d.Operation, tooLarge, lim)})
+				d.Input = history.Payload{}
+				s.apply(d)
+				p.events = append(p.events, d)
+				continue
+			case *history.EntityOperationSignaled:
+				return s.refuse(p, "the input of operation "+d.Operation, tooLarge, lim)
 			case *history.EventSent:
 				return s.refuse(p, "the payload of event "+d.Name, tooLarge, lim)
 			default:
@@ -126,6 +147,7 @@ func (s *state) decide(arrived []history.Event, turn Turn, lim limits) (*plan, e
 		if c, ok := d.(*history.TaskCanceled); ok {
 			p.cancel(c.TaskID, s.pending[c.TaskID])
 		}
+		s.leaveSection(p, d)
 		s.apply(d)
 		p.events = append(p.events, d)
 		switch d := d.(type) {
@@ -139,6 +161,8 @@ func (s *state) decide(arrived []history.Event, turn Turn, lim limits) (*plan, e
 			p.sends = append(p.sends, d)
 		case *history.ExecutionCompleted:
 			s.close(p, d)
+		default:
+			s.turnTo(p, d)
 		}
 	}
 	s.awaits = turn.Awaits
@@ -159,6 +183,7 @@ func (s *state) refuse(p *plan, what string, size int, lim limits) (*plan, error
 // close ends the generation: what it scheduled in this very turn is not started any more, except what it sent.
 func (s *state) close(p *plan, end *history.ExecutionCompleted) {
 	p.end = end
+	s.unlock(p)
 	for _, waiting := range s.pending {
 		switch {
 		case waiting.timer != nil:
@@ -189,6 +214,14 @@ func DecisionID(e history.Event) (int32, bool) {
 	case *history.PatchRecorded:
 		return e.ID, true
 	case *history.TaskCanceled:
+		return e.ID, true
+	case *history.EntityOperationSignaled:
+		return e.ID, true
+	case *history.EntityOperationCalled:
+		return e.ID, true
+	case *history.EntityLockRequested:
+		return e.ID, true
+	case *history.EntityUnlockSent:
 		return e.ID, true
 	case *history.ExecutionCompleted:
 		return e.ID, true

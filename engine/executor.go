@@ -20,6 +20,9 @@ type Executor interface {
 	// Run makes one attempt at an activity or step and returns when it has ended, or its time is up: Result.Running
 	// then tells of what still runs. It must not panic.
 	Run(ctx context.Context, task *Task) Result
+	// Operate has an entity carry out operations, one after another. Errors: ErrNoHandler; anything else holds the
+	// entity, as a failed operation does not.
+	Operate(ctx context.Context, batch *EntityBatch) (*EntityResult, error)
 	// Kinds lists what this process can run.
 	Kinds() Capabilities
 }
@@ -118,6 +121,8 @@ type Result struct {
 type Capabilities struct {
 	Orchestrations []Definition `json:"orchestrations"`
 	Activities     []Definition `json:"activities"`
+	// Entities are the names of entities, in lower case.
+	Entities []string `json:"entities,omitempty"`
 	// Slots is how many activities run at once here.
 	Slots int `json:"slots,omitempty"`
 }

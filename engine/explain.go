@@ -39,6 +39,8 @@ const (
 	ReasonActivity      ReasonKind = "ACTIVITY"
 	ReasonRetry         ReasonKind = "RETRY"
 	ReasonOrchestration ReasonKind = "ORCHESTRATION"
+	ReasonEntity        ReasonKind = "ENTITY"
+	ReasonLock          ReasonKind = "LOCK"
 	ReasonRunning       ReasonKind = "RUNNING"
 )
 
@@ -128,6 +130,7 @@ type facts struct {
 	waiting  *Waiting
 	tasks    map[int32]PendingTask
 	workers  []WorkerInfo
+	holders  map[string]string // of entities that are waited for and locked
 }
 
 // Explain says why an instance is not further, exactly: it reads its tasks' rows, and its history if no summary
@@ -191,7 +194,33 @@ func (e *Engine) facts(ctx context.Context, i *Instance) (*facts, error) {
 			}
 		}
 	}
+	if err := e.addHolders(ctx, f); err != nil {
+		return nil, err
+	}
 	return f, e.addRows(ctx, f)
+}
+
+// addHolders adds who has the entities locked that are waited for.
+func (e *Engine) addHolders(ctx context.Context, f *facts) error {
+	if f.waiting == nil {
+		return nil
+	}
+	var ids []string
+	for _, t := range f.waiting.Tasks {
+		if t.Kind == "operation" {
+			ids = append(ids, t.Instance)
+		}
+		ids = append(ids, t.Locks...)
+	}
+	if ids == nil {
+		return nil
+	}
+	hub, err := e.hub(ctx, f.instance.Hub)
+	if err != nil {
+		return err
+	}
+	f.holders, err = e.holders(ctx, hub.no, ids)
+	return err
 }
 
 // addRows adds what the tasks' River rows tell.
@@ -459,6 +488,9 @@ func (f *facts) describe(t WaitingTask, lead string) (ReasonKind, []ReasonPart) 
 			verb("Waits for orchestration ", "it waits for orchestration "), strong(t.Name), say(" (" + t.Instance + ") for "), since(t.Since), say("."),
 		}
 	}
+	if t.Kind == "operation" || t.Kind == "lock" {
+		return f.describeEntity(t, verb)
+	}
 	p, known := f.tasks[t.ID]
 	switch {
 	case known && p.State == TaskNoWorker:
@@ -488,6 +520,33 @@ func (f *facts) describe(t WaitingTask, lead string) (ReasonKind, []ReasonPart) 
 		parts = append(parts, say(fmt.Sprintf(", attempt %d", p.Attempt)))
 	}
 	return ReasonActivity, append(parts, say("."))
+}
+
+// describeEntity says what of an entity is waited for, and who keeps it busy.
+func (f *facts) describeEntity(t WaitingTask, verb func(up, down string) ReasonPart) (ReasonKind, []ReasonPart) {
+	if t.Kind == "lock" {
+		parts := []ReasonPart{verb("Waits for the lock of ", "it waits for the lock of "), strong(strings.Join(t.Locks, ", ")), say(" for "), since(t.Since)}
+		for _, id := range t.Locks {
+			if holder := f.holders[id]; holder != "" && holder != f.instance.ID {
+				return ReasonLock, append(parts, say("; "), strong(id), say(" is locked by "), strong(holder), say("."))
+			}
+		}
+		return ReasonLock, append(parts, say("."))
+	}
+	id, err := ParseEntityID("entity", t.Instance)
+	if err == nil && !f.has(id.Name) {
+		return ReasonNoWorker, []ReasonPart{verb("No worker has entity ", "no worker has entity "), strong(id.Name), say(" (" + t.Instance + ").")}
+	}
+	parts := []ReasonPart{verb("Waits for operation ", "it waits for operation "), strong(t.Name), say(" of "), strong(t.Instance), say(" for "), since(t.Since)}
+	if holder := f.holders[t.Instance]; holder != "" && holder != f.instance.ID {
+		return ReasonLock, append(parts, say("; it is locked by "), strong(holder), say("."))
+	}
+	return ReasonEntity, append(parts, say("."))
+}
+
+// has tells whether a worker that lives has the entity.
+func (f *facts) has(entity string) bool {
+	return slices.ContainsFunc(f.workers, func(w WorkerInfo) bool { return slices.Contains(w.Entities, entity) })
 }
 
 func firstLine(s string) string {
@@ -525,6 +584,9 @@ func (i *Instance) Short(served func(Definition) bool, now time.Time) string {
 	case w.Count > 0:
 		t := w.Tasks[0]
 		text := t.Kind + " " + t.Name
+		if t.Kind == "operation" {
+			text += " of " + t.Instance
+		}
 		if w.Count > 1 {
 			text += fmt.Sprintf(" and %d more", w.Count-1)
 		}

@@ -57,7 +57,12 @@ func printable(s string) string {
 
 // CheckName tests the name of an orchestration or activity: 1 to 80 characters, none of them control
 // characters.
-func CheckName(field, name string) error { return checkText(field, name, maxName, false) }
+func CheckName(field, name string) error {
+	if strings.HasPrefix(name, entityKind) {
+		return invalid(field, "must not start with %s, which is for entities", entityKind)
+	}
+	return checkText(field, name, maxName, false)
+}
 
 // CheckVersion tests a version: empty, or up to 40 characters.
 func CheckVersion(field, version string) error { return checkText(field, version, maxVersion, true) }

@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -117,24 +116,4 @@ func (e *Engine) RaiseTx(ctx context.Context, tx pgx.Tx, r RaiseRequest) error {
 		return fmt.Errorf("raise: %w", err)
 	}
 	return nil
-}
-
-// Deliver moves the events that wait in the outbox for an instance into its inbox, and deletes the River job
-// that asked for it. It may run twice at once.
-func (n *Node) Deliver(ctx context.Context, hub int32, target string, jobID int64) error {
-	no, err := n.e.find(ctx, instanceName{hub, target})
-	if errors.Is(err, ErrNotFound) {
-		no, err = 0, nil
-	}
-	if err != nil {
-		return err
-	}
-	answer := make(chan outcome, 1)
-	n.lane.submit(&unit{no: no, deliveries: []delivery{{hub, target}}, deleteJobs: []int64{jobID}, done: func(_ *unit, o outcome) { answer <- o }})
-	select {
-	case o := <-answer:
-		return o.err
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }

@@ -132,6 +132,11 @@ func (n *Node) reap(ctx context.Context) error {
 			if err := n.replaceCancelled(ctx); err != nil {
 				n.warn(ctx, "replace cancelled turn jobs", err)
 			}
+			if n.isLeader() {
+				if _, err := n.e.releaseOrphans(ctx); err != nil {
+					n.warn(ctx, "release orphan locks", err)
+				}
+			}
 		}
 		if n.isLeader() && time.Since(lastTidy) >= tidyEvery {
 			lastTidy = time.Now()
@@ -256,5 +261,5 @@ func (n *Node) replaceRows(ctx context.Context, tx pgx.Tx, client string, ids, n
 // tidy removes what is left of processes long gone.
 func (n *Node) tidy(ctx context.Context) error {
 	q, pool := n.e.q, n.e.pool
-	return errors.Join(q.ForgetWorkers(ctx, pool), q.ForgetLanes(ctx, pool), q.ForgetPayloads(ctx, pool), n.forgetSchedules(ctx))
+	return errors.Join(q.ForgetWorkers(ctx, pool), q.ForgetLanes(ctx, pool), q.ForgetPayloads(ctx, pool), n.forgetSchedules(ctx), n.tidyEntities(ctx))
 }

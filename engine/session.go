@@ -28,6 +28,7 @@ type session struct {
 	row     *store.OpenSessionsRow // as the instance was when it was loaded
 	state   *state
 	code    Orchestration
+	entity  *entity // set instead of code if the instance is an entity
 	seq     int64
 	baseSeq int64
 	epoch   int32
@@ -371,9 +372,12 @@ func (s *session) receive(ctx context.Context, rows []store.Inbox) error {
 			}
 			l.events = []history.Event{started}
 		}
-		s.letters = append(s.letters, l)
 		s.lastRead = row.ID
 		s.read.Store(row.ID)
+		if s.entity != nil && s.entity.puts(&l) {
+			continue
+		}
+		s.letters = append(s.letters, l)
 		s.idleSince = time.Time{}
 	}
 	return nil
@@ -399,6 +403,9 @@ func (s *session) started(ctx context.Context) (*history.ExecutionStarted, error
 func (s *session) landed(f *flight, o outcome) error {
 	defer f.free()
 	s.flights = slices.DeleteFunc(s.flights, func(x *flight) bool { return x == f })
+	if o.err == nil {
+		s.n.deliverSoon(f.unit.outgoing)
+	}
 	if o.err != nil || o.landed || s.lost {
 		for _, a := range f.start {
 			// Not started, so nobody runs it; if the unit has landed after all, the reload finds it so.

@@ -122,10 +122,14 @@ func (s *session) load(ctx context.Context, row *store.OpenSessionsRow) error {
 			k.code.Close()
 		}
 	}
-	if s.code == nil {
-		if err := s.replay(ctx); err != nil {
-			return err
-		}
+	switch {
+	case isEntity(row.ID):
+		err = s.openEntity(ctx, row)
+	case s.code == nil:
+		err = s.replay(ctx)
+	}
+	if err != nil {
+		return err
 	}
 	inbox := make([]store.Inbox, len(row.Ids))
 	for i, id := range row.Ids {

@@ -26,6 +26,9 @@ func (s *session) takesAll(suspended bool) bool {
 
 // canTakeIn tells whether a letter has come that a turn may take in.
 func (s *session) canTakeIn() bool {
+	if s.entity != nil {
+		return slices.ContainsFunc(s.letters, func(l letter) bool { return s.entity.admits(&l) })
+	}
 	if s.takesAll(s.state.suspended != nil) {
 		return len(s.letters) > 0
 	}

@@ -11,6 +11,9 @@ import (
 
 // turn runs one turn: letters in, decisions out, a unit to the committer.
 func (s *session) turn(ctx context.Context) error {
+	if s.entity != nil {
+		return s.entityTurn(ctx)
+	}
 	if s.code == nil { // the first turn of a generation after the first
 		code, err := s.n.exec.Open(ctx, s.info, nil)
 		if err != nil {
@@ -22,6 +25,9 @@ func (s *session) turn(ctx context.Context) error {
 	f.letters = s.takeLetters(f.letters)
 	letters := f.letters
 	s.failing = f
+	if err := s.returnLocks(ctx, &f.unit, letters); err != nil {
+		return err
+	}
 	for i := range letters {
 		s.settleBounds(f, &letters[i])
 		if letters[i].id != 0 {
@@ -108,6 +114,9 @@ func (s *session) fill(ctx context.Context, f *flight, p *plan) error {
 	if err := s.sendEvents(ctx, u, p); err != nil {
 		return err
 	}
+	if err := s.sendRequests(ctx, u, p.requests, s.state.lastTurn); err != nil {
+		return err
+	}
 	if err := s.cancel(ctx, f, p); err != nil {
 		return err
 	}
@@ -191,7 +200,6 @@ const inTransit = 0
 
 // sendEvents raises events to other instances: through the outbox, so that this commit need not lock them.
 func (s *session) sendEvents(ctx context.Context, u *unit, p *plan) error {
-	told := map[string]bool{}
 	for _, e := range p.sends {
 		// A large value is stored twice: with the sender, whose history holds it, and for whoever gets it.
 		input, large, err := s.n.e.externalizeCopy(ctx, inTransit, e.Input)
@@ -204,26 +212,11 @@ func (s *session) sendEvents(ctx context.Context, u *unit, p *plan) error {
 		if err != nil {
 			return err
 		}
-		u.sends = append(u.sends, send{hub: s.hub.no, target: e.InstanceID, payload: payload, ref: ref})
-		if told[e.InstanceID] {
-			continue
-		}
-		told[e.InstanceID] = true
-		id, err := s.n.e.jobIDs.one(ctx)
-		if err != nil {
+		if err := s.send(ctx, u, send{hub: s.hub.no, target: e.InstanceID, kind: msgEvent, payload: payload, ref: ref}); err != nil {
 			return err
 		}
-		u.jobs = append(u.jobs, deliverJob(id, s.hub.no, e.InstanceID))
 	}
 	return nil
-}
-
-func deliverJob(id int64, hub int32, target string) job {
-	args, err := json.Marshal(map[string]any{"hub": hub, "target": target})
-	if err != nil {
-		panic(err) // a number and checked text
-	}
-	return job{id: id, state: "available", priority: 1, kind: DeliverKind, queue: SystemQueue, args: args, max: unlimited}
 }
 
 // finish ends the generation: with the instance, or with the start of the next generation.

@@ -62,6 +62,9 @@ func (e *Engine) check(r *StartRequest, index int) error {
 			checkTags(at("tags"), r.Tags), e.checkPayload(at("input"), r.Input)))
 }
 
+// NewID makes up an id for an instance, as a start without one does.
+func NewID() string { return newUUID() }
+
 // first returns the first error there is.
 func first(errs ...error) error {
 	for _, err := range errs {

@@ -22,15 +22,19 @@ type state struct {
 	pending   map[int32]*pending
 	// awaits names the events the code said it waits for after its last turn.
 	awaits []string
+	// section are the entities that the code has locked, or has asked to be locked; nil outside of critical sections.
+	section *history.EntityLockRequested
 	// tags are those the instance was started with.
 	tags map[string]string
 }
 
-// pending is a decision that waits for its answer. One of task, timer and child is set.
+// pending is a decision that waits for its answer. One of its fields is set.
 type pending struct {
 	task  *history.TaskScheduled
 	timer *history.TimerCreated
 	child *history.SubOrchestrationInstanceCreated
+	call  *history.EntityOperationCalled
+	lock  *history.EntityLockRequested
 }
 
 func newState(gen int32) *state { return &state{gen: gen, pending: map[int32]*pending{}} }
@@ -65,6 +69,9 @@ func (s *state) apply(e history.Event) {
 	case *history.TaskCanceled:
 		s.nextID = e.ID + 1
 		delete(s.pending, e.TaskID)
+		if s.section != nil && s.section.ID == e.TaskID {
+			s.section = nil
+		}
 	case *history.ExecutionCancelRequested:
 		if s.canceling == nil {
 			s.canceling = e
@@ -82,12 +89,15 @@ func (s *state) apply(e history.Event) {
 	case *history.ExecutionCompleted:
 		s.nextID = e.ID + 1
 		s.ended = true
+	default:
+		s.applyEntity(e)
 	}
 }
 
 // letter is a message an instance has received: from its inbox, or from an activity of this process.
 type letter struct {
 	id     int64 // of the inbox row; 0 = in memory
+	also   int64 // another row that goes with it; 0 = none
 	kind   int16
 	gen    int32
 	task   int32

@@ -13,6 +13,7 @@ import (
 // is named after. A unit is immutable once submitted.
 type unit struct {
 	flowParts
+	entityParts
 	kind unitKind
 	// no is the instance whose row the unit changes or whose rows it touches; for a start the new number.
 	no int64
@@ -58,6 +59,7 @@ type unit struct {
 	deliveries []delivery     // B6
 	messages   []message      // B6
 	sends      []send         // B6
+	outgoing   []outgoing     // delivered once it has landed
 	timers     []newTimer     // B7
 	cancels    []taskKey      // B7
 	dropTimers bool           // B7
@@ -189,6 +191,9 @@ const (
 	msgSuspend int16 = 5
 	msgResume  int16 = 6
 	msgCancel  int16 = 7
+	// For an entity: from whoever holds its lock; and to be carried out later, which no session acts on before its timer.
+	msgHolder int16 = 8
+	msgLater  int16 = 9
 )
 
 // purge deletes an instance and all that belongs to it, if its status is among those of the mask.
@@ -278,6 +283,7 @@ type delivery struct {
 type send struct {
 	ref     int64 // of a large value, 0 for none
 	hub     int32
+	kind    int16 // of the message that it becomes
 	target  string
 	payload []byte
 }
@@ -348,6 +354,9 @@ func (u *unit) size() int {
 	}
 	for i := range u.sends {
 		n += 40 + len(u.sends[i].payload)
+	}
+	for i := range u.replies {
+		n += 80 + len(u.replies[i].payload)
 	}
 	for i := range u.jobs {
 		n += 120 + len(u.jobs[i].args)

@@ -21,14 +21,16 @@ type Waiting struct {
 	Since time.Time `json:"since"`
 }
 
-// WaitingTask is one pending activity, step or child orchestration.
+// WaitingTask is one pending activity, step, child orchestration, operation of an entity, or lock of entities.
 type WaitingTask struct {
-	Kind string `json:"kind"` // activity, step, orchestration
+	Kind string `json:"kind"` // activity, step, orchestration, operation, lock
 	Name string `json:"name"`
 	ID   int32  `json:"id"`
-	// Instance is the child's id.
-	Instance string    `json:"instance,omitempty"`
-	Since    time.Time `json:"since"`
+	// Instance is the id of the child, or of the entity.
+	Instance string `json:"instance,omitempty"`
+	// Locks are the entities to be locked.
+	Locks []string  `json:"locks,omitempty"`
+	Since time.Time `json:"since"`
 }
 
 // maxWaitingTasks is how many pending tasks are told apart; of the rest the number is enough.
@@ -59,6 +61,10 @@ func (s *state) waiting() *Waiting {
 			w.addTask(WaitingTask{Kind: kind, Name: p.task.Name, ID: id, Since: p.task.At})
 		case p.child != nil:
 			w.addTask(WaitingTask{Kind: "orchestration", Name: p.child.Name, ID: id, Instance: p.child.InstanceID, Since: p.child.At})
+		case p.call != nil:
+			w.addTask(WaitingTask{Kind: "operation", Name: p.call.Operation, ID: id, Instance: p.call.EntityID, Since: p.call.At})
+		case p.lock != nil:
+			w.addTask(WaitingTask{Kind: "lock", Name: p.lock.Entities[0], ID: id, Locks: p.lock.Entities, Since: p.lock.At})
 		}
 	}
 	return w

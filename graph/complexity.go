@@ -43,8 +43,14 @@ func complexity() generated.ComplexityRoot {
 	c.Schedule.NextFirings = func(child int, first int32, _ *time.Time) int { return 5 + size(&first)*(1+child)/5 }
 	c.Schedule.Input = func(child int) int { return 10 + child }
 	c.Schedule.Buffered, c.Schedule.Cron, c.Schedule.AllowedActions = few, few, few
+	c.EntityLockRequested.Entities, c.EntityUnlockSent.Entities = few, few
+	c.Query.Entities = func(child int, _ string, _ *model.EntityFilter, first int32, _ *string) int {
+		return 10 + size(&first)*child
+	}
+	c.Entity.State = func(child int) int { return 10 + child }
+	c.Entity.AllowedActions = few
 	c.TaskHub.Workers = func(child int) int { return 10 + 10*child }
-	c.Worker.Orchestrations, c.Worker.Activities = few, few
+	c.Worker.Orchestrations, c.Worker.Activities, c.Worker.Entities = few, few, few
 	c.TaskCompleted.Earlier, c.TaskFailed.Earlier = few, few
 	c.WaitReason.Parts = few
 	c.Orchestration.Tags, c.ExecutionStarted.Tags = few, few

@@ -73,6 +73,22 @@ func (r *Resolver) event(n engine.NumberedEvent) model.HistoryEvent {
 		return &model.TaskCanceled{Seq: seq, At: at, Type: kind, TaskID: e.TaskID}
 	case *history.ExecutionCancelRequested:
 		return &model.ExecutionCancelRequested{Seq: seq, At: at, Type: kind, Reason: text(e.Reason), By: text(e.By)}
+	case *history.EntityOperationSignaled:
+		return &model.EntityOperationSignaled{
+			Seq: seq, At: at, Type: kind, TaskID: e.ID, EntityID: e.EntityID, Operation: e.Operation, Input: value(e.Input), ScheduledAt: moment(e.ScheduledAt),
+		}
+	case *history.EntityOperationCalled:
+		return &model.EntityOperationCalled{Seq: seq, At: at, Type: kind, TaskID: e.ID, EntityID: e.EntityID, Operation: e.Operation, Input: value(e.Input)}
+	case *history.EntityOperationCompleted:
+		return &model.EntityOperationCompleted{Seq: seq, At: at, Type: kind, TaskID: e.TaskID, Result: value(e.Result)}
+	case *history.EntityOperationFailed:
+		return &model.EntityOperationFailed{Seq: seq, At: at, Type: kind, TaskID: e.TaskID, Failure: model.NewFailure(e.Failure)}
+	case *history.EntityLockRequested:
+		return &model.EntityLockRequested{Seq: seq, At: at, Type: kind, TaskID: e.ID, Entities: e.Entities}
+	case *history.EntityLockGranted:
+		return &model.EntityLockGranted{Seq: seq, At: at, Type: kind, TaskID: e.TaskID}
+	case *history.EntityUnlockSent:
+		return &model.EntityUnlockSent{Seq: seq, At: at, Type: kind, TaskID: e.ID, Entities: e.Entities}
 	case *history.EventRaised:
 		return &model.EventRaised{Seq: seq, At: at, Type: kind, Name: e.Name, Payload: value(e.Input)}
 	}

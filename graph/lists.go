@@ -156,6 +156,16 @@ func (r *Resolver) node(ctx context.Context, id string) (model.Node, error) {
 			return nil, err
 		}
 		return &model.Schedule{Schedule: s}, nil
+	case "Entity":
+		id, err := engine.ParseEntityID("id", key)
+		if err != nil {
+			return nil, nil //nolint:nilerr // as above
+		}
+		e, err := r.entity(ctx, hub, id)
+		if e == nil || err != nil {
+			return nil, err
+		}
+		return e, nil
 	case "TaskHub":
 		h, err := r.hub(ctx, key)
 		if h == nil || err != nil {
@@ -198,11 +208,11 @@ func (r *Resolver) payloads(ctx context.Context, objs []*model.Orchestration, re
 	return out, nil
 }
 
-func deref(s *string) string {
-	if s == nil {
-		return ""
+func deref[T any](p *T) T {
+	if p == nil {
+		return *new(T)
 	}
-	return *s
+	return *p
 }
 
 // oneLine shows a custom status in a list: a text as it is, another value as compact JSON, at most 200 bytes.

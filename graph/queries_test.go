@@ -51,6 +51,9 @@ func tour(ctx *durable.Context, n int) (string, error) {
 	if _, err := Ping.Wait(ctx); err != nil {
 		return "", err
 	}
+	if err := visit(ctx); err != nil {
+		return "", err
+	}
 	ctx.Patched("detour")
 	shortcut, cancel := durable.WithCancel(ctx)
 	shortcut.Timer(time.Hour)
@@ -59,6 +62,23 @@ func tour(ctx *durable.Context, n int) (string, error) {
 		return "", fmt.Errorf("it was not cancelled: %w", err)
 	}
 	return "", fmt.Errorf("at the end: %w", errors.Join(flaky, bad))
+}
+
+// visit turns to an entity in every way.
+func visit(ctx *durable.Context) error {
+	if err := countUp.Signal(ctx, "tour", 1); err != nil {
+		return err
+	}
+	unlock, err := durable.Lock(ctx, countUp.ID("tour"))
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if _, err := countBad.Call(ctx, "tour", 1); err == nil {
+		return errors.New("an operation that fails did not")
+	}
+	_, err = countUp.Call(ctx, "tour", 1)
+	return err
 }
 
 func kid(_ *durable.Context, n int) (int, error) {
@@ -70,9 +90,9 @@ func kid(_ *durable.Context, n int) (int, error) {
 
 func (a *api) tourist() {
 	a.t.Helper()
-	a.worker(&durable.Config{Name: "guide", Build: "b1"}, Tour.Handler(tour), Kid.Handler(kid),
+	a.worker(&durable.Config{Name: "guide", Build: "b1"}, append(counters(), Tour.Handler(tour), Kid.Handler(kid),
 		Flaky.Handler(func(context.Context, int) (int, error) { return 0, errors.New("busy") }),
-		Once.Handler(func(_ context.Context, n int) (int, error) { return n, nil }))
+		Once.Handler(func(_ context.Context, n int) (int, error) { return n, nil }))...)
 }
 
 // everything writes a selection of all fields of a type, so many levels deep, with an alias for each type's own
@@ -169,7 +189,7 @@ func TestEverything(t *testing.T) {
 	}
 	hub := ask[object](a, `{ hub(name: "default") `+everything(schema, schema.Types["TaskHub"], 2, "")+" }", nil)["hub"].(object)
 	workers := hub["workers"].([]any)
-	if len(workers) != 1 || workers[0].(object)["name"] != "guide" || workers[0].(object)["build"] != "b1" || workers[0].(object)["state"] != "ONLINE" || len(workers[0].(object)["orchestrations"].([]any)) != 2 {
+	if len(workers) != 1 || workers[0].(object)["name"] != "guide" || workers[0].(object)["build"] != "b1" || workers[0].(object)["state"] != "ONLINE" || len(workers[0].(object)["orchestrations"].([]any)) != 4 || len(workers[0].(object)["entities"].([]any)) != 1 {
 		t.Errorf("got %v", hub)
 	}
 	ask[object](a, "query "+everything(schema, schema.Query, 4, ""), nil)

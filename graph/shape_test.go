@@ -33,6 +33,11 @@ var covered = map[string]string{
 	"SchedulePayload.errors":         "one",
 	"RunSchedulePayload.errors":      "one",
 	"BackfillSchedulePayload.errors": "one",
+	"EntityConnection.edges":         "counted by entities(first)",
+	"EntityConnection.nodes":         "counted by entities(first)",
+	"EntityPayload.errors":           "one",
+	"CallEntityPayload.errors":       "one",
+	"CleanEntitiesPayload.errors":    "one",
 	"UserError.path":                 "two names",
 }
 

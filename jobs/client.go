@@ -29,6 +29,7 @@ type Config struct {
 	// Orchestrations and Activities are what this process can run. Native are plain River workers that serve as
 	// activities; each adds itself to the bundle.
 	Orchestrations []engine.Definition
+	Entities       []string
 	Activities     []string
 	Native         []func(*river.Workers)
 	// NativeKinds are the kinds of those.
@@ -87,6 +88,13 @@ func AddWorkers(workers *river.Workers, source *Source, cfg *Config) (err error)
 		}
 		river.AddWorkerArgs(workers, turnArgs{kind: kind}, &turnWorker{source: source})
 	}
+	for _, name := range cfg.Entities {
+		kind := engine.TurnKind(engine.EntityKind(name), "")
+		if !kindPattern.MatchString(kind) {
+			return fmt.Errorf("entity %q: River accepts letters, digits and _ - [ ] < > / . · : +", name)
+		}
+		river.AddWorkerArgs(workers, turnArgs{kind: kind}, &turnWorker{source: source})
+	}
 	for _, name := range cfg.Activities {
 		if err := CheckKind(name); err != nil {
 			return fmt.Errorf("activity: %w", err)
@@ -107,7 +115,7 @@ func Queues(hub *engine.Hub, cfg *Config) map[string]river.QueueConfig {
 	if hub == nil {
 		return queues
 	}
-	if len(cfg.Orchestrations) > 0 {
+	if len(cfg.Orchestrations)+len(cfg.Entities) > 0 {
 		queues[engine.TurnQueue(hub.No())] = river.QueueConfig{MaxWorkers: cfg.Sessions}
 	}
 	if len(cfg.Activities)+len(cfg.Native) > 0 {

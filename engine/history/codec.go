@@ -33,6 +33,15 @@ var table = map[string]func() Event{
 	"PatchRecorded":                     func() Event { return new(PatchRecorded) },
 	"TaskCanceled":                      func() Event { return new(TaskCanceled) },
 	"ExecutionCancelRequested":          func() Event { return new(ExecutionCancelRequested) },
+	"EntityOperationSignaled":           func() Event { return new(EntityOperationSignaled) },
+	"EntityOperationCalled":             func() Event { return new(EntityOperationCalled) },
+	"EntityOperationCompleted":          func() Event { return new(EntityOperationCompleted) },
+	"EntityOperationFailed":             func() Event { return new(EntityOperationFailed) },
+	"EntityLockRequested":               func() Event { return new(EntityLockRequested) },
+	"EntityLockGranted":                 func() Event { return new(EntityLockGranted) },
+	"EntityUnlockSent":                  func() Event { return new(EntityUnlockSent) },
+	"EntityRequest":                     func() Event { return new(EntityRequest) },
+	"EntityState":                       func() Event { return new(EntityState) },
 }
 
 var names = func() map[reflect.Type]string {

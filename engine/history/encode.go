@@ -147,11 +147,78 @@ func appendEvent(b []byte, e Event, sameTime bool) ([]byte, error) {
 	case *ExecutionCancelRequested:
 		o.text("reason", e.Reason)
 		o.text("by", e.By)
+	default:
+		o.entityEvent(e)
 	}
 	if o.err != nil {
 		return nil, fmt.Errorf("encode history: %s: %w", name, o.err)
 	}
 	return append(o.b, '}'), nil
+}
+
+func (o *object) entityEvent(e Event) {
+	switch e := e.(type) {
+	case *EntityOperationSignaled:
+		o.number("id", int64(e.ID))
+		o.always("entityId", e.EntityID)
+		o.always("operation", e.Operation)
+		o.payload("input", e.Input)
+		o.maybeTime("scheduledAt", e.ScheduledAt)
+	case *EntityOperationCalled:
+		o.number("id", int64(e.ID))
+		o.always("entityId", e.EntityID)
+		o.always("operation", e.Operation)
+		o.payload("input", e.Input)
+	case *EntityOperationCompleted:
+		o.number("taskId", int64(e.TaskID))
+		o.payload("result", e.Result)
+	case *EntityOperationFailed:
+		o.number("taskId", int64(e.TaskID))
+		o.failure(e.Failure)
+	case *EntityLockRequested:
+		o.number("id", int64(e.ID))
+		if len(e.Entities) > 0 {
+			o.value("entities", e.Entities)
+		}
+	case *EntityLockGranted:
+		o.number("taskId", int64(e.TaskID))
+		if len(e.Entities) > 0 {
+			o.value("entities", e.Entities)
+		}
+	case *EntityUnlockSent:
+		o.number("id", int64(e.ID))
+		if len(e.Entities) > 0 {
+			o.value("entities", e.Entities)
+		}
+	case *EntityRequest:
+		o.text("operation", e.Operation)
+		o.payload("input", e.Input)
+		o.maybeTime("scheduledAt", e.ScheduledAt)
+		if e.From != nil {
+			o.value("from", e.From)
+		}
+		if len(e.Lock) > 0 {
+			o.value("lock", e.Lock)
+		}
+		if e.Position != 0 {
+			o.number("position", int64(e.Position))
+		}
+		o.flag("unlock", e.Unlock)
+	case *EntityState:
+		o.payload("state", e.State)
+		if e.LockedBy != nil {
+			o.value("lockedBy", e.LockedBy)
+		}
+		if e.Deferred != 0 {
+			o.number("deferred", int64(e.Deferred))
+		}
+	}
+}
+
+func (o *object) maybeTime(k string, v time.Time) {
+	if !v.IsZero() {
+		o.time(k, v)
+	}
 }
 
 func (o *object) key(k string) {

@@ -2,7 +2,8 @@ package history
 
 import "time"
 
-// Event is one entry of a history. The set is closed: every event is one of the structs of this file.
+// Event is one entry of a history. The set is closed: every event is one of the structs of this file
+// and of entity.go.
 type Event interface {
 	// Time is when the event happened, by the database's clock, in microseconds.
 	Time() time.Time
@@ -287,5 +288,15 @@ func EachValue(e Event, fn func(*Payload)) {
 		fn(&e.Input)
 	case *EventRaised:
 		fn(&e.Input)
+	case *EntityOperationSignaled:
+		fn(&e.Input)
+	case *EntityOperationCalled:
+		fn(&e.Input)
+	case *EntityOperationCompleted:
+		fn(&e.Result)
+	case *EntityRequest:
+		fn(&e.Input)
+	case *EntityState:
+		fn(&e.State)
 	}
 }

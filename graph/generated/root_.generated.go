@@ -45,6 +45,22 @@ type ComplexityRoot struct {
 		Started   func(childComplexity int) int
 	}
 
+	CallEntityPayload struct {
+		Entity    func(childComplexity int) int
+		Errors    func(childComplexity int) int
+		Failure   func(childComplexity int) int
+		RequestID func(childComplexity int) int
+		Result    func(childComplexity int) int
+		TimedOut  func(childComplexity int) int
+	}
+
+	CleanEntitiesPayload struct {
+		Errors    func(childComplexity int) int
+		Released  func(childComplexity int) int
+		Removed   func(childComplexity int) int
+		RequestID func(childComplexity int) int
+	}
+
 	Count struct {
 		Exact func(childComplexity int) int
 		Value func(childComplexity int) int
@@ -53,6 +69,103 @@ type ComplexityRoot struct {
 	Definition struct {
 		Name    func(childComplexity int) int
 		Version func(childComplexity int) int
+	}
+
+	Entity struct {
+		AllowedActions func(childComplexity int) int
+		Backlog        func(childComplexity int) int
+		CreatedAt      func(childComplexity int) int
+		EntityID       func(childComplexity int) int
+		Held           func(childComplexity int) int
+		ID             func(childComplexity int) int
+		Key            func(childComplexity int) int
+		LockedBy       func(childComplexity int) int
+		ModifiedAt     func(childComplexity int) int
+		Name           func(childComplexity int) int
+		State          func(childComplexity int) int
+		TaskHub        func(childComplexity int) int
+	}
+
+	EntityConnection struct {
+		Edges    func(childComplexity int) int
+		Nodes    func(childComplexity int) int
+		PageInfo func(childComplexity int) int
+	}
+
+	EntityEdge struct {
+		Cursor func(childComplexity int) int
+		Node   func(childComplexity int) int
+	}
+
+	EntityLock struct {
+		InstanceID func(childComplexity int) int
+		Since      func(childComplexity int) int
+	}
+
+	EntityLockGranted struct {
+		At     func(childComplexity int) int
+		Seq    func(childComplexity int) int
+		TaskID func(childComplexity int) int
+		Type   func(childComplexity int) int
+	}
+
+	EntityLockRequested struct {
+		At       func(childComplexity int) int
+		Entities func(childComplexity int) int
+		Seq      func(childComplexity int) int
+		TaskID   func(childComplexity int) int
+		Type     func(childComplexity int) int
+	}
+
+	EntityOperationCalled struct {
+		At        func(childComplexity int) int
+		EntityID  func(childComplexity int) int
+		Input     func(childComplexity int) int
+		Operation func(childComplexity int) int
+		Seq       func(childComplexity int) int
+		TaskID    func(childComplexity int) int
+		Type      func(childComplexity int) int
+	}
+
+	EntityOperationCompleted struct {
+		At     func(childComplexity int) int
+		Result func(childComplexity int) int
+		Seq    func(childComplexity int) int
+		TaskID func(childComplexity int) int
+		Type   func(childComplexity int) int
+	}
+
+	EntityOperationFailed struct {
+		At      func(childComplexity int) int
+		Failure func(childComplexity int) int
+		Seq     func(childComplexity int) int
+		TaskID  func(childComplexity int) int
+		Type    func(childComplexity int) int
+	}
+
+	EntityOperationSignaled struct {
+		At          func(childComplexity int) int
+		EntityID    func(childComplexity int) int
+		Input       func(childComplexity int) int
+		Operation   func(childComplexity int) int
+		ScheduledAt func(childComplexity int) int
+		Seq         func(childComplexity int) int
+		TaskID      func(childComplexity int) int
+		Type        func(childComplexity int) int
+	}
+
+	EntityPayload struct {
+		Entity    func(childComplexity int) int
+		Errors    func(childComplexity int) int
+		RequestID func(childComplexity int) int
+	}
+
+	EntityUnlockSent struct {
+		At       func(childComplexity int) int
+		Entities func(childComplexity int) int
+		Seq      func(childComplexity int) int
+		TaskID   func(childComplexity int) int
+		Type     func(childComplexity int) int
 	}
 
 	EventRaised struct {
@@ -160,17 +273,21 @@ type ComplexityRoot struct {
 
 	Mutation struct {
 		BackfillSchedule       func(childComplexity int, input model.BackfillScheduleInput) int
+		CallEntity             func(childComplexity int, input model.CallEntityInput) int
 		CancelOrchestration    func(childComplexity int, input model.CancelOrchestrationInput) int
+		CleanEntities          func(childComplexity int, input model.CleanEntitiesInput) int
 		DeleteSchedule         func(childComplexity int, input model.DeleteScheduleInput) int
 		PauseSchedule          func(childComplexity int, input model.PauseScheduleInput) int
 		PurgeOrchestrations    func(childComplexity int, input model.PurgeOrchestrationsInput) int
 		PutSchedule            func(childComplexity int, input model.PutScheduleInput) int
 		RaiseEvent             func(childComplexity int, input model.RaiseEventInput) int
+		ReleaseEntityLock      func(childComplexity int, input model.ReleaseEntityLockInput) int
 		RestartOrchestration   func(childComplexity int, input model.RestartOrchestrationInput) int
 		ResumeOrchestration    func(childComplexity int, input model.ResumeOrchestrationInput) int
 		ResumeSchedule         func(childComplexity int, input model.ResumeScheduleInput) int
 		RunSchedule            func(childComplexity int, input model.RunScheduleInput) int
 		SetTags                func(childComplexity int, input model.SetTagsInput) int
+		SignalEntity           func(childComplexity int, input model.SignalEntityInput) int
 		StartOrchestration     func(childComplexity int, input model.StartOrchestrationInput) int
 		SuspendOrchestration   func(childComplexity int, input model.SuspendOrchestrationInput) int
 		TerminateOrchestration func(childComplexity int, input model.TerminateOrchestrationInput) int
@@ -293,6 +410,8 @@ type ComplexityRoot struct {
 	}
 
 	Query struct {
+		Entities       func(childComplexity int, hub string, filter *model.EntityFilter, first int32, after *string) int
+		Entity         func(childComplexity int, hub string, name string, key string) int
 		Hub            func(childComplexity int, name string) int
 		Hubs           func(childComplexity int, first int32, after *string) int
 		Node           func(childComplexity int, id string) int
@@ -523,6 +642,7 @@ type ComplexityRoot struct {
 		Activities     func(childComplexity int) int
 		Build          func(childComplexity int) int
 		EndedAt        func(childComplexity int) int
+		Entities       func(childComplexity int) int
 		HeartbeatAt    func(childComplexity int) int
 		ID             func(childComplexity int) int
 		Name           func(childComplexity int) int
@@ -579,6 +699,68 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.BackfillSchedulePayload.Started(childComplexity), true
 
+	case "CallEntityPayload.entity":
+		if e.ComplexityRoot.CallEntityPayload.Entity == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CallEntityPayload.Entity(childComplexity), true
+	case "CallEntityPayload.errors":
+		if e.ComplexityRoot.CallEntityPayload.Errors == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CallEntityPayload.Errors(childComplexity), true
+	case "CallEntityPayload.failure":
+		if e.ComplexityRoot.CallEntityPayload.Failure == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CallEntityPayload.Failure(childComplexity), true
+	case "CallEntityPayload.requestId":
+		if e.ComplexityRoot.CallEntityPayload.RequestID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CallEntityPayload.RequestID(childComplexity), true
+	case "CallEntityPayload.result":
+		if e.ComplexityRoot.CallEntityPayload.Result == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CallEntityPayload.Result(childComplexity), true
+	case "CallEntityPayload.timedOut":
+		if e.ComplexityRoot.CallEntityPayload.TimedOut == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CallEntityPayload.TimedOut(childComplexity), true
+
+	case "CleanEntitiesPayload.errors":
+		if e.ComplexityRoot.CleanEntitiesPayload.Errors == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CleanEntitiesPayload.Errors(childComplexity), true
+	case "CleanEntitiesPayload.released":
+		if e.ComplexityRoot.CleanEntitiesPayload.Released == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CleanEntitiesPayload.Released(childComplexity), true
+	case "CleanEntitiesPayload.removed":
+		if e.ComplexityRoot.CleanEntitiesPayload.Removed == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CleanEntitiesPayload.Removed(childComplexity), true
+	case "CleanEntitiesPayload.requestId":
+		if e.ComplexityRoot.CleanEntitiesPayload.RequestID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CleanEntitiesPayload.RequestID(childComplexity), true
+
 	case "Count.exact":
 		if e.ComplexityRoot.Count.Exact == nil {
 			break
@@ -604,6 +786,384 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Definition.Version(childComplexity), true
+
+	case "Entity.allowedActions":
+		if e.ComplexityRoot.Entity.AllowedActions == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Entity.AllowedActions(childComplexity), true
+	case "Entity.backlog":
+		if e.ComplexityRoot.Entity.Backlog == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Entity.Backlog(childComplexity), true
+	case "Entity.createdAt":
+		if e.ComplexityRoot.Entity.CreatedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Entity.CreatedAt(childComplexity), true
+	case "Entity.entityId":
+		if e.ComplexityRoot.Entity.EntityID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Entity.EntityID(childComplexity), true
+	case "Entity.held":
+		if e.ComplexityRoot.Entity.Held == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Entity.Held(childComplexity), true
+	case "Entity.id":
+		if e.ComplexityRoot.Entity.ID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Entity.ID(childComplexity), true
+	case "Entity.key":
+		if e.ComplexityRoot.Entity.Key == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Entity.Key(childComplexity), true
+	case "Entity.lockedBy":
+		if e.ComplexityRoot.Entity.LockedBy == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Entity.LockedBy(childComplexity), true
+	case "Entity.modifiedAt":
+		if e.ComplexityRoot.Entity.ModifiedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Entity.ModifiedAt(childComplexity), true
+	case "Entity.name":
+		if e.ComplexityRoot.Entity.Name == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Entity.Name(childComplexity), true
+	case "Entity.state":
+		if e.ComplexityRoot.Entity.State == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Entity.State(childComplexity), true
+	case "Entity.hub":
+		if e.ComplexityRoot.Entity.TaskHub == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Entity.TaskHub(childComplexity), true
+
+	case "EntityConnection.edges":
+		if e.ComplexityRoot.EntityConnection.Edges == nil {
+			break
+		}
+
+		return e.ComplexityRoot.EntityConnection.Edges(childComplexity), true
+	case "EntityConnection.nodes":
+		if e.ComplexityRoot.EntityConnection.Nodes == nil {
+			break
+		}
+
+		return e.ComplexityRoot.EntityConnection.Nodes(childComplexity), true
+	case "EntityConnection.pageInfo":
+		if e.ComplexityRoot.EntityConnection.PageInfo == nil {
+			break
+		}
+
+		return e.ComplexityRoot.EntityConnection.PageInfo(childComplexity), true
+
+	case "EntityEdge.cursor":
+		if e.ComplexityRoot.EntityEdge.Cursor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.EntityEdge.Cursor(childComplexity), true
+	case "EntityEdge.node":
+		if e.ComplexityRoot.EntityEdge.Node == nil {
+			break
+		}
+
+		return e.ComplexityRoot.EntityEdge.Node(childComplexity), true
+
+	case "EntityLock.instanceId":
+		if e.ComplexityRoot.EntityLock.InstanceID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.EntityLock.InstanceID(childComplexity), true
+	case "EntityLock.since":
+		if e.ComplexityRoot.EntityLock.Since == nil {
+			break
+		}
+
+		return e.ComplexityRoot.EntityLock.Since(childComplexity), true
+
+	case "EntityLockGranted.at":
+		if e.ComplexityRoot.EntityLockGranted.At == nil {
+			break
+		}
+
+		return e.ComplexityRoot.EntityLockGranted.At(childComplexity), true
+	case "EntityLockGranted.seq":
+		if e.ComplexityRoot.EntityLockGranted.Seq == nil {
+			break
+		}
+
+		return e.ComplexityRoot.EntityLockGranted.Seq(childComplexity), true
+	case "EntityLockGranted.taskId":
+		if e.ComplexityRoot.EntityLockGranted.TaskID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.EntityLockGranted.TaskID(childComplexity), true
+	case "EntityLockGranted.type":
+		if e.ComplexityRoot.EntityLockGranted.Type == nil {
+			break
+		}
+
+		return e.ComplexityRoot.EntityLockGranted.Type(childComplexity), true
+
+	case "EntityLockRequested.at":
+		if e.ComplexityRoot.EntityLockRequested.At == nil {
+			break
+		}
+
+		return e.ComplexityRoot.EntityLockRequested.At(childComplexity), true
+	case "EntityLockRequested.entities":
+		if e.ComplexityRoot.EntityLockRequested.Entities == nil {
+			break
+		}
+
+		return e.ComplexityRoot.EntityLockRequested.Entities(childComplexity), true
+	case "EntityLockRequested.seq":
+		if e.ComplexityRoot.EntityLockRequested.Seq == nil {
+			break
+		}
+
+		return e.ComplexityRoot.EntityLockRequested.Seq(childComplexity), true
+	case "EntityLockRequested.taskId":
+		if e.ComplexityRoot.EntityLockRequested.TaskID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.EntityLockRequested.TaskID(childComplexity), true
+	case "EntityLockRequested.type":
+		if e.ComplexityRoot.EntityLockRequested.Type == nil {
+			break
+		}
+
+		return e.ComplexityRoot.EntityLockRequested.Type(childComplexity), true
+
+	case "EntityOperationCalled.at":
+		if e.ComplexityRoot.EntityOperationCalled.At == nil {
+			break
+		}
+
+		return e.ComplexityRoot.EntityOperationCalled.At(childComplexity), true
+	case "EntityOperationCalled.entityId":
+		if e.ComplexityRoot.EntityOperationCalled.EntityID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.EntityOperationCalled.EntityID(childComplexity), true
+	case "EntityOperationCalled.input":
+		if e.ComplexityRoot.EntityOperationCalled.Input == nil {
+			break
+		}
+
+		return e.ComplexityRoot.EntityOperationCalled.Input(childComplexity), true
+	case "EntityOperationCalled.operation":
+		if e.ComplexityRoot.EntityOperationCalled.Operation == nil {
+			break
+		}
+
+		return e.ComplexityRoot.EntityOperationCalled.Operation(childComplexity), true
+	case "EntityOperationCalled.seq":
+		if e.ComplexityRoot.EntityOperationCalled.Seq == nil {
+			break
+		}
+
+		return e.ComplexityRoot.EntityOperationCalled.Seq(childComplexity), true
+	case "EntityOperationCalled.taskId":
+		if e.ComplexityRoot.EntityOperationCalled.TaskID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.EntityOperationCalled.TaskID(childComplexity), true
+	case "EntityOperationCalled.type":
+		if e.ComplexityRoot.EntityOperationCalled.Type == nil {
+			break
+		}
+
+		return e.ComplexityRoot.EntityOperationCalled.Type(childComplexity), true
+
+	case "EntityOperationCompleted.at":
+		if e.ComplexityRoot.EntityOperationCompleted.At == nil {
+			break
+		}
+
+		return e.ComplexityRoot.EntityOperationCompleted.At(childComplexity), true
+	case "EntityOperationCompleted.result":
+		if e.ComplexityRoot.EntityOperationCompleted.Result == nil {
+			break
+		}
+
+		return e.ComplexityRoot.EntityOperationCompleted.Result(childComplexity), true
+	case "EntityOperationCompleted.seq":
+		if e.ComplexityRoot.EntityOperationCompleted.Seq == nil {
+			break
+		}
+
+		return e.ComplexityRoot.EntityOperationCompleted.Seq(childComplexity), true
+	case "EntityOperationCompleted.taskId":
+		if e.ComplexityRoot.EntityOperationCompleted.TaskID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.EntityOperationCompleted.TaskID(childComplexity), true
+	case "EntityOperationCompleted.type":
+		if e.ComplexityRoot.EntityOperationCompleted.Type == nil {
+			break
+		}
+
+		return e.ComplexityRoot.EntityOperationCompleted.Type(childComplexity), true
+
+	case "EntityOperationFailed.at":
+		if e.ComplexityRoot.EntityOperationFailed.At == nil {
+			break
+		}
+
+		return e.ComplexityRoot.EntityOperationFailed.At(childComplexity), true
+	case "EntityOperationFailed.failure":
+		if e.ComplexityRoot.EntityOperationFailed.Failure == nil {
+			break
+		}
+
+		return e.ComplexityRoot.EntityOperationFailed.Failure(childComplexity), true
+	case "EntityOperationFailed.seq":
+		if e.ComplexityRoot.EntityOperationFailed.Seq == nil {
+			break
+		}
+
+		return e.ComplexityRoot.EntityOperationFailed.Seq(childComplexity), true
+	case "EntityOperationFailed.taskId":
+		if e.ComplexityRoot.EntityOperationFailed.TaskID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.EntityOperationFailed.TaskID(childComplexity), true
+	case "EntityOperationFailed.type":
+		if e.ComplexityRoot.EntityOperationFailed.Type == nil {
+			break
+		}
+
+		return e.ComplexityRoot.EntityOperationFailed.Type(childComplexity), true
+
+	case "EntityOperationSignaled.at":
+		if e.ComplexityRoot.EntityOperationSignaled.At == nil {
+			break
+		}
+
+		return e.ComplexityRoot.EntityOperationSignaled.At(childComplexity), true
+	case "EntityOperationSignaled.entityId":
+		if e.ComplexityRoot.EntityOperationSignaled.EntityID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.EntityOperationSignaled.EntityID(childComplexity), true
+	case "EntityOperationSignaled.input":
+		if e.ComplexityRoot.EntityOperationSignaled.Input == nil {
+			break
+		}
+
+		return e.ComplexityRoot.EntityOperationSignaled.Input(childComplexity), true
+	case "EntityOperationSignaled.operation":
+		if e.ComplexityRoot.EntityOperationSignaled.Operation == nil {
+			break
+		}
+
+		return e.ComplexityRoot.EntityOperationSignaled.Operation(childComplexity), true
+	case "EntityOperationSignaled.scheduledAt":
+		if e.ComplexityRoot.EntityOperationSignaled.ScheduledAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.EntityOperationSignaled.ScheduledAt(childComplexity), true
+	case "EntityOperationSignaled.seq":
+		if e.ComplexityRoot.EntityOperationSignaled.Seq == nil {
+			break
+		}
+
+		return e.ComplexityRoot.EntityOperationSignaled.Seq(childComplexity), true
+	case "EntityOperationSignaled.taskId":
+		if e.ComplexityRoot.EntityOperationSignaled.TaskID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.EntityOperationSignaled.TaskID(childComplexity), true
+	case "EntityOperationSignaled.type":
+		if e.ComplexityRoot.EntityOperationSignaled.Type == nil {
+			break
+		}
+
+		return e.ComplexityRoot.EntityOperationSignaled.Type(childComplexity), true
+
+	case "EntityPayload.entity":
+		if e.ComplexityRoot.EntityPayload.Entity == nil {
+			break
+		}
+
+		return e.ComplexityRoot.EntityPayload.Entity(childComplexity), true
+	case "EntityPayload.errors":
+		if e.ComplexityRoot.EntityPayload.Errors == nil {
+			break
+		}
+
+		return e.ComplexityRoot.EntityPayload.Errors(childComplexity), true
+	case "EntityPayload.requestId":
+		if e.ComplexityRoot.EntityPayload.RequestID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.EntityPayload.RequestID(childComplexity), true
+
+	case "EntityUnlockSent.at":
+		if e.ComplexityRoot.EntityUnlockSent.At == nil {
+			break
+		}
+
+		return e.ComplexityRoot.EntityUnlockSent.At(childComplexity), true
+	case "EntityUnlockSent.entities":
+		if e.ComplexityRoot.EntityUnlockSent.Entities == nil {
+			break
+		}
+
+		return e.ComplexityRoot.EntityUnlockSent.Entities(childComplexity), true
+	case "EntityUnlockSent.seq":
+		if e.ComplexityRoot.EntityUnlockSent.Seq == nil {
+			break
+		}
+
+		return e.ComplexityRoot.EntityUnlockSent.Seq(childComplexity), true
+	case "EntityUnlockSent.taskId":
+		if e.ComplexityRoot.EntityUnlockSent.TaskID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.EntityUnlockSent.TaskID(childComplexity), true
+	case "EntityUnlockSent.type":
+		if e.ComplexityRoot.EntityUnlockSent.Type == nil {
+			break
+		}
+
+		return e.ComplexityRoot.EntityUnlockSent.Type(childComplexity), true
 
 	case "EventRaised.at":
 		if e.ComplexityRoot.EventRaised.At == nil {
@@ -1030,6 +1590,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.BackfillSchedule(childComplexity, args["input"].(model.BackfillScheduleInput)), true
+	case "Mutation.callEntity":
+		if e.ComplexityRoot.Mutation.CallEntity == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_callEntity_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.CallEntity(childComplexity, args["input"].(model.CallEntityInput)), true
 	case "Mutation.cancelOrchestration":
 		if e.ComplexityRoot.Mutation.CancelOrchestration == nil {
 			break
@@ -1041,6 +1612,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.CancelOrchestration(childComplexity, args["input"].(model.CancelOrchestrationInput)), true
+	case "Mutation.cleanEntities":
+		if e.ComplexityRoot.Mutation.CleanEntities == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_cleanEntities_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.CleanEntities(childComplexity, args["input"].(model.CleanEntitiesInput)), true
 	case "Mutation.deleteSchedule":
 		if e.ComplexityRoot.Mutation.DeleteSchedule == nil {
 			break
@@ -1096,6 +1678,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.RaiseEvent(childComplexity, args["input"].(model.RaiseEventInput)), true
+	case "Mutation.releaseEntityLock":
+		if e.ComplexityRoot.Mutation.ReleaseEntityLock == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_releaseEntityLock_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.ReleaseEntityLock(childComplexity, args["input"].(model.ReleaseEntityLockInput)), true
 	case "Mutation.restartOrchestration":
 		if e.ComplexityRoot.Mutation.RestartOrchestration == nil {
 			break
@@ -1151,6 +1744,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.SetTags(childComplexity, args["input"].(model.SetTagsInput)), true
+	case "Mutation.signalEntity":
+		if e.ComplexityRoot.Mutation.SignalEntity == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_signalEntity_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.SignalEntity(childComplexity, args["input"].(model.SignalEntityInput)), true
 	case "Mutation.startOrchestration":
 		if e.ComplexityRoot.Mutation.StartOrchestration == nil {
 			break
@@ -1685,6 +2289,28 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.PurgeRefusal.Message(childComplexity), true
 
+	case "Query.entities":
+		if e.ComplexityRoot.Query.Entities == nil {
+			break
+		}
+
+		args, err := ec.field_Query_entities_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.Entities(childComplexity, args["hub"].(string), args["filter"].(*model.EntityFilter), args["first"].(int32), args["after"].(*string)), true
+	case "Query.entity":
+		if e.ComplexityRoot.Query.Entity == nil {
+			break
+		}
+
+		args, err := ec.field_Query_entity_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.Entity(childComplexity, args["hub"].(string), args["name"].(string), args["key"].(string)), true
 	case "Query.hub":
 		if e.ComplexityRoot.Query.Hub == nil {
 			break
@@ -2701,6 +3327,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Worker.EndedAt(childComplexity), true
+	case "Worker.entities":
+		if e.ComplexityRoot.Worker.Entities == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Worker.Entities(childComplexity), true
 	case "Worker.heartbeatAt":
 		if e.ComplexityRoot.Worker.HeartbeatAt == nil {
 			break
@@ -2759,20 +3391,25 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 	ec := newExecutionContext(opCtx, e, make(chan graphql.DeferredResult))
 	inputUnmarshalMap := graphql.BuildUnmarshalerMap(
 		ec.unmarshalInputBackfillScheduleInput,
+		ec.unmarshalInputCallEntityInput,
 		ec.unmarshalInputCancelOrchestrationInput,
+		ec.unmarshalInputCleanEntitiesInput,
 		ec.unmarshalInputDeleteScheduleInput,
+		ec.unmarshalInputEntityFilter,
 		ec.unmarshalInputIdReuseInput,
 		ec.unmarshalInputOrchestrationFilter,
 		ec.unmarshalInputPauseScheduleInput,
 		ec.unmarshalInputPurgeOrchestrationsInput,
 		ec.unmarshalInputPutScheduleInput,
 		ec.unmarshalInputRaiseEventInput,
+		ec.unmarshalInputReleaseEntityLockInput,
 		ec.unmarshalInputRestartOrchestrationInput,
 		ec.unmarshalInputResumeOrchestrationInput,
 		ec.unmarshalInputResumeScheduleInput,
 		ec.unmarshalInputRunScheduleInput,
 		ec.unmarshalInputScheduleFilter,
 		ec.unmarshalInputSetTagsInput,
+		ec.unmarshalInputSignalEntityInput,
 		ec.unmarshalInputStartOrchestrationInput,
 		ec.unmarshalInputSuspendOrchestrationInput,
 		ec.unmarshalInputTagInput,
@@ -2869,6 +3506,204 @@ func newExecutionContext(
 }
 
 var sources = []*ast.Source{
+	{Name: "../schema/entity.graphqls", Input: `extend type Query {
+  "An entity; null if there is none."
+  entity("The name of its hub." hub: String!, "Its name, in any case." name: String!, "Its key." key: String!): Entity
+  "Entities of a hub, by id."
+  entities(
+    "The name of the hub."
+    hub: String!
+    "Which entities; null for all."
+    filter: EntityFilter
+    "How many, at most 200."
+    first: Int! = 50
+    "Read on after this cursor."
+    after: String
+  ): EntityConnection!
+}
+
+extend type Mutation {
+  "Has an entity carry out an operation. When it returns without errors, the request is recorded; an entity is made if there is none."
+  signalEntity("Which entity, and what it is to do." input: SignalEntityInput!): EntityPayload!
+  """
+  Has an entity carry out an operation and waits for what it returns, at most 8 seconds. Whatever the answer is, the
+  operation is carried out once it is recorded.
+  """
+  callEntity("Which entity, and what it is to do." input: CallEntityInput!): CallEntityPayload!
+  """
+  Takes an entity's lock from the orchestration that holds it: the operations of others go on in the midst of its
+  critical section. Locks of orchestrations that have ended are released by themselves.
+  """
+  releaseEntityLock("Which entity, and why." input: ReleaseEntityLockInput!): EntityPayload!
+  "Removes entities that have no state and nothing to do, and releases locks whose holder has ended."
+  cleanEntities("In which hub." input: CleanEntitiesInput!): CleanEntitiesPayload!
+}
+
+"A piece of state with operations, which are carried out one at a time."
+type Entity implements Node {
+  id: ID!
+  "The hub it lives in."
+  hub: TaskHub!
+  "Its id, @name@key."
+  entityId: String!
+  "Its name, in lower case."
+  name: String!
+  "Its key."
+  key: String!
+  "Its state as last committed; null if it has none."
+  state: Payload
+  "How many requests wait for it, at most 10,001."
+  backlog: Int!
+  "Who has it locked; null if nobody has."
+  lockedBy: EntityLock
+  "When it was made."
+  createdAt: DateTime!
+  "When it last carried something out."
+  modifiedAt: DateTime!
+  "Why it is held, if it is."
+  held: Hold
+  "What may be done with it now."
+  allowedActions: [EntityAction!]!
+}
+
+"A lock of an entity."
+type EntityLock {
+  "The orchestration that holds it."
+  instanceId: String!
+  "Since when."
+  since: DateTime!
+}
+
+"What may be done with an entity."
+enum EntityAction {
+  "The mutation signalEntity."
+  SIGNAL
+  "The mutation callEntity."
+  CALL
+  "The mutation releaseEntityLock."
+  RELEASE_LOCK
+}
+
+"Which entities. Conditions that are not given select everything."
+input EntityFilter {
+  "The name, in any case."
+  name: String
+  "The beginning of the key, in its case; needs name."
+  keyPrefix: String
+  "Modified at this time or later."
+  modifiedFrom: DateTime
+  "Modified before this time."
+  modifiedTo: DateTime
+  "true: only those that are locked."
+  locked: Boolean
+}
+
+"A page of entities."
+type EntityConnection {
+  "The entities with their cursors."
+  edges: [EntityEdge!]!
+  "The entities."
+  nodes: [Entity!]!
+  "Whether there are more."
+  pageInfo: PageInfo!
+}
+
+"An entity in a page."
+type EntityEdge {
+  "Where to read on."
+  cursor: String!
+  "The entity."
+  node: Entity!
+}
+
+"What an entity is to do."
+input SignalEntityInput {
+  "The name of its hub."
+  hub: String!
+  "Its name, in any case."
+  name: String!
+  "Its key."
+  key: String!
+  "The name of the operation."
+  operation: String!
+  "What goes in; left out for nothing."
+  input: JSON
+  "The time before which it is not carried out."
+  at: DateTime
+  "Of several signals with the same key only the first counts."
+  idempotencyKey: String
+}
+
+"What an entity is to do and to answer."
+input CallEntityInput {
+  "The name of its hub."
+  hub: String!
+  "Its name, in any case."
+  name: String!
+  "Its key."
+  key: String!
+  "The name of the operation."
+  operation: String!
+  "What goes in; left out for nothing."
+  input: JSON
+}
+
+"Whose lock is to be released."
+input ReleaseEntityLockInput {
+  "The name of its hub."
+  hub: String!
+  "Its name, in any case."
+  name: String!
+  "Its key."
+  key: String!
+  "Why, for the record."
+  reason: String!
+}
+
+"Where to clean up."
+input CleanEntitiesInput {
+  "The name of the hub."
+  hub: String!
+}
+
+"What became of a mutation of an entity."
+type EntityPayload {
+  "The entity as it is now; null if there is none."
+  entity: Entity
+  "What was wrong; empty when it was done."
+  errors: [UserError!]!
+  "Names the request in logs."
+  requestId: String!
+}
+
+"What became of a call."
+type CallEntityPayload {
+  "What the operation returned."
+  result: Payload
+  "Why the operation failed; null if it did not."
+  failure: Failure
+  "Whether the time was over before an answer came. The operation is carried out nevertheless."
+  timedOut: Boolean!
+  "The entity as it is now; null if there is none."
+  entity: Entity
+  "What was wrong; empty when the operation was carried out or is to be."
+  errors: [UserError!]!
+  "Names the request in logs."
+  requestId: String!
+}
+
+"What a clean-up did."
+type CleanEntitiesPayload {
+  "How many entities were removed."
+  removed: Int!
+  "How many locks were released."
+  released: Int!
+  "What was wrong; empty when it was done."
+  errors: [UserError!]!
+  "Names the request in logs."
+  requestId: String!
+}
+`, BuiltIn: false},
 	{Name: "../schema/history.graphqls", Input: `"History events, in order."
 type HistoryPage {
   "The events, oldest first."
@@ -2915,6 +3750,13 @@ enum HistoryEventType {
   PatchRecorded
   TaskCanceled
   ExecutionCancelRequested
+  EntityOperationSignaled
+  EntityOperationCalled
+  EntityOperationCompleted
+  EntityOperationFailed
+  EntityLockRequested
+  EntityLockGranted
+  EntityUnlockSent
 }
 
 "A turn begins."
@@ -3177,6 +4019,91 @@ type EventRaised implements HistoryEvent {
   "What it carries."
   payload: Payload
 }
+
+"The decision to have an entity carry out an operation, without an answer."
+type EntityOperationSignaled implements HistoryEvent {
+  seq: Long!
+  at: DateTime!
+  type: HistoryEventType!
+  "The number of the decision."
+  taskId: Int!
+  "The entity's id, @name@key."
+  entityId: String!
+  "The name of the operation."
+  operation: String!
+  "What goes in."
+  input: Payload
+  "The time before which it is not carried out; null for at once."
+  scheduledAt: DateTime
+}
+
+"The decision to have an entity carry out an operation, and to wait for what it returns."
+type EntityOperationCalled implements HistoryEvent {
+  seq: Long!
+  at: DateTime!
+  type: HistoryEventType!
+  "The number of the decision."
+  taskId: Int!
+  "The entity's id, @name@key."
+  entityId: String!
+  "The name of the operation."
+  operation: String!
+  "What goes in."
+  input: Payload
+}
+
+"What an operation of an entity returned."
+type EntityOperationCompleted implements HistoryEvent {
+  seq: Long!
+  at: DateTime!
+  type: HistoryEventType!
+  "The number of the decision that it answers."
+  taskId: Int!
+  "What the operation returned."
+  result: Payload
+}
+
+"Why an operation of an entity came to nothing. Its state is as it was before."
+type EntityOperationFailed implements HistoryEvent {
+  seq: Long!
+  at: DateTime!
+  type: HistoryEventType!
+  "The number of the decision that it answers."
+  taskId: Int!
+  "Why."
+  failure: Failure!
+}
+
+"The decision to enter a critical section: to lock entities."
+type EntityLockRequested implements HistoryEvent {
+  seq: Long!
+  at: DateTime!
+  type: HistoryEventType!
+  "The number of the decision."
+  taskId: Int!
+  "The ids of the entities, in the order in which they are locked."
+  entities: [String!]!
+}
+
+"All entities of a request are locked."
+type EntityLockGranted implements HistoryEvent {
+  seq: Long!
+  at: DateTime!
+  type: HistoryEventType!
+  "The number of the decision that it answers."
+  taskId: Int!
+}
+
+"The decision to leave a critical section."
+type EntityUnlockSent implements HistoryEvent {
+  seq: Long!
+  at: DateTime!
+  type: HistoryEventType!
+  "The number of the decision."
+  taskId: Int!
+  "The ids of the entities that are unlocked."
+  entities: [String!]!
+}
 `, BuiltIn: false},
 	{Name: "../schema/orchestration.graphqls", Input: `"One execution of an orchestration."
 type Orchestration implements Node {
@@ -3328,6 +4255,10 @@ enum WaitKind {
   RETRY
   "It waits for another orchestration, its child."
   ORCHESTRATION
+  "It waits for an operation of an entity."
+  ENTITY
+  "It waits for a lock of entities, or for an entity that another has locked."
+  LOCK
   "A worker is at it."
   RUNNING
 }
@@ -4208,6 +5139,8 @@ type Worker implements Node {
   orchestrations: [Definition!]!
   "The activities it accepts."
   activities: [Definition!]!
+  "The names of the entities it has."
+  entities: [String!]!
   "How many activities run at once."
   slots: Int!
 }
@@ -4253,6 +5186,38 @@ func (ec *executionContext) childFields_BackfillSchedulePayload(ctx context.Cont
 	return nil, fmt.Errorf("no field named %q was found under type BackfillSchedulePayload", field.Name)
 }
 
+func (ec *executionContext) childFields_CallEntityPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "result":
+		return ec.fieldContext_CallEntityPayload_result(ctx, field)
+	case "failure":
+		return ec.fieldContext_CallEntityPayload_failure(ctx, field)
+	case "timedOut":
+		return ec.fieldContext_CallEntityPayload_timedOut(ctx, field)
+	case "entity":
+		return ec.fieldContext_CallEntityPayload_entity(ctx, field)
+	case "errors":
+		return ec.fieldContext_CallEntityPayload_errors(ctx, field)
+	case "requestId":
+		return ec.fieldContext_CallEntityPayload_requestId(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type CallEntityPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_CleanEntitiesPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "removed":
+		return ec.fieldContext_CleanEntitiesPayload_removed(ctx, field)
+	case "released":
+		return ec.fieldContext_CleanEntitiesPayload_released(ctx, field)
+	case "errors":
+		return ec.fieldContext_CleanEntitiesPayload_errors(ctx, field)
+	case "requestId":
+		return ec.fieldContext_CleanEntitiesPayload_requestId(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type CleanEntitiesPayload", field.Name)
+}
+
 func (ec *executionContext) childFields_Count(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "value":
@@ -4271,6 +5236,80 @@ func (ec *executionContext) childFields_Definition(ctx context.Context, field gr
 		return ec.fieldContext_Definition_version(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Definition", field.Name)
+}
+
+func (ec *executionContext) childFields_Entity(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_Entity_id(ctx, field)
+	case "hub":
+		return ec.fieldContext_Entity_hub(ctx, field)
+	case "entityId":
+		return ec.fieldContext_Entity_entityId(ctx, field)
+	case "name":
+		return ec.fieldContext_Entity_name(ctx, field)
+	case "key":
+		return ec.fieldContext_Entity_key(ctx, field)
+	case "state":
+		return ec.fieldContext_Entity_state(ctx, field)
+	case "backlog":
+		return ec.fieldContext_Entity_backlog(ctx, field)
+	case "lockedBy":
+		return ec.fieldContext_Entity_lockedBy(ctx, field)
+	case "createdAt":
+		return ec.fieldContext_Entity_createdAt(ctx, field)
+	case "modifiedAt":
+		return ec.fieldContext_Entity_modifiedAt(ctx, field)
+	case "held":
+		return ec.fieldContext_Entity_held(ctx, field)
+	case "allowedActions":
+		return ec.fieldContext_Entity_allowedActions(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Entity", field.Name)
+}
+
+func (ec *executionContext) childFields_EntityConnection(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "edges":
+		return ec.fieldContext_EntityConnection_edges(ctx, field)
+	case "nodes":
+		return ec.fieldContext_EntityConnection_nodes(ctx, field)
+	case "pageInfo":
+		return ec.fieldContext_EntityConnection_pageInfo(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type EntityConnection", field.Name)
+}
+
+func (ec *executionContext) childFields_EntityEdge(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_EntityEdge_cursor(ctx, field)
+	case "node":
+		return ec.fieldContext_EntityEdge_node(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type EntityEdge", field.Name)
+}
+
+func (ec *executionContext) childFields_EntityLock(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "instanceId":
+		return ec.fieldContext_EntityLock_instanceId(ctx, field)
+	case "since":
+		return ec.fieldContext_EntityLock_since(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type EntityLock", field.Name)
+}
+
+func (ec *executionContext) childFields_EntityPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "entity":
+		return ec.fieldContext_EntityPayload_entity(ctx, field)
+	case "errors":
+		return ec.fieldContext_EntityPayload_errors(ctx, field)
+	case "requestId":
+		return ec.fieldContext_EntityPayload_requestId(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type EntityPayload", field.Name)
 }
 
 func (ec *executionContext) childFields_FailedAttempt(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -4809,6 +5848,8 @@ func (ec *executionContext) childFields_Worker(ctx context.Context, field graphq
 		return ec.fieldContext_Worker_orchestrations(ctx, field)
 	case "activities":
 		return ec.fieldContext_Worker_activities(ctx, field)
+	case "entities":
+		return ec.fieldContext_Worker_entities(ctx, field)
 	case "slots":
 		return ec.fieldContext_Worker_slots(ctx, field)
 	}

@@ -49,6 +49,36 @@ type BackfillSchedulePayload struct {
 	RequestID string `json:"requestId"`
 }
 
+// What an entity is to do and to answer.
+type CallEntityInput struct {
+	// The name of its hub.
+	Hub string `json:"hub"`
+	// Its name, in any case.
+	Name string `json:"name"`
+	// Its key.
+	Key string `json:"key"`
+	// The name of the operation.
+	Operation string `json:"operation"`
+	// What goes in; left out for nothing.
+	Input graphql.Omittable[json.RawMessage] `json:"input,omitempty"`
+}
+
+// What became of a call.
+type CallEntityPayload struct {
+	// What the operation returned.
+	Result *Payload `json:"result,omitempty"`
+	// Why the operation failed; null if it did not.
+	Failure *Failure `json:"failure,omitempty"`
+	// Whether the time was over before an answer came. The operation is carried out nevertheless.
+	TimedOut bool `json:"timedOut"`
+	// The entity as it is now; null if there is none.
+	Entity *Entity `json:"entity,omitempty"`
+	// What was wrong; empty when the operation was carried out or is to be.
+	Errors []*UserError `json:"errors"`
+	// Names the request in logs.
+	RequestID string `json:"requestId"`
+}
+
 // Which instance is to end by itself, and why.
 type CancelOrchestrationInput struct {
 	// The name of the task hub.
@@ -57,6 +87,24 @@ type CancelOrchestrationInput struct {
 	InstanceID string `json:"instanceId"`
 	// Why, for its code and for the record: 1 to 2000 characters, not only blanks.
 	Reason string `json:"reason"`
+}
+
+// Where to clean up.
+type CleanEntitiesInput struct {
+	// The name of the hub.
+	Hub string `json:"hub"`
+}
+
+// What a clean-up did.
+type CleanEntitiesPayload struct {
+	// How many entities were removed.
+	Removed int32 `json:"removed"`
+	// How many locks were released.
+	Released int32 `json:"released"`
+	// What was wrong; empty when it was done.
+	Errors []*UserError `json:"errors"`
+	// Names the request in logs.
+	RequestID string `json:"requestId"`
 }
 
 // A count that was made only up to a limit.
@@ -74,6 +122,155 @@ type DeleteScheduleInput struct {
 	// Its id.
 	ScheduleID string `json:"scheduleId"`
 }
+
+// A page of entities.
+type EntityConnection struct {
+	// The entities with their cursors.
+	Edges []*EntityEdge `json:"edges"`
+	// The entities.
+	Nodes []*Entity `json:"nodes"`
+	// Whether there are more.
+	PageInfo *PageInfo `json:"pageInfo"`
+}
+
+// An entity in a page.
+type EntityEdge struct {
+	// Where to read on.
+	Cursor string `json:"cursor"`
+	// The entity.
+	Node *Entity `json:"node"`
+}
+
+// Which entities. Conditions that are not given select everything.
+type EntityFilter struct {
+	// The name, in any case.
+	Name graphql.Omittable[*string] `json:"name,omitempty"`
+	// The beginning of the key, in its case; needs name.
+	KeyPrefix graphql.Omittable[*string] `json:"keyPrefix,omitempty"`
+	// Modified at this time or later.
+	ModifiedFrom graphql.Omittable[*time.Time] `json:"modifiedFrom,omitempty"`
+	// Modified before this time.
+	ModifiedTo graphql.Omittable[*time.Time] `json:"modifiedTo,omitempty"`
+	// true: only those that are locked.
+	Locked graphql.Omittable[*bool] `json:"locked,omitempty"`
+}
+
+// A lock of an entity.
+type EntityLock struct {
+	// The orchestration that holds it.
+	InstanceID string `json:"instanceId"`
+	// Since when.
+	Since time.Time `json:"since"`
+}
+
+// All entities of a request are locked.
+type EntityLockGranted struct {
+	Seq  int64            `json:"seq"`
+	At   time.Time        `json:"at"`
+	Type HistoryEventType `json:"type"`
+	// The number of the decision that it answers.
+	TaskID int32 `json:"taskId"`
+}
+
+func (EntityLockGranted) IsHistoryEvent() {}
+
+// The decision to enter a critical section: to lock entities.
+type EntityLockRequested struct {
+	Seq  int64            `json:"seq"`
+	At   time.Time        `json:"at"`
+	Type HistoryEventType `json:"type"`
+	// The number of the decision.
+	TaskID int32 `json:"taskId"`
+	// The ids of the entities, in the order in which they are locked.
+	Entities []string `json:"entities"`
+}
+
+func (EntityLockRequested) IsHistoryEvent() {}
+
+// The decision to have an entity carry out an operation, and to wait for what it returns.
+type EntityOperationCalled struct {
+	Seq  int64            `json:"seq"`
+	At   time.Time        `json:"at"`
+	Type HistoryEventType `json:"type"`
+	// The number of the decision.
+	TaskID int32 `json:"taskId"`
+	// The entity's id, @name@key.
+	EntityID string `json:"entityId"`
+	// The name of the operation.
+	Operation string `json:"operation"`
+	// What goes in.
+	Input *Payload `json:"input,omitempty"`
+}
+
+func (EntityOperationCalled) IsHistoryEvent() {}
+
+// What an operation of an entity returned.
+type EntityOperationCompleted struct {
+	Seq  int64            `json:"seq"`
+	At   time.Time        `json:"at"`
+	Type HistoryEventType `json:"type"`
+	// The number of the decision that it answers.
+	TaskID int32 `json:"taskId"`
+	// What the operation returned.
+	Result *Payload `json:"result,omitempty"`
+}
+
+func (EntityOperationCompleted) IsHistoryEvent() {}
+
+// Why an operation of an entity came to nothing. Its state is as it was before.
+type EntityOperationFailed struct {
+	Seq  int64            `json:"seq"`
+	At   time.Time        `json:"at"`
+	Type HistoryEventType `json:"type"`
+	// The number of the decision that it answers.
+	TaskID int32 `json:"taskId"`
+	// Why.
+	Failure *Failure `json:"failure"`
+}
+
+func (EntityOperationFailed) IsHistoryEvent() {}
+
+// The decision to have an entity carry out an operation, without an answer.
+type EntityOperationSignaled struct {
+	Seq  int64            `json:"seq"`
+	At   time.Time        `json:"at"`
+	Type HistoryEventType `json:"type"`
+	// The number of the decision.
+	TaskID int32 `json:"taskId"`
+	// The entity's id, @name@key.
+	EntityID string `json:"entityId"`
+	// The name of the operation.
+	Operation string `json:"operation"`
+	// What goes in.
+	Input *Payload `json:"input,omitempty"`
+	// The time before which it is not carried out; null for at once.
+	ScheduledAt *time.Time `json:"scheduledAt,omitempty"`
+}
+
+func (EntityOperationSignaled) IsHistoryEvent() {}
+
+// What became of a mutation of an entity.
+type EntityPayload struct {
+	// The entity as it is now; null if there is none.
+	Entity *Entity `json:"entity,omitempty"`
+	// What was wrong; empty when it was done.
+	Errors []*UserError `json:"errors"`
+	// Names the request in logs.
+	RequestID string `json:"requestId"`
+}
+
+// The decision to leave a critical section.
+type EntityUnlockSent struct {
+	Seq  int64            `json:"seq"`
+	At   time.Time        `json:"at"`
+	Type HistoryEventType `json:"type"`
+	// The number of the decision.
+	TaskID int32 `json:"taskId"`
+	// The ids of the entities that are unlocked.
+	Entities []string `json:"entities"`
+}
+
+func (EntityUnlockSent) IsHistoryEvent() {}
 
 // An event reached this instance.
 type EventRaised struct {
@@ -467,6 +664,18 @@ type ReasonPart struct {
 	Style ReasonStyle `json:"style"`
 }
 
+// Whose lock is to be released.
+type ReleaseEntityLockInput struct {
+	// The name of its hub.
+	Hub string `json:"hub"`
+	// Its name, in any case.
+	Name string `json:"name"`
+	// Its key.
+	Key string `json:"key"`
+	// Why, for the record.
+	Reason string `json:"reason"`
+}
+
 // Which instance to start again, and how.
 type RestartOrchestrationInput struct {
 	// The name of the task hub.
@@ -581,6 +790,24 @@ type SetTagsInput struct {
 	Set []*TagInput `json:"set"`
 	// The names of tags to take away.
 	Remove []string `json:"remove"`
+}
+
+// What an entity is to do.
+type SignalEntityInput struct {
+	// The name of its hub.
+	Hub string `json:"hub"`
+	// Its name, in any case.
+	Name string `json:"name"`
+	// Its key.
+	Key string `json:"key"`
+	// The name of the operation.
+	Operation string `json:"operation"`
+	// What goes in; left out for nothing.
+	Input graphql.Omittable[json.RawMessage] `json:"input,omitempty"`
+	// The time before which it is not carried out.
+	At graphql.Omittable[*time.Time] `json:"at,omitempty"`
+	// Of several signals with the same key only the first counts.
+	IdempotencyKey graphql.Omittable[*string] `json:"idempotencyKey,omitempty"`
 }
 
 // What to start.
@@ -860,6 +1087,67 @@ type WaitReason struct {
 	Subject *string `json:"subject,omitempty"`
 }
 
+// What may be done with an entity.
+type EntityAction string
+
+const (
+	// The mutation signalEntity.
+	EntityActionSignal EntityAction = "SIGNAL"
+	// The mutation callEntity.
+	EntityActionCall EntityAction = "CALL"
+	// The mutation releaseEntityLock.
+	EntityActionReleaseLock EntityAction = "RELEASE_LOCK"
+)
+
+var AllEntityAction = []EntityAction{
+	EntityActionSignal,
+	EntityActionCall,
+	EntityActionReleaseLock,
+}
+
+func (e EntityAction) IsValid() bool {
+	switch e {
+	case EntityActionSignal, EntityActionCall, EntityActionReleaseLock:
+		return true
+	}
+	return false
+}
+
+func (e EntityAction) String() string {
+	return string(e)
+}
+
+func (e *EntityAction) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = EntityAction(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid EntityAction", str)
+	}
+	return nil
+}
+
+func (e EntityAction) MarshalGQL(w io.Writer) {
+	fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *EntityAction) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e EntityAction) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
+}
+
 // The classes of errors. More may come: clients need a default.
 type ErrorCode string
 
@@ -956,6 +1244,13 @@ const (
 	HistoryEventTypePatchRecorded                     HistoryEventType = "PatchRecorded"
 	HistoryEventTypeTaskCanceled                      HistoryEventType = "TaskCanceled"
 	HistoryEventTypeExecutionCancelRequested          HistoryEventType = "ExecutionCancelRequested"
+	HistoryEventTypeEntityOperationSignaled           HistoryEventType = "EntityOperationSignaled"
+	HistoryEventTypeEntityOperationCalled             HistoryEventType = "EntityOperationCalled"
+	HistoryEventTypeEntityOperationCompleted          HistoryEventType = "EntityOperationCompleted"
+	HistoryEventTypeEntityOperationFailed             HistoryEventType = "EntityOperationFailed"
+	HistoryEventTypeEntityLockRequested               HistoryEventType = "EntityLockRequested"
+	HistoryEventTypeEntityLockGranted                 HistoryEventType = "EntityLockGranted"
+	HistoryEventTypeEntityUnlockSent                  HistoryEventType = "EntityUnlockSent"
 )
 
 var AllHistoryEventType = []HistoryEventType{
@@ -978,11 +1273,18 @@ var AllHistoryEventType = []HistoryEventType{
 	HistoryEventTypePatchRecorded,
 	HistoryEventTypeTaskCanceled,
 	HistoryEventTypeExecutionCancelRequested,
+	HistoryEventTypeEntityOperationSignaled,
+	HistoryEventTypeEntityOperationCalled,
+	HistoryEventTypeEntityOperationCompleted,
+	HistoryEventTypeEntityOperationFailed,
+	HistoryEventTypeEntityLockRequested,
+	HistoryEventTypeEntityLockGranted,
+	HistoryEventTypeEntityUnlockSent,
 }
 
 func (e HistoryEventType) IsValid() bool {
 	switch e {
-	case HistoryEventTypeOrchestratorStarted, HistoryEventTypeExecutionStarted, HistoryEventTypeExecutionCompleted, HistoryEventTypeExecutionTerminated, HistoryEventTypeExecutionSuspended, HistoryEventTypeExecutionResumed, HistoryEventTypeTaskScheduled, HistoryEventTypeTaskCompleted, HistoryEventTypeTaskFailed, HistoryEventTypeTimerCreated, HistoryEventTypeTimerFired, HistoryEventTypeSubOrchestrationInstanceCreated, HistoryEventTypeSubOrchestrationInstanceCompleted, HistoryEventTypeSubOrchestrationInstanceFailed, HistoryEventTypeEventSent, HistoryEventTypeEventRaised, HistoryEventTypePatchRecorded, HistoryEventTypeTaskCanceled, HistoryEventTypeExecutionCancelRequested:
+	case HistoryEventTypeOrchestratorStarted, HistoryEventTypeExecutionStarted, HistoryEventTypeExecutionCompleted, HistoryEventTypeExecutionTerminated, HistoryEventTypeExecutionSuspended, HistoryEventTypeExecutionResumed, HistoryEventTypeTaskScheduled, HistoryEventTypeTaskCompleted, HistoryEventTypeTaskFailed, HistoryEventTypeTimerCreated, HistoryEventTypeTimerFired, HistoryEventTypeSubOrchestrationInstanceCreated, HistoryEventTypeSubOrchestrationInstanceCompleted, HistoryEventTypeSubOrchestrationInstanceFailed, HistoryEventTypeEventSent, HistoryEventTypeEventRaised, HistoryEventTypePatchRecorded, HistoryEventTypeTaskCanceled, HistoryEventTypeExecutionCancelRequested, HistoryEventTypeEntityOperationSignaled, HistoryEventTypeEntityOperationCalled, HistoryEventTypeEntityOperationCompleted, HistoryEventTypeEntityOperationFailed, HistoryEventTypeEntityLockRequested, HistoryEventTypeEntityLockGranted, HistoryEventTypeEntityUnlockSent:
 		return true
 	}
 	return false
@@ -1579,6 +1881,10 @@ const (
 	WaitKindRetry WaitKind = "RETRY"
 	// It waits for another orchestration, its child.
 	WaitKindOrchestration WaitKind = "ORCHESTRATION"
+	// It waits for an operation of an entity.
+	WaitKindEntity WaitKind = "ENTITY"
+	// It waits for a lock of entities, or for an entity that another has locked.
+	WaitKindLock WaitKind = "LOCK"
 	// A worker is at it.
 	WaitKindRunning WaitKind = "RUNNING"
 )
@@ -1595,12 +1901,14 @@ var AllWaitKind = []WaitKind{
 	WaitKindActivity,
 	WaitKindRetry,
 	WaitKindOrchestration,
+	WaitKindEntity,
+	WaitKindLock,
 	WaitKindRunning,
 }
 
 func (e WaitKind) IsValid() bool {
 	switch e {
-	case WaitKindEnded, WaitKindHeld, WaitKindSuspended, WaitKindScheduled, WaitKindNoWorker, WaitKindQueued, WaitKindEvent, WaitKindTimer, WaitKindActivity, WaitKindRetry, WaitKindOrchestration, WaitKindRunning:
+	case WaitKindEnded, WaitKindHeld, WaitKindSuspended, WaitKindScheduled, WaitKindNoWorker, WaitKindQueued, WaitKindEvent, WaitKindTimer, WaitKindActivity, WaitKindRetry, WaitKindOrchestration, WaitKindEntity, WaitKindLock, WaitKindRunning:
 		return true
 	}
 	return false

@@ -145,6 +145,14 @@ func (w *Worker) State() WorkerState {
 // Slots is how many activities run at once.
 func (w *Worker) Slots() int32 { return int32(w.WorkerInfo.Slots) }
 
+// Entities lists the names of the entities it has.
+func (w *Worker) Entities() []string {
+	if w.WorkerInfo.Entities == nil {
+		return []string{}
+	}
+	return w.WorkerInfo.Entities
+}
+
 // Orchestrations lists what it executes.
 func (w *Worker) Orchestrations() []*Definition { return definitions(w.WorkerInfo.Orchestrations) }
 

@@ -58,6 +58,7 @@ type Batch struct {
 	Notifications []NotifyChannelParams
 	Inboxes       ReadInboxesParams
 	Flow          FlowBatch
+	Entities      EntityBatch
 }
 
 // Result is what a batch's statements answered.
@@ -169,6 +170,9 @@ func (s *sending) rows(read func(pgx.Rows) error) queuer { return queuer{s.pipel
 func do(error)       {}
 func ask(any, error) {}
 
+// suspended is the status of instances that are, and of entities that are locked.
+const suspended = 7
+
 // queueOne queues a batch of one turn or one start, which is what a batch is under light load, in the one statement
 // that does the same (migration 0002), and takes what that did out of the batch. What else the unit brings, such as
 // River rows and the notification of an end, follows as in any batch.
@@ -180,7 +184,7 @@ func (b *Batch) queueOne(ctx context.Context, s *sending) bool {
 	}
 	lane, turns, history, starts, jobs := b.Lane, &b.Turns, &b.History, &b.Starts, &b.Jobs
 	switch {
-	case len(turns.Nos) == 1 && turns.Suspensions[0] == nil && len(history.Nos) == 1 && len(starts.Nos) == 0:
+	case len(turns.Nos) == 1 && turns.Suspensions[0] == nil && turns.Statuses[0] != suspended && len(history.Nos) == 1 && len(starts.Nos) == 0:
 		do(s.q.CommitTurn(ctx, s.db, CommitTurnParams{
 			WorkerNo: lane.WorkerNo, Lane: lane.Lane, Inc: lane.Inc, Previous: lane.Previous,
 			No: turns.Nos[0], Base: turns.Bases[0], Epoch: turns.Epochs[0], Job: turns.Jobs[0], Seq: turns.Seqs[0],
@@ -319,6 +323,7 @@ func (b *Batch) queueEffects(ctx context.Context, s *sending) {
 		do(s.q.DeleteJobs(ctx, s.db, b.DeleteJobs))
 	}
 	b.Flow.queueEffects(ctx, s)
+	b.Entities.queueEffects(ctx, s)
 	if len(b.Replaces.Olds) > 0 {
 		do(s.q.ReplaceJobs(ctx, s.db, b.Replaces))
 	}

@@ -59,7 +59,7 @@ WITH unit AS (
            unnest($11::bytea[]) AS suspended
 ), applied AS (
     UPDATE instances i
-    SET seq = unit.seq, status = unit.status, outcome = CASE WHEN unit.status NOT IN (0, 6, 7) THEN unit.status END,
+    SET seq = unit.seq, status = unit.status, outcome = CASE WHEN unit.status IN (0, 6, 7) THEN i.outcome ELSE unit.status END,
         owner = CASE WHEN unit.status IN (0, 6, 7) THEN $12::integer END,
         turn_job = CASE WHEN unit.status IN (0, 6, 7) THEN i.turn_job END,
         started_at = CASE WHEN unit.status IN (6, 7) THEN i.started_at ELSE coalesce(i.started_at, now()) END, updated_at = now(),
@@ -526,9 +526,9 @@ WITH unit AS (
     SELECT unnest($1::integer[]) AS hub, unnest($2::text[]) AS target, unnest($3::bigint[]) AS no
 ), gone AS (
     DELETE FROM outbox o USING unit WHERE o.hub = unit.hub AND o.target = unit.target
-    RETURNING o.id, o.hub, o.target, o.key, o.payload, o.ref
+    RETURNING o.id, o.hub, o.target, o.key, o.payload, o.ref, o.kind
 ), raised AS (
-    SELECT gone.id, gone.key, gone.payload, gone.ref, unit.no
+    SELECT gone.id, gone.key, gone.payload, gone.ref, gone.kind, unit.no
     FROM gone JOIN unit ON unit.hub = gone.hub AND unit.target = gone.target
 ), fresh AS (
     INSERT INTO event_keys (instance_no, key)
@@ -547,7 +547,7 @@ WITH unit AS (
     WHERE p.id = raised.ref AND NOT EXISTS (SELECT 1 FROM instances i WHERE i.no = raised.no AND i.status IN (0, 6, 7))
 )
 INSERT INTO inbox (instance_no, gen, task, kind, payload)
-SELECT raised.no, i.gen, 0, 2, raised.payload
+SELECT raised.no, i.gen, 0, raised.kind, raised.payload
 FROM raised JOIN instances i ON i.no = raised.no
 WHERE i.status IN (0, 6, 7) AND (raised.key IS NULL OR raised.id IN (SELECT first_of_key.id FROM first_of_key))
 ORDER BY raised.id
@@ -865,11 +865,12 @@ WITH unit AS (
            unnest($13::jsonb[]) AS tags
 )
 INSERT INTO instances (no, hub, id, name, version, input, input_ref, scheduled_at, turn_job, parent_no, parent_gen,
-                       parent_task, tags, created_at, updated_at)
+                       parent_task, tags, outcome, created_at, updated_at)
 SELECT unit.no, unit.hub, unit.id, unit.name, nullif(unit.version, ''), unit.input, nullif(unit.input_ref, 0),
        CASE WHEN unit.turn_job = 0 THEN unit.scheduled_at END, nullif(unit.turn_job, 0), nullif(unit.parent_no, 0),
        CASE WHEN unit.parent_no <> 0 THEN unit.parent_gen END,
-       CASE WHEN unit.parent_no <> 0 THEN unit.parent_task END, unit.tags, now(), now()
+       CASE WHEN unit.parent_no <> 0 THEN unit.parent_task END, unit.tags,
+       CASE WHEN left(unit.id, 1) = '@' THEN 100 END, now(), now()
 FROM unit ORDER BY unit.hub, unit.id
 `
 
@@ -1022,13 +1023,15 @@ func (q *Queries) InsertMessages(ctx context.Context, db DBTX, arg InsertMessage
 }
 
 const insertOutbox = `-- name: InsertOutbox :exec
-INSERT INTO outbox (hub, target, payload, ref)
-SELECT unnest($1::integer[]), unnest($2::text[]), unnest($3::bytea[]), nullif(unnest($4::bigint[]), 0)
+INSERT INTO outbox (hub, target, kind, payload, ref)
+SELECT unnest($1::integer[]), unnest($2::text[]), unnest($3::smallint[]), unnest($4::bytea[]),
+       nullif(unnest($5::bigint[]), 0)
 `
 
 type InsertOutboxParams struct {
 	Hubs     []int32
 	Targets  []string
+	Kinds    []int16
 	Payloads [][]byte
 	Refs     []int64
 }
@@ -1039,6 +1042,7 @@ func (q *Queries) InsertOutbox(ctx context.Context, db DBTX, arg InsertOutboxPar
 	_, err := db.Exec(ctx, insertOutbox,
 		arg.Hubs,
 		arg.Targets,
+		arg.Kinds,
 		arg.Payloads,
 		arg.Refs,
 	)

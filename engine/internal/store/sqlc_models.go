@@ -60,6 +60,20 @@ func (ns NullRiverJobState) Value() (driver.Value, error) {
 	return string(ns.RiverJobState), nil
 }
 
+type EntityLock struct {
+	EntityNo  int64
+	HolderNo  int64
+	GrantedAt time.Time
+	HolderGen int32
+}
+
+type EntityReply struct {
+	EntityNo  int64
+	CreatedAt time.Time
+	Key       string
+	Payload   []byte
+}
+
 type EventKey struct {
 	InstanceNo int64
 	Key        string
@@ -156,6 +170,7 @@ type Outbox struct {
 	Key       *string
 	Payload   []byte
 	Ref       *int64
+	Kind      int16
 }
 
 type Payload struct {

@@ -17,7 +17,7 @@ import (
 func Always(ctx context.Context, pool *pgxpool.Pool) ([]string, error) {
 	return look(ctx, pool, []question{
 		{"instance %s has ended and still has an owner or a turn job", `
-			SELECT id FROM weir.instances WHERE outcome IS NOT NULL AND (owner IS NOT NULL OR turn_job IS NOT NULL)`},
+			SELECT id FROM weir.instances WHERE outcome <> 100 AND (owner IS NOT NULL OR turn_job IS NOT NULL)`},
 		{"instance %s names a turn job that is not there", `
 			SELECT i.id FROM weir.instances i WHERE i.turn_job IS NOT NULL AND NOT EXISTS (
 				SELECT 1 FROM river.river_job j WHERE j.id = i.turn_job AND j.finalized_at IS NULL)`},
@@ -26,13 +26,13 @@ func Always(ctx context.Context, pool *pgxpool.Pool) ([]string, error) {
 		{"instance %s is suspended by nobody, or not suspended by somebody", `
 			SELECT id FROM weir.instances WHERE (status = 7) <> (suspended IS NOT NULL)`},
 		{"a message is left of instance %s", `
-			SELECT b.instance_no::text FROM weir.inbox b LEFT JOIN weir.instances i ON i.no = b.instance_no WHERE i.outcome IS NOT NULL OR i.no IS NULL`},
+			SELECT b.instance_no::text FROM weir.inbox b LEFT JOIN weir.instances i ON i.no = b.instance_no WHERE i.outcome <> 100 OR i.no IS NULL`},
 		{"a timer is left of instance %s", `
-			SELECT t.instance_no::text FROM weir.timers t LEFT JOIN weir.instances i ON i.no = t.instance_no WHERE i.outcome IS NOT NULL OR i.no IS NULL`},
+			SELECT t.instance_no::text FROM weir.timers t LEFT JOIN weir.instances i ON i.no = t.instance_no WHERE i.outcome <> 100 OR i.no IS NULL`},
 		{"job %s is left of a task whose instance has ended, or is in another generation", `
 			SELECT j.id || ' (' || j.kind || ', ' || j.state || ')' FROM river.river_job j
 			LEFT JOIN weir.instances i ON i.no = ('x' || encode(substr(j.unique_key, 1, 8), 'hex'))::bit(64)::bigint
-			WHERE octet_length(j.unique_key) = 16 AND j.finalized_at IS NULL AND (i.outcome IS NOT NULL OR i.no IS NULL
+			WHERE octet_length(j.unique_key) = 16 AND j.finalized_at IS NULL AND (i.outcome <> 100 OR i.no IS NULL
 				OR i.gen <> ('x' || encode(substr(j.unique_key, 9, 4), 'hex'))::bit(32)::integer)`},
 		{"history is left of instance %s", `
 			SELECT DISTINCT h.instance_no::text FROM weir.history h WHERE NOT EXISTS (SELECT 1 FROM weir.instances i WHERE i.no = h.instance_no)`},
@@ -101,7 +101,7 @@ func histories(ctx context.Context, tx pgx.Tx) (total int, faults []string, err 
 		id      string
 		status  int16
 	}
-	rows, err := tx.Query(ctx, "SELECT no, seq, base_seq, id, status FROM weir.instances ORDER BY no")
+	rows, err := tx.Query(ctx, "SELECT no, seq, base_seq, id, status FROM weir.instances WHERE outcome IS DISTINCT FROM 100 ORDER BY no")
 	if err != nil {
 		return 0, nil, err
 	}

@@ -87,6 +87,22 @@ func (r *reader) event(e history.Event) {
 	case *history.PatchRecorded:
 		decide(e.ID)
 		delete(r.open, e.ID)
+	case *history.EntityOperationSignaled:
+		decide(e.ID)
+		delete(r.open, e.ID)
+	case *history.EntityUnlockSent:
+		decide(e.ID)
+		delete(r.open, e.ID)
+	case *history.EntityOperationCalled:
+		decide(e.ID)
+	case *history.EntityLockRequested:
+		decide(e.ID)
+	case *history.EntityOperationCompleted:
+		answer(e.TaskID)
+	case *history.EntityOperationFailed:
+		answer(e.TaskID)
+	case *history.EntityLockGranted:
+		answer(e.TaskID)
 	case *history.TaskCanceled:
 		decide(e.ID)
 		delete(r.open, e.ID)

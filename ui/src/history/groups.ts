@@ -13,7 +13,7 @@ export interface Span {
 
 export type State = "queued" | "noWorker" | "running" | "retrying" | "completed" | "failed" | "canceled" | "waiting" | "received" | "sent";
 
-export type Kind = "orchestration" | "activity" | "step" | "timer" | "awaited" | "received" | "sent" | "child";
+export type Kind = "orchestration" | "activity" | "step" | "timer" | "awaited" | "received" | "sent" | "child" | "operation" | "lock";
 
 export interface Attempt {
   n: number;
@@ -58,6 +58,8 @@ export const icons: Record<Kind, IconName> = {
   received: "received",
   sent: "send",
   child: "child",
+  operation: "step",
+  lock: "held",
 };
 
 function group(key: string, kind: Kind, name: string, from: number, opened: string | null): Group {
@@ -156,6 +158,38 @@ export function groups(events: readonly HistoryEvent[], live: Live): Group[] {
         g.to = at;
         g.closed = event.seq;
         g.spans = [{ kind: failed ? "failed" : "child", from: g.from, to: at }];
+        break;
+      }
+      case "EntityOperationCalled": {
+        const g = group(`task-${event.taskId}`, "operation", `${event.operation} ${event.entityId}`, at, event.seq);
+        g.state = "running";
+        open(g, event.taskId);
+        break;
+      }
+      case "EntityLockRequested": {
+        const g = group(`task-${event.taskId}`, "lock", event.entities.join(", "), at, event.seq);
+        g.state = "waiting";
+        open(g, event.taskId);
+        break;
+      }
+      case "EntityOperationCompleted":
+      case "EntityOperationFailed":
+      case "EntityLockGranted": {
+        const g = byTask.get(event.taskId);
+        if (!g) break;
+        const failed = event.__typename === "EntityOperationFailed";
+        g.state = failed ? "failed" : "completed";
+        g.message = failed ? event.failure.message : null;
+        g.to = at;
+        g.closed = event.seq;
+        g.spans = [{ kind: failed ? "failed" : g.kind === "lock" ? "wait" : "completed", from: g.from, to: at }];
+        break;
+      }
+      case "EntityOperationSignaled": {
+        const g = group(`task-${event.taskId}`, "sent", `${event.operation} ${event.entityId}`, at, event.seq);
+        g.state = "sent";
+        g.to = at;
+        open(g);
         break;
       }
       case "EventSent": {

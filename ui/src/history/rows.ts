@@ -174,6 +174,17 @@ function summary(event: HistoryEvent, g: Group | undefined, clock: (at: number) 
       return list(event.payload && bytes(event.payload.size));
     case "PatchRecorded":
       return event.change;
+    case "EntityOperationSignaled":
+      return list(`to ${event.entityId}`, event.scheduledAt !== null && `at ${clock(time(event.scheduledAt))}`, event.input && bytes(event.input.size));
+    case "EntityOperationCalled":
+      return list(`of ${event.entityId}`, event.input && bytes(event.input.size));
+    case "EntityOperationCompleted":
+      return list(event.result && bytes(event.result.size));
+    case "EntityOperationFailed":
+      return event.failure.message;
+    case "EntityLockRequested":
+    case "EntityUnlockSent":
+      return event.entities.join(", ");
     case "TaskCanceled":
       return `task ${event.taskId}`;
     case "ExecutionCancelRequested":

@@ -61,6 +61,13 @@ const defaults: Record<NonNullable<HistoryEvent["__typename"]>, object> = {
   TaskCanceled: { taskId: 0 },
   ExecutionCancelRequested: { reason: "no longer needed", by: null },
   PatchRecorded: { taskId: 0, change: "check stock" },
+  EntityOperationSignaled: { taskId: 0, entityId: "@account@a", operation: "deposit", input: null, scheduledAt: null },
+  EntityOperationCalled: { taskId: 0, entityId: "@account@a", operation: "deposit", input: null },
+  EntityOperationCompleted: { taskId: 0, result: null },
+  EntityOperationFailed: { taskId: 0, failure },
+  EntityLockRequested: { taskId: 0, entities: ["@account@a", "@account@b"] },
+  EntityLockGranted: { taskId: 0 },
+  EntityUnlockSent: { taskId: 0, entities: ["@account@a", "@account@b"] },
 };
 
 export const running: Live = {

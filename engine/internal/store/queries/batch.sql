@@ -98,7 +98,7 @@ WITH unit AS (
            unnest(@suspensions::bytea[]) AS suspended
 ), applied AS (
     UPDATE instances i
-    SET seq = unit.seq, status = unit.status, outcome = CASE WHEN unit.status NOT IN (0, 6, 7) THEN unit.status END,
+    SET seq = unit.seq, status = unit.status, outcome = CASE WHEN unit.status IN (0, 6, 7) THEN i.outcome ELSE unit.status END,
         owner = CASE WHEN unit.status IN (0, 6, 7) THEN @worker_no::integer END,
         turn_job = CASE WHEN unit.status IN (0, 6, 7) THEN i.turn_job END,
         started_at = CASE WHEN unit.status IN (6, 7) THEN i.started_at ELSE coalesce(i.started_at, now()) END, updated_at = now(),
@@ -330,11 +330,12 @@ WITH unit AS (
            unnest(@tags::jsonb[]) AS tags
 )
 INSERT INTO instances (no, hub, id, name, version, input, input_ref, scheduled_at, turn_job, parent_no, parent_gen,
-                       parent_task, tags, created_at, updated_at)
+                       parent_task, tags, outcome, created_at, updated_at)
 SELECT unit.no, unit.hub, unit.id, unit.name, nullif(unit.version, ''), unit.input, nullif(unit.input_ref, 0),
        CASE WHEN unit.turn_job = 0 THEN unit.scheduled_at END, nullif(unit.turn_job, 0), nullif(unit.parent_no, 0),
        CASE WHEN unit.parent_no <> 0 THEN unit.parent_gen END,
-       CASE WHEN unit.parent_no <> 0 THEN unit.parent_task END, unit.tags, now(), now()
+       CASE WHEN unit.parent_no <> 0 THEN unit.parent_task END, unit.tags,
+       CASE WHEN left(unit.id, 1) = '@' THEN 100 END, now(), now()
 FROM unit ORDER BY unit.hub, unit.id;
 
 -- B4: history rows.
@@ -459,9 +460,9 @@ WITH unit AS (
     SELECT unnest(@hubs::integer[]) AS hub, unnest(@targets::text[]) AS target, unnest(@nos::bigint[]) AS no
 ), gone AS (
     DELETE FROM outbox o USING unit WHERE o.hub = unit.hub AND o.target = unit.target
-    RETURNING o.id, o.hub, o.target, o.key, o.payload, o.ref
+    RETURNING o.id, o.hub, o.target, o.key, o.payload, o.ref, o.kind
 ), raised AS (
-    SELECT gone.id, gone.key, gone.payload, gone.ref, unit.no
+    SELECT gone.id, gone.key, gone.payload, gone.ref, gone.kind, unit.no
     FROM gone JOIN unit ON unit.hub = gone.hub AND unit.target = gone.target
 ), fresh AS (
     INSERT INTO event_keys (instance_no, key)
@@ -480,7 +481,7 @@ WITH unit AS (
     WHERE p.id = raised.ref AND NOT EXISTS (SELECT 1 FROM instances i WHERE i.no = raised.no AND i.status IN (0, 6, 7))
 )
 INSERT INTO inbox (instance_no, gen, task, kind, payload)
-SELECT raised.no, i.gen, 0, 2, raised.payload
+SELECT raised.no, i.gen, 0, raised.kind, raised.payload
 FROM raised JOIN instances i ON i.no = raised.no
 WHERE i.status IN (0, 6, 7) AND (raised.key IS NULL OR raised.id IN (SELECT first_of_key.id FROM first_of_key))
 ORDER BY raised.id
@@ -503,8 +504,9 @@ RETURNING instance_no;
 -- B6: events that orchestrations raise to others: into the outbox, so that this batch need not lock their
 -- targets. The jobs that deliver them are among B7's.
 -- name: InsertOutbox :exec
-INSERT INTO outbox (hub, target, payload, ref)
-SELECT unnest(@hubs::integer[]), unnest(@targets::text[]), unnest(@payloads::bytea[]), nullif(unnest(@refs::bigint[]), 0);
+INSERT INTO outbox (hub, target, kind, payload, ref)
+SELECT unnest(@hubs::integer[]), unnest(@targets::text[]), unnest(@kinds::smallint[]), unnest(@payloads::bytea[]),
+       nullif(unnest(@refs::bigint[]), 0);
 
 -- B7: tasks and timers that the code has given up: their rows and alarms, by key. Whoever runs such a task finds no
 -- token. One key a task, like all that answers it.

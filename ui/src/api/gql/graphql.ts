@@ -23,6 +23,13 @@ export type ErrorCode =
 
 /** The types of history events, each described where it is defined. */
 export type HistoryEventType =
+  | 'EntityLockGranted'
+  | 'EntityLockRequested'
+  | 'EntityOperationCalled'
+  | 'EntityOperationCompleted'
+  | 'EntityOperationFailed'
+  | 'EntityOperationSignaled'
+  | 'EntityUnlockSent'
   | 'EventRaised'
   | 'EventSent'
   | 'ExecutionCancelRequested'
@@ -204,10 +211,14 @@ export type WaitKind =
   | 'ACTIVITY'
   /** It has ended. */
   | 'ENDED'
+  /** It waits for an operation of an entity. */
+  | 'ENTITY'
   /** It waits for an event. */
   | 'EVENT'
   /** Its turn is held. */
   | 'HELD'
+  /** It waits for a lock of entities, or for an entity that another has locked. */
+  | 'LOCK'
   /** No worker accepts its orchestration, or the activity it waits for. */
   | 'NO_WORKER'
   /** It waits for another orchestration, its child. */
@@ -288,6 +299,20 @@ export type InstanceChangesSubscriptionVariables = Exact<{
 
 export type InstanceChangesSubscription = { orchestration: { id: string, instanceId: string, executionId: string, name: string, version: string | null, status: OrchestrationStatus, generation: number, createdAt: string, startedAt: string | null, finishedAt: string | null, scheduledAt: string | null, lastEventAt: string, firstSeq: string, lastSeq: string, allowedActions: Array<OrchestrationAction>, doingNow: string | null, waiting: { kind: WaitKind, text: string, since: string | null, until: string | null, subject: string | null, parts: Array<{ text: string | null, strong: boolean, at: string | null, style: ReasonStyle }> }, held: { kind: string, message: string, step: number | null, expected: string | null, actual: string | null, stack: string | null, build: string | null } | null, failure: { type: string, message: string, stack: string | null, nonRetriable: boolean, inner: { type: string, message: string, stack: string | null, inner: { type: string, message: string, stack: string | null } | null } | null } | null, parent: { instanceId: string, name: string } | null, pendingTasks: Array<{ taskId: number, name: string, state: PendingTaskState, attempt: number, startedAt: string | null, nextAttemptAt: string | null, lastError: string | null, worker: string | null }> } };
 
+type Event_EntityLockGranted_Fragment = { __typename: 'EntityLockGranted', taskId: number, seq: string, at: string, type: HistoryEventType };
+
+type Event_EntityLockRequested_Fragment = { __typename: 'EntityLockRequested', taskId: number, entities: Array<string>, seq: string, at: string, type: HistoryEventType };
+
+type Event_EntityOperationCalled_Fragment = { __typename: 'EntityOperationCalled', taskId: number, entityId: string, operation: string, seq: string, at: string, type: HistoryEventType, input: { size: number } | null };
+
+type Event_EntityOperationCompleted_Fragment = { __typename: 'EntityOperationCompleted', taskId: number, seq: string, at: string, type: HistoryEventType, result: { size: number } | null };
+
+type Event_EntityOperationFailed_Fragment = { __typename: 'EntityOperationFailed', taskId: number, seq: string, at: string, type: HistoryEventType, failure: { type: string, message: string, stack: string | null, nonRetriable: boolean, inner: { type: string, message: string, stack: string | null, inner: { type: string, message: string, stack: string | null } | null } | null } };
+
+type Event_EntityOperationSignaled_Fragment = { __typename: 'EntityOperationSignaled', taskId: number, entityId: string, operation: string, scheduledAt: string | null, seq: string, at: string, type: HistoryEventType, input: { size: number } | null };
+
+type Event_EntityUnlockSent_Fragment = { __typename: 'EntityUnlockSent', taskId: number, entities: Array<string>, seq: string, at: string, type: HistoryEventType };
+
 type Event_EventRaised_Fragment = { __typename: 'EventRaised', name: string, seq: string, at: string, type: HistoryEventType, payload: { size: number } | null };
 
 type Event_EventSent_Fragment = { __typename: 'EventSent', taskId: number, instanceId: string, name: string, seq: string, at: string, type: HistoryEventType, payload: { size: number } | null };
@@ -327,6 +352,13 @@ type Event_TimerCreated_Fragment = { __typename: 'TimerCreated', taskId: number,
 type Event_TimerFired_Fragment = { __typename: 'TimerFired', taskId: number, fireAt: string, seq: string, at: string, type: HistoryEventType };
 
 export type EventFragment =
+  | Event_EntityLockGranted_Fragment
+  | Event_EntityLockRequested_Fragment
+  | Event_EntityOperationCalled_Fragment
+  | Event_EntityOperationCompleted_Fragment
+  | Event_EntityOperationFailed_Fragment
+  | Event_EntityOperationSignaled_Fragment
+  | Event_EntityUnlockSent_Fragment
   | Event_EventRaised_Fragment
   | Event_EventSent_Fragment
   | Event_ExecutionCancelRequested_Fragment
@@ -356,6 +388,13 @@ export type HistorySubscriptionVariables = Exact<{
 
 
 export type HistorySubscription = { history: { lastSeq: string, hasMore: boolean, reset: boolean, events: Array<
+      | { __typename: 'EntityLockGranted', taskId: number, seq: string, at: string, type: HistoryEventType }
+      | { __typename: 'EntityLockRequested', taskId: number, entities: Array<string>, seq: string, at: string, type: HistoryEventType }
+      | { __typename: 'EntityOperationCalled', taskId: number, entityId: string, operation: string, seq: string, at: string, type: HistoryEventType, input: { size: number } | null }
+      | { __typename: 'EntityOperationCompleted', taskId: number, seq: string, at: string, type: HistoryEventType, result: { size: number } | null }
+      | { __typename: 'EntityOperationFailed', taskId: number, seq: string, at: string, type: HistoryEventType, failure: { type: string, message: string, stack: string | null, nonRetriable: boolean, inner: { type: string, message: string, stack: string | null, inner: { type: string, message: string, stack: string | null } | null } | null } }
+      | { __typename: 'EntityOperationSignaled', taskId: number, entityId: string, operation: string, scheduledAt: string | null, seq: string, at: string, type: HistoryEventType, input: { size: number } | null }
+      | { __typename: 'EntityUnlockSent', taskId: number, entities: Array<string>, seq: string, at: string, type: HistoryEventType }
       | { __typename: 'EventRaised', name: string, seq: string, at: string, type: HistoryEventType, payload: { size: number } | null }
       | { __typename: 'EventSent', taskId: number, instanceId: string, name: string, seq: string, at: string, type: HistoryEventType, payload: { size: number } | null }
       | { __typename: 'ExecutionCancelRequested', reason: string | null, by: string | null, seq: string, at: string, type: HistoryEventType }
@@ -387,6 +426,13 @@ export type EventPayloadQueryVariables = Exact<{
 
 
 export type EventPayloadQuery = { orchestration: { history: { events: Array<
+        | { __typename: 'EntityLockGranted', seq: string }
+        | { __typename: 'EntityLockRequested', seq: string }
+        | { __typename: 'EntityOperationCalled', seq: string }
+        | { __typename: 'EntityOperationCompleted', seq: string }
+        | { __typename: 'EntityOperationFailed', seq: string }
+        | { __typename: 'EntityOperationSignaled', seq: string }
+        | { __typename: 'EntityUnlockSent', seq: string }
         | { __typename: 'EventRaised', seq: string, payload: { size: number, encoding: PayloadEncoding, text: string, truncated: boolean } | null }
         | { __typename: 'EventSent', seq: string, payload: { size: number, encoding: PayloadEncoding, text: string, truncated: boolean } | null }
         | { __typename: 'ExecutionCancelRequested', seq: string }
@@ -704,6 +750,46 @@ export const EventFragmentDoc = new TypedDocumentString(`
   ... on ExecutionCancelRequested {
     reason
     by
+  }
+  ... on EntityOperationSignaled {
+    taskId
+    entityId
+    operation
+    scheduledAt
+    input {
+      size
+    }
+  }
+  ... on EntityOperationCalled {
+    taskId
+    entityId
+    operation
+    input {
+      size
+    }
+  }
+  ... on EntityOperationCompleted {
+    taskId
+    result {
+      size
+    }
+  }
+  ... on EntityOperationFailed {
+    taskId
+    failure {
+      ...FailureParts
+    }
+  }
+  ... on EntityLockRequested {
+    taskId
+    entities
+  }
+  ... on EntityLockGranted {
+    taskId
+  }
+  ... on EntityUnlockSent {
+    taskId
+    entities
   }
 }
     fragment FailureParts on Failure {
@@ -1135,6 +1221,46 @@ fragment Event on HistoryEvent {
   ... on ExecutionCancelRequested {
     reason
     by
+  }
+  ... on EntityOperationSignaled {
+    taskId
+    entityId
+    operation
+    scheduledAt
+    input {
+      size
+    }
+  }
+  ... on EntityOperationCalled {
+    taskId
+    entityId
+    operation
+    input {
+      size
+    }
+  }
+  ... on EntityOperationCompleted {
+    taskId
+    result {
+      size
+    }
+  }
+  ... on EntityOperationFailed {
+    taskId
+    failure {
+      ...FailureParts
+    }
+  }
+  ... on EntityLockRequested {
+    taskId
+    entities
+  }
+  ... on EntityLockGranted {
+    taskId
+  }
+  ... on EntityUnlockSent {
+    taskId
+    entities
   }
 }`) as unknown as TypedDocumentString<HistorySubscription, HistorySubscriptionVariables>;
 export const EventPayloadDocument = new TypedDocumentString(`

@@ -18,6 +18,8 @@ const kinds: Record<WaitKind, { icon: IconName; tone: string }> = {
   ACTIVITY: { icon: "activity", tone: "running" },
   RETRY: { icon: "retrying", tone: "suspended" },
   ORCHESTRATION: { icon: "child", tone: "running" },
+  ENTITY: { icon: "activity", tone: "running" },
+  LOCK: { icon: "held", tone: "suspended" },
   RUNNING: { icon: "orchestration", tone: "running" },
 };
 
