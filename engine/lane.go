@@ -47,6 +47,7 @@ type lane struct {
 
 	mu     sync.Mutex
 	queue  []*unit
+	due    int                 // units of the queue that fire timers
 	parked map[int64]time.Time // instances whose row somebody else holds, and until when to leave them
 	closed error
 	signal chan struct{}
@@ -58,6 +59,7 @@ type lane struct {
 	busy     map[int64]bool  // and for what take knows of it
 	once     map[any]bool
 	told     watch // when the present batch was sent
+	fired    bool  // the last batch fired timers, and did nothing else
 	inc      int32
 	batch    int64
 	pid      int32
@@ -67,7 +69,9 @@ type lane struct {
 const (
 	// maxUnits and maxBatchBytes bound a batch. The bytes must fit into socket buffers: a pipeline whose
 	// sender is stopped in the middle holds its locks, and no timeout of Postgres ends it.
-	maxUnits      = 500
+	maxUnits = 500
+	// besideTimers bounds a batch while timers are due, which wait for it.
+	besideTimers  = 50
 	maxBatchBytes = 256 << 10
 	// parkFor is how long units stay away from a row that a transaction of somebody else holds.
 	parkFor = 100 * time.Millisecond
@@ -86,6 +90,9 @@ func (l *lane) submit(u *unit) {
 	closed := l.closed
 	if closed == nil {
 		l.queue = append(l.queue, u)
+		if u.fires() {
+			l.due++
+		}
 	}
 	l.mu.Unlock()
 	if closed != nil {
@@ -168,10 +175,26 @@ func (l *lane) run(ctx context.Context) {
 }
 
 // take removes the units of the next batch from the queue. Of one instance there is at most one writer; later
-// units of it wait, in order. If nothing can be taken because rows are parked, it says how long to wait.
+// units of it wait, in order. If nothing can be taken because rows are parked, it says how long to wait. Timers that
+// are due have every other batch for themselves, and do not wait long for the one between: when thousands are due at
+// once, what they set off would keep the later ones.
 func (l *lane) take() ([]*unit, time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.fired = l.due > 0 && !l.fired; l.fired {
+		if batch, _ := l.pick(maxUnits, (*unit).fires); len(batch) > 0 {
+			return batch, 0
+		}
+	}
+	limit := maxUnits
+	if l.due > 0 {
+		limit = besideTimers
+	}
+	return l.pick(limit, func(*unit) bool { return true })
+}
+
+// pick removes up to limit units that fit from the queue.
+func (l *lane) pick(limit int, fits func(*unit) bool) ([]*unit, time.Duration) {
 	clear(l.busy)
 	clear(l.once)
 	var (
@@ -184,9 +207,13 @@ func (l *lane) take() ([]*unit, time.Duration) {
 		wait  time.Duration
 	)
 	for i, u := range l.queue {
-		if len(batch) == maxUnits || size > maxBatchBytes {
+		if len(batch) == limit || size > maxBatchBytes {
 			rest = append(rest, l.queue[i:]...)
 			break
+		}
+		if !fits(u) {
+			rest = append(rest, u)
+			continue
 		}
 		if until, ok := l.parked[u.no]; ok {
 			if left := until.Sub(now); left > 0 {
@@ -217,11 +244,17 @@ func (l *lane) take() ([]*unit, time.Duration) {
 		}
 		size += bytes
 		batch = append(batch, u)
+		if u.fires() {
+			l.due--
+		}
 	}
 	clear(l.queue[len(rest):])
 	l.queue = rest
 	return batch, wait
 }
+
+// fires tells whether the unit fires a timer.
+func (u *unit) fires() bool { return len(u.timersDue)+len(u.retriesDue)+len(u.deadlines) > 0 }
 
 // occupy marks the instances of which the batch shall hold no other writer.
 func (u *unit) occupy(busy map[int64]bool) {
@@ -585,6 +618,11 @@ func (l *lane) park(ctx context.Context, units []*unit) []*unit {
 		rest = append(rest, u)
 	}
 	l.queue = append(aside, l.queue...)
+	for _, u := range aside {
+		if u.fires() {
+			l.due++
+		}
+	}
 	return rest
 }
 

@@ -32,7 +32,7 @@ type NodeConfig struct {
 	// Activities is how many activities run at once in this process; 0 means 1000.
 	Activities int
 	// Backlog is how many more may wait in memory for a slot before they are left to other workers; 0 means
-	// four times Activities.
+	// 16 times Activities.
 	Backlog int
 	// Queues names the groups of activities that this worker runs besides those of no group.
 	Queues []string
@@ -95,7 +95,7 @@ func (e *Engine) Join(ctx context.Context, cfg NodeConfig) (*Node, error) {
 		cfg.Activities = 1000
 	}
 	if cfg.Backlog == 0 {
-		cfg.Backlog = 4 * cfg.Activities
+		cfg.Backlog = 16 * cfg.Activities
 	}
 	if cfg.Cache == 0 {
 		cfg.Cache = 10_000

@@ -60,6 +60,10 @@ var workloads = []workload{
 	{"W6", "500 events one at a time", (*bench).events},
 	{"W7", "hello again on grown tables", (*bench).grown},
 	{"W8", "kill -9 of one of two workers", (*bench).recovery},
+	{"W9", "signals to one entity, and to a hundred", (*bench).entities},
+	{"W10", "10,000 timers due in one second", (*bench).alarms},
+	{"W11", "1,000,000 instances asleep", (*bench).sleepers},
+	{"W12", "fan-out of 10,000 in one instance", (*bench).wide},
 	{"memory", "10,000 live instances; an idle server", (*bench).memory},
 }
 

@@ -18,6 +18,9 @@ const (
 	Pong  durable.Orchestration[int, int]       = "pong"
 	Slow  durable.Orchestration[slowInput, int] = "slow"
 	Sleep durable.Orchestration[int, int]       = "sleep"
+	Alarm durable.Orchestration[int64, int64]   = "alarm"
+
+	Count durable.Operation[int, int, int] = "count/add"
 
 	Greet durable.Activity[string, string] = "greet"
 	Nap   durable.Activity[int, int]       = "nap"
@@ -87,6 +90,12 @@ func handlers() []durable.Handler {
 				}
 			}
 			return in.Steps, nil
+		}),
+		Count.Handler(func(_ *durable.EntityContext, n *int, by int) (int, error) { *n += by; return *n, nil }),
+		// Alarm sleeps until a moment, in microseconds, and returns how late it was, in microseconds.
+		Alarm.Handler(func(ctx *durable.Context, at int64) (int64, error) {
+			err := ctx.Sleep(time.UnixMicro(at).Sub(ctx.Now()))
+			return ctx.Now().UnixMicro() - at, err
 		}),
 		Sleep.Handler(func(ctx *durable.Context, hours int) (int, error) {
 			return hours, ctx.Sleep(time.Duration(hours) * time.Hour)

@@ -124,25 +124,15 @@ func (b *bench) memory(ctx context.Context) error {
 	if _, err := Idle.StartMany(ctx, b.client, make([]int, 1000), durable.IDs(nil)); err != nil {
 		return err
 	}
-	wait := time.NewTimer(15 * time.Second) // caches settle, autovacuum comes round
-	defer wait.Stop()
-	progressf("%-8s letting things rest", b.current)
-	select {
-	case <-wait.C:
-	case <-ctx.Done():
-		return ctx.Err()
+	if err := b.rest(ctx, "letting things rest", 15*time.Second); err != nil { // caches settle, autovacuum comes round
+		return err
 	}
 	m, err := b.meter(ctx, w)
 	if err != nil {
 		return err
 	}
-	rest := time.NewTimer(20 * time.Second)
-	defer rest.Stop()
-	progressf("%-8s measuring idle processes", b.current)
-	select {
-	case <-rest.C:
-	case <-ctx.Done():
-		return ctx.Err()
+	if err := b.rest(ctx, "measuring idle processes", 20*time.Second); err != nil {
+		return err
 	}
 	u, err := b.stop(ctx, m)
 	if err != nil {
