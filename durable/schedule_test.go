@@ -29,7 +29,7 @@ func TestSchedule(t *testing.T) {
 	b := setup(t)
 	b.worker(nil, Report.Handler(report))
 	s := Report.Schedule(b.client, "report.eu")
-	from := time.Now().Truncate(time.Second).Add(time.Second)
+	from := time.Now().Truncate(time.Second).Add(2 * time.Second) // later than Put may take
 	if err := s.Put(b.ctx, reportInput{"eu", 7}, durable.Every(time.Second), durable.From(from)); err != nil {
 		t.Fatal(err)
 	}
