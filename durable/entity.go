@@ -391,3 +391,24 @@ func (c *Client) CleanEntities(ctx context.Context) (engine.EntityCleanUp, error
 	}
 	return e.CleanEntities(ctx, c.hub)
 }
+
+// Signal is what signals an entity, for package durabletest.
+func (h *Host) Signal(now time.Time, id EntityID, operation string, in any, opts ...SignalOption) (engine.SignalRequest, error) {
+	r := engine.SignalRequest{Entity: id, Operation: operation}
+	for _, opt := range opts {
+		if d, relative := opt.(Delay); relative {
+			r.At = now.Add(time.Duration(d))
+			continue
+		}
+		opt.applySignal(&r)
+	}
+	var err error
+	r.Input, err = h.Encode(in)
+	return r, err
+}
+
+// Name is the name of the operation, without the entity's.
+func (p Operation[S, I, O]) Name() string {
+	_, operation := p.split()
+	return operation
+}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"log/slog"
 	"reflect"
+	"strings"
 	"time"
 
 	"github.com/weir-dev/weir/engine"
@@ -45,6 +46,9 @@ func lastOfEach(handlers []Handler) []Handler {
 	key := func(h *Handler) thing {
 		if h.kind == orchestrationHandler {
 			return thing{true, h.name, h.version}
+		}
+		if h.kind == operationHandler {
+			return thing{name: strings.ToLower(h.name), version: strings.ToLower(h.operation)}
 		}
 		return thing{name: h.name}
 	}

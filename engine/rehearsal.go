@@ -37,6 +37,10 @@ type Rehearsal struct {
 	made      int64
 	instances map[string]*rehearsed
 	ready     []*rehearsed // have something to do, in the order in which it came
+	entities  map[string]*rehearsedEntity
+	busy      []*rehearsedEntity // have something to do, after the instances
+	replies   map[string]func(OperationResult)
+	signaled  map[string]bool // keys of signals
 	agenda    agenda
 	entries   int64
 	running   map[*rehearsedTask]bool // attempts that are at work; the clock waits for them
@@ -100,7 +104,8 @@ func NewRehearsal(cfg RehearsalConfig) *Rehearsal {
 	return &Rehearsal{
 		cfg: cfg, limits: limits{payload: cfg.PayloadLimit, decisions: 100_000},
 		checks: &Engine{cfg: Config{PayloadLimit: cfg.PayloadLimit}}, now: cfg.Now.UTC().Truncate(time.Microsecond),
-		instances: map[string]*rehearsed{}, running: map[*rehearsedTask]bool{}, signal: make(chan struct{}, 1),
+		instances: map[string]*rehearsed{}, entities: map[string]*rehearsedEntity{}, replies: map[string]func(OperationResult){},
+		signaled: map[string]bool{}, running: map[*rehearsedTask]bool{}, signal: make(chan struct{}, 1),
 	}
 }
 
@@ -317,6 +322,12 @@ func (r *Rehearsal) Next(ctx context.Context, until time.Time) (more bool, err e
 		i.queued = false
 		r.mu.Unlock()
 		return true, r.stop(r.turn(ctx, i))
+	}
+	if len(r.busy) > 0 {
+		x := r.busy[0]
+		r.busy = slices.Delete(r.busy, 0, 1)
+		r.mu.Unlock()
+		return true, r.stop(r.operate(ctx, x))
 	}
 	for len(r.agenda) > 0 && r.agenda[0].fn == nil {
 		heap.Pop(&r.agenda)
@@ -542,6 +553,7 @@ func (r *Rehearsal) turn(ctx context.Context, i *rehearsed) error {
 	}
 	letters := slices.Clone(i.letters[:min(len(i.letters), maxLetters)])
 	i.letters = slices.Delete(i.letters, 0, len(letters))
+	r.returnLocks(i, letters)
 	arrived := i.state.admit(r.now, letters)
 	if arrived == nil {
 		r.wake(i)
@@ -674,6 +686,9 @@ func (r *Rehearsal) apply(i *rehearsed, p *plan) error {
 			r.deliver(to, letter{events: []history.Event{&history.EventRaised{Header: s.Header, Name: s.Name, Input: s.Input}}})
 		}
 	}
+	for _, m := range p.requests {
+		r.send(m, i.requesterOf(m.task))
+	}
 	switch {
 	case p.end == nil:
 	case p.end.Status == history.ContinuedAsNew:
@@ -753,6 +768,7 @@ func (r *Rehearsal) ended(i *rehearsed, status history.Status, output history.Pa
 	i.instance.Status, i.instance.CompletedAt, i.instance.UpdatedAt = status, &at, at
 	i.instance.Failure, i.instance.Held = why, nil
 	i.output, i.letters = output, nil
+	r.unlockAll(i)
 	i.drop()
 	if !i.turning {
 		i.unwind()

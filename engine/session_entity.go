@@ -73,38 +73,77 @@ func (e *entity) admits(l *letter) bool {
 	return e.lock == nil || l.kind == msgHolder || l.kind == msgStart
 }
 
-// changesLock tells whether a letter is about the entity's lock.
-func changesLock(l *letter) bool {
+// lockRequest is what a letter says about the entity's lock; nil if it says nothing.
+func lockRequest(l *letter) *history.EntityRequest {
 	for _, ev := range l.events {
 		if r, ok := ev.(*history.EntityRequest); ok && (r.Unlock || len(r.Lock) > 0) {
-			return true
+			return r
 		}
 	}
-	return false
+	return nil
 }
 
-// takeRequests takes the letters of the next batch: none comes before one that was sent earlier, but for those that pass
-// a lock.
-func (s *session) takeRequests(into []letter) []letter {
-	rest, full := s.letters[:0], false
-	for i := range s.letters {
-		l := s.letters[i]
-		if full || !s.entity.admits(&l) {
+// take takes the letters of the next batch and leaves the rest: none comes before one that was sent earlier, but for
+// those that pass a lock. Who gives a lock back wants none that is still to come: such a request is taken and forgotten.
+func (e *entity) take(into, letters []letter) (taken, rest []letter) {
+	rest = letters[:0]
+	var (
+		full bool
+		gone *history.Requester
+	)
+	for i := range letters {
+		l := letters[i]
+		about := lockRequest(&l)
+		if full || !e.admits(&l) {
 			rest = append(rest, l)
 			continue
 		}
 		into = append(into, l)
-		full = len(into) == maxRequests || changesLock(&l)
+		full = len(into) == maxRequests || about != nil
+		if about != nil && about.Unlock {
+			gone = about.From
+		}
 	}
-	clear(s.letters[len(rest):])
-	s.letters = rest
-	return into
+	if gone != nil {
+		kept := rest[:0]
+		for _, l := range rest {
+			if about := lockRequest(&l); about != nil && !about.Unlock && gone.Same(about.From) {
+				l.events = nil
+				into = append(into, l)
+				continue
+			}
+			kept = append(kept, l)
+		}
+		rest = kept
+	}
+	clear(letters[len(rest):])
+	return into, rest
+}
+
+// change locks or unlocks the entity, if the request can do so, and says what follows: a request for a lock goes on to
+// the next entity, or is granted.
+func (e *entity) change(r *history.EntityRequest, now time.Time) (changed bool, next *entityMessage, granted bool) {
+	switch {
+	case r.From == nil:
+		return false, nil, false
+	case r.Unlock:
+		if e.lock == nil || !e.lock.Same(r.From) {
+			return false, nil, false // long unlocked, or locked by another meanwhile
+		}
+		e.lock = nil
+		return true, nil, false
+	}
+	e.lock = &history.EntityLock{Requester: *r.From, Since: now}
+	if at := r.Position + 1; at < len(r.Lock) {
+		return true, &entityMessage{r.Lock[at], -1, msgEvent, &history.EntityRequest{Lock: r.Lock, Position: at, From: r.From}}, false
+	}
+	return true, nil, true
 }
 
 // entityTurn runs one turn of an entity.
 func (s *session) entityTurn(ctx context.Context) error {
 	f := s.newFlight(unitTurn)
-	f.letters = s.takeRequests(f.letters)
+	f.letters, s.letters = s.entity.take(f.letters, s.letters)
 	s.failing = f
 	now := s.n.clock.now()
 	if now.Before(s.state.lastTurn) {
@@ -172,11 +211,7 @@ func (t *entityTurn) takeIn(r *history.EntityRequest) {
 	case r.ScheduledAt.After(t.now):
 		t.later = append(t.later, r)
 	default:
-		op := EntityOperation{Name: r.Operation, Input: r.Input}
-		if r.From != nil {
-			op.Sender = r.From.InstanceID
-		}
-		t.batch.Operations = append(t.batch.Operations, op)
+		t.batch.Operations = append(t.batch.Operations, operationOf(r))
 		t.asked = append(t.asked, r)
 	}
 }
@@ -197,7 +232,11 @@ func (t *entityTurn) fill(ctx context.Context, result *EntityResult) error {
 			Operation: g.Operation, Input: g.Input, ScheduledAt: g.At, From: &history.Requester{InstanceID: t.s.info.InstanceID, TaskID: -1},
 		}})
 	}
-	messages = append(messages, t.changeLock()...)
+	locks, err := t.changeLock()
+	if err != nil {
+		return err
+	}
+	messages = append(messages, locks...)
 	if err := t.s.sendRequests(ctx, t.u, messages, t.now); err != nil {
 		return err
 	}
@@ -270,34 +309,28 @@ func (t *entityTurn) tell(to *history.Requester, answer history.Event) error {
 	return nil
 }
 
-// changeLock locks or unlocks the entity. A request for a lock goes on to the next entity, or is granted.
-func (t *entityTurn) changeLock() []entityMessage {
-	r, e := t.lock, t.s.entity
+// changeLock locks or unlocks the entity.
+func (t *entityTurn) changeLock() ([]entityMessage, error) {
+	if t.lock == nil {
+		return nil, nil
+	}
+	s, r := t.s, t.lock
+	changed, next, granted := s.entity.change(r, t.now)
+	if !changed {
+		return nil, nil
+	}
+	if t.u.unlocked = r.Unlock; !r.Unlock {
+		t.u.lockedFor = r.From
+	}
+	s.state.lockedFor(s.entity.lock)
+	t.u.suspended = s.state.suspended.encode()
 	switch {
-	case r == nil || r.From == nil:
-		return nil
-	case r.Unlock:
-		if e.lock == nil || !e.lock.Same(r.From) {
-			return nil // long unlocked, or locked by another meanwhile
-		}
-		e.lock, t.u.unlocked = nil, true
-	default:
-		e.lock, t.u.lockedFor = &history.EntityLock{Requester: *r.From, Since: t.now}, r.From
+	case granted:
+		return nil, t.tell(r.From, &history.EntityLockGranted{Header: history.Header{At: t.now}, TaskID: r.From.TaskID, Entities: r.Lock})
+	case next != nil:
+		return []entityMessage{*next}, nil
 	}
-	t.s.state.lockedFor(e.lock)
-	t.u.suspended = []byte{}
-	if s := t.s.state.suspended; s != nil {
-		t.u.suspended = s.encode()
-	}
-	if r.Unlock {
-		return nil
-	}
-	if next := r.Position + 1; next < len(r.Lock) {
-		return []entityMessage{{r.Lock[next], -1, msgEvent, &history.EntityRequest{Lock: r.Lock, Position: next, From: r.From}}}
-	}
-	// It cannot fail: an answer of names and numbers.
-	_ = t.tell(r.From, &history.EntityLockGranted{Header: history.Header{At: t.now}, TaskID: r.From.TaskID, Entities: r.Lock})
-	return nil
+	return nil, nil
 }
 
 // putOff gives requests that are due later a timer each, and puts them back into the inbox.
