@@ -84,35 +84,30 @@ func lockRequest(l *letter) *history.EntityRequest {
 }
 
 // take takes the letters of the next batch and leaves the rest: none comes before one that was sent earlier, but for
-// those that pass a lock. Who gives a lock back wants none that is still to come: such a request is taken and forgotten.
+// those that pass a lock. Who gives back a lock that it does not have yet wants it no more: its request, which came
+// before, is taken and forgotten.
 func (e *entity) take(into, letters []letter) (taken, rest []letter) {
 	rest = letters[:0]
-	var (
-		full bool
-		gone *history.Requester
-	)
-	for i := range letters {
-		l := letters[i]
-		about := lockRequest(&l)
+	full := false
+	for _, l := range letters {
 		if full || !e.admits(&l) {
 			rest = append(rest, l)
 			continue
 		}
 		into = append(into, l)
+		about := lockRequest(&l)
 		full = len(into) == maxRequests || about != nil
-		if about != nil && about.Unlock {
-			gone = about.From
+		if about == nil || !about.Unlock {
+			continue
 		}
-	}
-	if gone != nil {
 		kept := rest[:0]
-		for _, l := range rest {
-			if about := lockRequest(&l); about != nil && !about.Unlock && gone.Same(about.From) {
-				l.events = nil
-				into = append(into, l)
-				continue
+		for _, earlier := range rest {
+			if r := lockRequest(&earlier); r != nil && !r.Unlock && r.From.Same(about.From) {
+				earlier.events = nil
+				into = append(into, earlier)
+			} else {
+				kept = append(kept, earlier)
 			}
-			kept = append(kept, l)
 		}
 		rest = kept
 	}

@@ -104,3 +104,26 @@ func TestLocksInVirtualTime(t *testing.T) {
 		t.Errorf("%d in the box, locked by %q: want 1 and nobody", n, durabletest.Locked(e, put.ID("a")))
 	}
 }
+
+func TestLockedAgainAtOnce(t *testing.T) {
+	again := durable.Orchestration[int, int]("again")
+	e := durabletest.New(t, append(boxes(), again.Handler(func(ctx *durable.Context, n int) (int, error) {
+		for range n {
+			unlock, err := durable.Lock(ctx, put.ID("a"), put.ID("b"))
+			if err != nil {
+				return 0, err
+			}
+			unlock() // goes out with the next request, which is not what it takes back
+		}
+		return n, nil
+	}))...)
+	var all []*durabletest.Run[int]
+	for range 3 {
+		all = append(all, durabletest.Start(e, again, 4))
+	}
+	for _, r := range all {
+		if n, err := r.Await(); n != 4 || err != nil {
+			t.Errorf("got %d, error %v", n, err)
+		}
+	}
+}

@@ -83,6 +83,8 @@ func Handlers(pool *pgxpool.Pool, client *durable.Client) []durable.Handler {
 		return err
 	}
 	return []durable.Handler{
+		Note.Handler(note),
+		Haul.Handler(haul),
 		Mixed.Handler(mixed),
 		Sub.Handler(func(ctx *durable.Context, s string) (string, error) { return Work.Call(ctx, s) }),
 		Receipt.Handler(func(ctx *durable.Context, s string) (string, error) { return Work.Call(ctx, s) }),
