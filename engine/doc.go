@@ -140,6 +140,17 @@
 // activities time, and hands over the rest: running tasks become available River rows, tokens are replaced, the
 // epoch grows.
 //
+// # Entities
+//
+// An entity is an instance that never ends: id @name@key, outcome 100. Its turn is a batch of requests: operations, and at
+// most one change of its lock, which ends the batch. Its history is one row that holds all of it, and each commit replaces
+// it. While it is locked its status is suspended; messages of kind 8, from the holder, pass. A request for a lock goes
+// from entity to entity in the order of their ids, and the last one grants it. Who ends or gives up sends the unlocking in
+// that commit; a grant that nobody waits for any more is sent back; and a leader unlocks what the dead have left.
+//
+// Messages to other instances go through the outbox. Whoever has committed them delivers them then; the River row in its
+// name is for whoever sweeps up after its death. Delivery makes an entity that is not there.
+//
 // # Results
 //
 // A task without a row delivers in memory, and the turn that records it commits under I1. After a second it is
