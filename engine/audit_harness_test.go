@@ -276,14 +276,18 @@ func (s *site) remove(job int64) {
 	s.no(err)
 }
 
-// repairs fails the test unless the nodes have repaired as much as that.
+// repairs fails the test unless the nodes have repaired as much as that. They count after the commit, which others see
+// before.
 func (s *site) repairs(want int64, nodes ...*engine.Node) {
 	s.t.Helper()
-	var got int64
-	for _, n := range nodes {
-		got += n.Stats().AuditRepairs
+	count := func() (got int64) {
+		for _, n := range nodes {
+			got += n.Stats().AuditRepairs
+		}
+		return got
 	}
-	if got != want {
+	s.until("the repairs are counted", func() bool { return count() >= want })
+	if got := count(); got != want {
 		s.t.Errorf("%d repairs, want %d", got, want)
 	}
 }
