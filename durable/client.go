@@ -311,3 +311,34 @@ func (w *Watch) Next(ctx context.Context) (State, error) {
 
 // Close ends the watch.
 func (w *Watch) Close() { w.sub.Close() }
+
+// RewindOption is an option of a rewind.
+type RewindOption interface {
+	applyRewind(*engine.RewindRequest)
+}
+
+// FromStep is the number of the activity, timer or child whose result is taken back, as TaskInfo.TaskID and the history
+// have it.
+type FromStep int
+
+func (s FromStep) applyRewind(r *engine.RewindRequest) {
+	step := int32(s)
+	r.Step = &step
+}
+
+// Rewind lets an instance that has ended go on from an earlier point of its history: from what it failed of, or, with the
+// option FromStep, from any step. What it did until then is kept and not done again; activities that failed run again with
+// new attempts, and children that failed are rewound themselves; timers, events and results that came later come again.
+// The history of what ended is kept until the next generation. reason, at most 2000 characters, is for the record.
+// Options: FromStep. Errors: ErrNotFound, ErrInvalid, ErrWrongState when it has not ended or there is nothing to take back.
+func (i *Instance[O]) Rewind(ctx context.Context, reason string, opts ...RewindOption) error {
+	e, err := i.client.engine(ctx)
+	if err != nil {
+		return err
+	}
+	r := engine.RewindRequest{Hub: i.client.hub, Instance: i.id, Reason: reason}
+	for _, opt := range opts {
+		opt.applyRewind(&r)
+	}
+	return e.Rewind(ctx, r)
+}

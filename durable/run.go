@@ -231,6 +231,7 @@ func (r *run) feed(e history.Event) error {
 			r.now = e.At
 		}
 	case *history.ExecutionStarted:
+		r.info.ExecutionID = e.ExecutionID // of a rewound instance the first one: ids that the code has made stay the same
 		r.tags = e.Tags
 		r.fork(func() { r.end(r.handler.orchestrate(r.ctx, e.Input)) })
 	case *history.TaskCompleted:

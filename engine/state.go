@@ -53,6 +53,14 @@ func (s *state) apply(e history.Event) {
 		s.suspended = nil
 	case *history.ExecutionStarted:
 		s.started, s.tags = true, e.Tags
+	case *history.ExecutionRewound:
+		for _, p := range s.pending {
+			if p.task != nil { // its bounds begin anew; the history keeps when it was decided on
+				again := *p.task
+				again.At = e.At
+				p.task = &again
+			}
+		}
 	case *history.TaskScheduled:
 		s.pending[e.ID] = &pending{task: e}
 		s.nextID = e.ID + 1

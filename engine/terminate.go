@@ -59,11 +59,13 @@ func (e *Engine) Terminate(ctx context.Context, r TerminateRequest) error {
 	return nil
 }
 
-// ControlArgs are the arguments of a control job: which child to terminate, and why.
+// ControlArgs are the arguments of a control job: which child to terminate or to rewind, and why.
 type ControlArgs struct {
 	No     int64  `json:"no"`
 	Parent int64  `json:"parent"`
 	Reason string `json:"reason,omitempty"`
+	// Rewind says that the child is to be rewound instead: its parent was.
+	Rewind bool `json:"rewind,omitempty"`
 }
 
 // Control ends a child as its parent was ended, and deletes the River job that asked for it. A child that has ended, or
@@ -74,6 +76,14 @@ func (n *Node) Control(ctx context.Context, a ControlArgs, jobID int64) error {
 		return fmt.Errorf("terminate child: %w", err)
 	}
 	u := &unit{no: a.No}
+	if a.Rewind {
+		if len(rows) == 1 && !statusOf(rows[0].Status).Live() && rows[0].ParentNo == a.Parent {
+			if err := n.e.rewindChild(ctx, store.FindInstancesRow(rows[0]), a.Reason); err != nil {
+				return fmt.Errorf("rewind child: %w", err)
+			}
+		}
+		rows = nil
+	}
 	if len(rows) == 1 && statusOf(rows[0].Status).Live() && rows[0].ParentNo == a.Parent {
 		if u, err = n.e.termination(ctx, store.FindInstancesRow(rows[0]), TerminateRequest{Reason: a.Reason, Recursive: true}); err != nil {
 			return err

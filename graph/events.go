@@ -39,6 +39,8 @@ func (r *Resolver) event(n engine.NumberedEvent) model.HistoryEvent {
 		return &model.ExecutionSuspended{Seq: seq, At: at, Type: kind, Reason: text(e.Reason), By: text(e.By)}
 	case *history.ExecutionResumed:
 		return &model.ExecutionResumed{Seq: seq, At: at, Type: kind, Reason: text(e.Reason), By: text(e.By)}
+	case *history.ExecutionRewound:
+		return &model.ExecutionRewound{Seq: seq, At: at, Type: kind, Reason: text(e.Reason)}
 	case *history.TaskScheduled:
 		return &model.TaskScheduled{
 			Seq: seq, At: at, Type: kind, TaskID: e.ID, Name: e.Name, Version: text(e.Version), Step: e.Step, Native: e.Native, Queue: text(e.Queue), Input: value(e.Input),

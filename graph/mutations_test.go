@@ -414,7 +414,7 @@ func TestSuspendAndResume(t *testing.T) {
 	if got := a.ended(id); got.Output == nil || got.Output.Text != `["x"]` {
 		t.Errorf("got %+v", got)
 	}
-	if got := actions(); !slices.Equal(got, []string{"RESTART"}) {
+	if got := actions(); !slices.Equal(got, []string{"RESTART", "REWIND"}) {
 		t.Errorf("allowed are %v", got)
 	}
 	type event struct{ Type, Reason, By *string }

@@ -109,6 +109,15 @@ func (r *mutationResolver) RestartOrchestration(ctx context.Context, input model
 	return r.changed(ctx, input.Hub, id, err)
 }
 
+// RewindOrchestration is the resolver for the rewindOrchestration field.
+func (r *mutationResolver) RewindOrchestration(ctx context.Context, input model.RewindOrchestrationInput) (*model.OrchestrationPayload, error) {
+	req := engine.RewindRequest{Hub: input.Hub, Instance: input.InstanceID, Reason: input.Reason, Step: input.Step.Value()}
+	if strings.TrimSpace(input.Reason) == "" {
+		return r.changed(ctx, input.Hub, input.InstanceID, noReason())
+	}
+	return r.changed(ctx, input.Hub, input.InstanceID, r.engine.Rewind(ctx, req))
+}
+
 // Node is the resolver for the node field.
 func (r *queryResolver) Node(ctx context.Context, id string) (model.Node, error) {
 	return r.node(ctx, id)

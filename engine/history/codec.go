@@ -20,6 +20,7 @@ var table = map[string]func() Event{
 	"ExecutionTerminated":               func() Event { return new(ExecutionTerminated) },
 	"ExecutionSuspended":                func() Event { return new(ExecutionSuspended) },
 	"ExecutionResumed":                  func() Event { return new(ExecutionResumed) },
+	"ExecutionRewound":                  func() Event { return new(ExecutionRewound) },
 	"TaskScheduled":                     func() Event { return new(TaskScheduled) },
 	"TaskCompleted":                     func() Event { return new(TaskCompleted) },
 	"TaskFailed":                        func() Event { return new(TaskFailed) },

@@ -83,6 +83,8 @@ func appendEvent(b []byte, e Event, sameTime bool) ([]byte, error) {
 	case *ExecutionSuspended:
 		o.text("reason", e.Reason)
 		o.text("by", e.By)
+	case *ExecutionRewound:
+		o.text("reason", e.Reason)
 	case *ExecutionResumed:
 		o.text("reason", e.Reason)
 		o.text("by", e.By)

@@ -87,6 +87,13 @@ type ExecutionResumed struct {
 	By     string `json:"by,omitempty"`
 }
 
+// ExecutionRewound says that the instance was rewound to here: what comes before it was kept of the generation that
+// ended, and what waits is tried anew from now on.
+type ExecutionRewound struct {
+	Header
+	Reason string `json:"reason,omitempty"`
+}
+
 // TaskScheduled is the decision to run an activity or a step.
 type TaskScheduled struct {
 	Header

@@ -1639,6 +1639,98 @@ func (ec *executionContext) fieldContext_ExecutionResumed_by(_ context.Context, 
 	return graphql.NewScalarFieldContext("ExecutionResumed", field, false, false, errors.New("field of type String does not have child fields"))
 }
 
+func (ec *executionContext) _ExecutionRewound_seq(ctx context.Context, field graphql.CollectedField, obj *model.ExecutionRewound) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ExecutionRewound_seq(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Seq, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int64) graphql.Marshaler {
+			return ec.marshalNLong2int64(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ExecutionRewound_seq(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ExecutionRewound", field, false, false, errors.New("field of type Long does not have child fields"))
+}
+
+func (ec *executionContext) _ExecutionRewound_at(ctx context.Context, field graphql.CollectedField, obj *model.ExecutionRewound) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ExecutionRewound_at(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.At, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v time.Time) graphql.Marshaler {
+			return ec.marshalNDateTime2timeᚐTime(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ExecutionRewound_at(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ExecutionRewound", field, false, false, errors.New("field of type DateTime does not have child fields"))
+}
+
+func (ec *executionContext) _ExecutionRewound_type(ctx context.Context, field graphql.CollectedField, obj *model.ExecutionRewound) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ExecutionRewound_type(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Type, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v model.HistoryEventType) graphql.Marshaler {
+			return ec.marshalNHistoryEventType2githubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐHistoryEventType(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ExecutionRewound_type(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ExecutionRewound", field, false, false, errors.New("field of type HistoryEventType does not have child fields"))
+}
+
+func (ec *executionContext) _ExecutionRewound_reason(ctx context.Context, field graphql.CollectedField, obj *model.ExecutionRewound) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ExecutionRewound_reason(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Reason, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ExecutionRewound_reason(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ExecutionRewound", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
 func (ec *executionContext) _ExecutionStarted_seq(ctx context.Context, field graphql.CollectedField, obj *model.ExecutionStarted) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -4033,6 +4125,13 @@ func (ec *executionContext) _HistoryEvent(ctx context.Context, sel ast.Selection
 			return graphql.Null
 		}
 		return ec._ExecutionStarted(ctx, sel, obj)
+	case model.ExecutionRewound:
+		return ec._ExecutionRewound(ctx, sel, &obj)
+	case *model.ExecutionRewound:
+		if obj == nil {
+			return graphql.Null
+		}
+		return ec._ExecutionRewound(ctx, sel, obj)
 	case model.ExecutionResumed:
 		return ec._ExecutionResumed(ctx, sel, &obj)
 	case *model.ExecutionResumed:
@@ -4837,6 +4936,59 @@ func (ec *executionContext) _ExecutionResumed(ctx context.Context, sel ast.Selec
 			}
 		case "by":
 			out.Values[i] = ec._ExecutionResumed_by(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
+
+var executionRewoundImplementors = []string{"ExecutionRewound", "HistoryEvent"}
+
+func (ec *executionContext) _ExecutionRewound(ctx context.Context, sel ast.SelectionSet, obj *model.ExecutionRewound) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, executionRewoundImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ExecutionRewound")
+		case "seq":
+			out.Values[i] = ec._ExecutionRewound_seq(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "at":
+			out.Values[i] = ec._ExecutionRewound_at(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "type":
+			out.Values[i] = ec._ExecutionRewound_type(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "reason":
+			out.Values[i] = ec._ExecutionRewound_reason(ctx, field, obj)
 			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}

@@ -3231,6 +3231,57 @@ func (ec *executionContext) unmarshalInputResumeOrchestrationInput(ctx context.C
 	return it, nil
 }
 
+func (ec *executionContext) unmarshalInputRewindOrchestrationInput(ctx context.Context, obj any) (model.RewindOrchestrationInput, error) {
+	var it model.RewindOrchestrationInput
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	fieldsInOrder := [...]string{"hub", "instanceId", "reason", "step"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "hub":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("hub"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Hub = data
+		case "instanceId":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("instanceId"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.InstanceID = data
+		case "reason":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("reason"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Reason = data
+		case "step":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("step"))
+			data, err := ec.unmarshalOInt2ᚖint32(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Step = graphql.OmittableOf(data)
+		}
+	}
+	return it, nil
+}
+
 func (ec *executionContext) unmarshalInputSetTagsInput(ctx context.Context, obj any) (model.SetTagsInput, error) {
 	var it model.SetTagsInput
 	if obj == nil {
@@ -5264,6 +5315,11 @@ func (ec *executionContext) unmarshalNRestartOrchestrationInput2githubᚗcomᚋw
 
 func (ec *executionContext) unmarshalNResumeOrchestrationInput2githubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐResumeOrchestrationInput(ctx context.Context, v any) (model.ResumeOrchestrationInput, error) {
 	res, err := ec.unmarshalInputResumeOrchestrationInput(ctx, v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) unmarshalNRewindOrchestrationInput2githubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐRewindOrchestrationInput(ctx context.Context, v any) (model.RewindOrchestrationInput, error) {
+	res, err := ec.unmarshalInputRewindOrchestrationInput(ctx, v)
 	return res, graphql.ErrorOnPath(ctx, err)
 }
 

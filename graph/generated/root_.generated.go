@@ -211,6 +211,13 @@ type ComplexityRoot struct {
 		Type   func(childComplexity int) int
 	}
 
+	ExecutionRewound struct {
+		At     func(childComplexity int) int
+		Reason func(childComplexity int) int
+		Seq    func(childComplexity int) int
+		Type   func(childComplexity int) int
+	}
+
 	ExecutionStarted struct {
 		At          func(childComplexity int) int
 		ExecutionID func(childComplexity int) int
@@ -285,6 +292,7 @@ type ComplexityRoot struct {
 		RestartOrchestration   func(childComplexity int, input model.RestartOrchestrationInput) int
 		ResumeOrchestration    func(childComplexity int, input model.ResumeOrchestrationInput) int
 		ResumeSchedule         func(childComplexity int, input model.ResumeScheduleInput) int
+		RewindOrchestration    func(childComplexity int, input model.RewindOrchestrationInput) int
 		RunSchedule            func(childComplexity int, input model.RunScheduleInput) int
 		SetTags                func(childComplexity int, input model.SetTagsInput) int
 		SignalEntity           func(childComplexity int, input model.SignalEntityInput) int
@@ -1338,6 +1346,31 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.ExecutionResumed.Type(childComplexity), true
 
+	case "ExecutionRewound.at":
+		if e.ComplexityRoot.ExecutionRewound.At == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ExecutionRewound.At(childComplexity), true
+	case "ExecutionRewound.reason":
+		if e.ComplexityRoot.ExecutionRewound.Reason == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ExecutionRewound.Reason(childComplexity), true
+	case "ExecutionRewound.seq":
+		if e.ComplexityRoot.ExecutionRewound.Seq == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ExecutionRewound.Seq(childComplexity), true
+	case "ExecutionRewound.type":
+		if e.ComplexityRoot.ExecutionRewound.Type == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ExecutionRewound.Type(childComplexity), true
+
 	case "ExecutionStarted.at":
 		if e.ComplexityRoot.ExecutionStarted.At == nil {
 			break
@@ -1722,6 +1755,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.ResumeSchedule(childComplexity, args["input"].(model.ResumeScheduleInput)), true
+	case "Mutation.rewindOrchestration":
+		if e.ComplexityRoot.Mutation.RewindOrchestration == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_rewindOrchestration_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.RewindOrchestration(childComplexity, args["input"].(model.RewindOrchestrationInput)), true
 	case "Mutation.runSchedule":
 		if e.ComplexityRoot.Mutation.RunSchedule == nil {
 			break
@@ -3406,6 +3450,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		ec.unmarshalInputRestartOrchestrationInput,
 		ec.unmarshalInputResumeOrchestrationInput,
 		ec.unmarshalInputResumeScheduleInput,
+		ec.unmarshalInputRewindOrchestrationInput,
 		ec.unmarshalInputRunScheduleInput,
 		ec.unmarshalInputScheduleFilter,
 		ec.unmarshalInputSetTagsInput,
@@ -3737,6 +3782,7 @@ enum HistoryEventType {
   ExecutionTerminated
   ExecutionSuspended
   ExecutionResumed
+  ExecutionRewound
   TaskScheduled
   TaskCompleted
   TaskFailed
@@ -4104,6 +4150,15 @@ type EntityUnlockSent implements HistoryEvent {
   "The ids of the entities that are unlocked."
   entities: [String!]!
 }
+
+"The instance was rewound to here: what comes before was kept of the generation that ended."
+type ExecutionRewound implements HistoryEvent {
+  seq: Long!
+  at: DateTime!
+  type: HistoryEventType!
+  "Why; null if nobody said."
+  reason: String
+}
 `, BuiltIn: false},
 	{Name: "../schema/orchestration.graphqls", Input: `"One execution of an orchestration."
 type Orchestration implements Node {
@@ -4211,6 +4266,8 @@ enum OrchestrationAction {
   RESUME
   "The mutation restartOrchestration."
   RESTART
+  "The mutation rewindOrchestration."
+  REWIND
   "The mutation cancelOrchestration."
   CANCEL
 }
@@ -4609,6 +4666,18 @@ input RestartOrchestrationInput {
   asNew: Boolean! = false
   "The id of the other instance, 1 to 200 printable ASCII characters; without it one is made up. Only with asNew."
   newInstanceId: String
+}
+
+"Which instance is to go on from an earlier point."
+input RewindOrchestrationInput {
+  "The name of the task hub."
+  hub: String!
+  "The instance; it must have ended."
+  instanceId: String!
+  "Why, 1 to 2000 characters, for the record."
+  reason: String!
+  "The number of the activity, timer or child whose result is taken back, with all that came of it; null for what the instance failed of, or its termination."
+  step: Int
 }
 
 "The answer to a change of one instance."
@@ -5019,6 +5088,11 @@ type Mutation {
   In its own place it is a new generation, and no parent waits for it.
   """
   restartOrchestration("Which instance, and how." input: RestartOrchestrationInput!): OrchestrationPayload!
+  """
+  Lets an instance that has ended go on from an earlier point of its history: what it did until then is kept, and what
+  failed is tried again, children included. Its history until then begins a further generation.
+  """
+  rewindOrchestration("Which instance, why, and from where." input: RewindOrchestrationInput!): OrchestrationPayload!
 }
 
 "What can be followed, over a websocket (graphql-transport-ws) or by server-sent events."

@@ -29,6 +29,7 @@ type MutationResolver interface {
 	SuspendOrchestration(ctx context.Context, input model.SuspendOrchestrationInput) (*model.OrchestrationPayload, error)
 	ResumeOrchestration(ctx context.Context, input model.ResumeOrchestrationInput) (*model.OrchestrationPayload, error)
 	RestartOrchestration(ctx context.Context, input model.RestartOrchestrationInput) (*model.OrchestrationPayload, error)
+	RewindOrchestration(ctx context.Context, input model.RewindOrchestrationInput) (*model.OrchestrationPayload, error)
 	SignalEntity(ctx context.Context, input model.SignalEntityInput) (*model.EntityPayload, error)
 	CallEntity(ctx context.Context, input model.CallEntityInput) (*model.CallEntityPayload, error)
 	ReleaseEntityLock(ctx context.Context, input model.ReleaseEntityLockInput) (*model.EntityPayload, error)
@@ -240,6 +241,20 @@ func (ec *executionContext) field_Mutation_resumeSchedule_args(ctx context.Conte
 	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
 		func(ctx context.Context, v any) (model.ResumeScheduleInput, error) {
 			return ec.unmarshalNResumeScheduleInput2githubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐResumeScheduleInput(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["input"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Mutation_rewindOrchestration_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
+		func(ctx context.Context, v any) (model.RewindOrchestrationInput, error) {
+			return ec.unmarshalNRewindOrchestrationInput2githubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐRewindOrchestrationInput(ctx, v)
 		})
 	if err != nil {
 		return nil, err
@@ -1182,6 +1197,50 @@ func (ec *executionContext) fieldContext_Mutation_restartOrchestration(ctx conte
 	}()
 	ctx = graphql.WithFieldContext(ctx, fc)
 	if fc.Args, err = ec.field_Mutation_restartOrchestration_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_rewindOrchestration(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_rewindOrchestration(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().RewindOrchestration(ctx, fc.Args["input"].(model.RewindOrchestrationInput))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.OrchestrationPayload) graphql.Marshaler {
+			return ec.marshalNOrchestrationPayload2ᚖgithubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐOrchestrationPayload(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_rewindOrchestration(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_OrchestrationPayload(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_rewindOrchestration_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
 		ec.Error(ctx, err)
 		return fc, err
 	}
@@ -3263,6 +3322,13 @@ func (ec *executionContext) _Mutation(ctx context.Context, sel ast.SelectionSet)
 		case "restartOrchestration":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Mutation_restartOrchestration(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "rewindOrchestration":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_rewindOrchestration(ctx, field)
 			})
 			if out.Values[i] == graphql.Null {
 				out.Invalids++

@@ -343,6 +343,17 @@ type ExecutionResumed struct {
 
 func (ExecutionResumed) IsHistoryEvent() {}
 
+// The instance was rewound to here: what comes before was kept of the generation that ended.
+type ExecutionRewound struct {
+	Seq  int64            `json:"seq"`
+	At   time.Time        `json:"at"`
+	Type HistoryEventType `json:"type"`
+	// Why; null if nobody said.
+	Reason *string `json:"reason,omitempty"`
+}
+
+func (ExecutionRewound) IsHistoryEvent() {}
+
 // A generation begins.
 type ExecutionStarted struct {
 	Seq  int64            `json:"seq"`
@@ -704,6 +715,18 @@ type ResumeScheduleInput struct {
 	Hub string `json:"hub"`
 	// Its id.
 	ScheduleID string `json:"scheduleId"`
+}
+
+// Which instance is to go on from an earlier point.
+type RewindOrchestrationInput struct {
+	// The name of the task hub.
+	Hub string `json:"hub"`
+	// The instance; it must have ended.
+	InstanceID string `json:"instanceId"`
+	// Why, 1 to 2000 characters, for the record.
+	Reason string `json:"reason"`
+	// The number of the activity, timer or child whose result is taken back, with all that came of it; null for what the instance failed of, or its termination.
+	Step graphql.Omittable[*int32] `json:"step,omitempty"`
 }
 
 // Which schedule to start an instance of.
@@ -1231,6 +1254,7 @@ const (
 	HistoryEventTypeExecutionTerminated               HistoryEventType = "ExecutionTerminated"
 	HistoryEventTypeExecutionSuspended                HistoryEventType = "ExecutionSuspended"
 	HistoryEventTypeExecutionResumed                  HistoryEventType = "ExecutionResumed"
+	HistoryEventTypeExecutionRewound                  HistoryEventType = "ExecutionRewound"
 	HistoryEventTypeTaskScheduled                     HistoryEventType = "TaskScheduled"
 	HistoryEventTypeTaskCompleted                     HistoryEventType = "TaskCompleted"
 	HistoryEventTypeTaskFailed                        HistoryEventType = "TaskFailed"
@@ -1260,6 +1284,7 @@ var AllHistoryEventType = []HistoryEventType{
 	HistoryEventTypeExecutionTerminated,
 	HistoryEventTypeExecutionSuspended,
 	HistoryEventTypeExecutionResumed,
+	HistoryEventTypeExecutionRewound,
 	HistoryEventTypeTaskScheduled,
 	HistoryEventTypeTaskCompleted,
 	HistoryEventTypeTaskFailed,
@@ -1284,7 +1309,7 @@ var AllHistoryEventType = []HistoryEventType{
 
 func (e HistoryEventType) IsValid() bool {
 	switch e {
-	case HistoryEventTypeOrchestratorStarted, HistoryEventTypeExecutionStarted, HistoryEventTypeExecutionCompleted, HistoryEventTypeExecutionTerminated, HistoryEventTypeExecutionSuspended, HistoryEventTypeExecutionResumed, HistoryEventTypeTaskScheduled, HistoryEventTypeTaskCompleted, HistoryEventTypeTaskFailed, HistoryEventTypeTimerCreated, HistoryEventTypeTimerFired, HistoryEventTypeSubOrchestrationInstanceCreated, HistoryEventTypeSubOrchestrationInstanceCompleted, HistoryEventTypeSubOrchestrationInstanceFailed, HistoryEventTypeEventSent, HistoryEventTypeEventRaised, HistoryEventTypePatchRecorded, HistoryEventTypeTaskCanceled, HistoryEventTypeExecutionCancelRequested, HistoryEventTypeEntityOperationSignaled, HistoryEventTypeEntityOperationCalled, HistoryEventTypeEntityOperationCompleted, HistoryEventTypeEntityOperationFailed, HistoryEventTypeEntityLockRequested, HistoryEventTypeEntityLockGranted, HistoryEventTypeEntityUnlockSent:
+	case HistoryEventTypeOrchestratorStarted, HistoryEventTypeExecutionStarted, HistoryEventTypeExecutionCompleted, HistoryEventTypeExecutionTerminated, HistoryEventTypeExecutionSuspended, HistoryEventTypeExecutionResumed, HistoryEventTypeExecutionRewound, HistoryEventTypeTaskScheduled, HistoryEventTypeTaskCompleted, HistoryEventTypeTaskFailed, HistoryEventTypeTimerCreated, HistoryEventTypeTimerFired, HistoryEventTypeSubOrchestrationInstanceCreated, HistoryEventTypeSubOrchestrationInstanceCompleted, HistoryEventTypeSubOrchestrationInstanceFailed, HistoryEventTypeEventSent, HistoryEventTypeEventRaised, HistoryEventTypePatchRecorded, HistoryEventTypeTaskCanceled, HistoryEventTypeExecutionCancelRequested, HistoryEventTypeEntityOperationSignaled, HistoryEventTypeEntityOperationCalled, HistoryEventTypeEntityOperationCompleted, HistoryEventTypeEntityOperationFailed, HistoryEventTypeEntityLockRequested, HistoryEventTypeEntityLockGranted, HistoryEventTypeEntityUnlockSent:
 		return true
 	}
 	return false
@@ -1339,6 +1364,8 @@ const (
 	OrchestrationActionResume OrchestrationAction = "RESUME"
 	// The mutation restartOrchestration.
 	OrchestrationActionRestart OrchestrationAction = "RESTART"
+	// The mutation rewindOrchestration.
+	OrchestrationActionRewind OrchestrationAction = "REWIND"
 	// The mutation cancelOrchestration.
 	OrchestrationActionCancel OrchestrationAction = "CANCEL"
 )
@@ -1349,12 +1376,13 @@ var AllOrchestrationAction = []OrchestrationAction{
 	OrchestrationActionSuspend,
 	OrchestrationActionResume,
 	OrchestrationActionRestart,
+	OrchestrationActionRewind,
 	OrchestrationActionCancel,
 }
 
 func (e OrchestrationAction) IsValid() bool {
 	switch e {
-	case OrchestrationActionRaiseEvent, OrchestrationActionTerminate, OrchestrationActionSuspend, OrchestrationActionResume, OrchestrationActionRestart, OrchestrationActionCancel:
+	case OrchestrationActionRaiseEvent, OrchestrationActionTerminate, OrchestrationActionSuspend, OrchestrationActionResume, OrchestrationActionRestart, OrchestrationActionRewind, OrchestrationActionCancel:
 		return true
 	}
 	return false

@@ -108,7 +108,10 @@ func (o *Orchestration) AllowedActions() []OrchestrationAction {
 	case o.Instance.Status.Live():
 		return []OrchestrationAction{OrchestrationActionRaiseEvent, OrchestrationActionCancel, OrchestrationActionTerminate, OrchestrationActionSuspend}
 	}
-	return []OrchestrationAction{OrchestrationActionRestart}
+	if o.Instance.Seq < o.Instance.FirstSeq || o.Instance.StartedAt == nil { // it never began
+		return []OrchestrationAction{OrchestrationActionRestart}
+	}
+	return []OrchestrationAction{OrchestrationActionRestart, OrchestrationActionRewind}
 }
 
 // TaskHub is a hub.

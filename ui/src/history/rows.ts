@@ -148,6 +148,7 @@ function summary(event: HistoryEvent, g: Group | undefined, clock: (at: number) 
     case "ExecutionCompleted":
       return list(event.status.toLowerCase(), event.cause?.message, event.result && bytes(event.result.size));
     case "ExecutionTerminated":
+    case "ExecutionRewound":
       return event.reason ?? "";
     case "ExecutionSuspended":
     case "ExecutionResumed":

@@ -48,6 +48,7 @@ const defaults: Record<NonNullable<HistoryEvent["__typename"]>, object> = {
   ExecutionTerminated: { reason: null },
   ExecutionSuspended: { reason: null, by: null },
   ExecutionResumed: { reason: null, by: null },
+  ExecutionRewound: { reason: "mended" },
   TaskScheduled: { taskId: 0, name: "chargeCard", version: null, step: false, native: false, queue: null, input: null },
   TaskCompleted: { ...task, result: null },
   TaskFailed: { ...task, failure },

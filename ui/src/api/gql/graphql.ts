@@ -35,6 +35,7 @@ export type HistoryEventType =
   | 'ExecutionCancelRequested'
   | 'ExecutionCompleted'
   | 'ExecutionResumed'
+  | 'ExecutionRewound'
   | 'ExecutionStarted'
   | 'ExecutionSuspended'
   | 'ExecutionTerminated'
@@ -74,6 +75,8 @@ export type OrchestrationAction =
   | 'RESTART'
   /** The mutation resumeOrchestration. */
   | 'RESUME'
+  /** The mutation rewindOrchestration. */
+  | 'REWIND'
   /** The mutation suspendOrchestration. */
   | 'SUSPEND'
   /** The mutation terminateOrchestration. */
@@ -323,6 +326,8 @@ type Event_ExecutionCompleted_Fragment = { __typename: 'ExecutionCompleted', sta
 
 type Event_ExecutionResumed_Fragment = { __typename: 'ExecutionResumed', reason: string | null, by: string | null, seq: string, at: string, type: HistoryEventType };
 
+type Event_ExecutionRewound_Fragment = { __typename: 'ExecutionRewound', reason: string | null, seq: string, at: string, type: HistoryEventType };
+
 type Event_ExecutionStarted_Fragment = { __typename: 'ExecutionStarted', name: string, version: string | null, executionId: string, generation: number, seq: string, at: string, type: HistoryEventType, input: { size: number } | null };
 
 type Event_ExecutionSuspended_Fragment = { __typename: 'ExecutionSuspended', reason: string | null, by: string | null, seq: string, at: string, type: HistoryEventType };
@@ -364,6 +369,7 @@ export type EventFragment =
   | Event_ExecutionCancelRequested_Fragment
   | Event_ExecutionCompleted_Fragment
   | Event_ExecutionResumed_Fragment
+  | Event_ExecutionRewound_Fragment
   | Event_ExecutionStarted_Fragment
   | Event_ExecutionSuspended_Fragment
   | Event_ExecutionTerminated_Fragment
@@ -400,6 +406,7 @@ export type HistorySubscription = { history: { lastSeq: string, hasMore: boolean
       | { __typename: 'ExecutionCancelRequested', reason: string | null, by: string | null, seq: string, at: string, type: HistoryEventType }
       | { __typename: 'ExecutionCompleted', status: OrchestrationStatus, seq: string, at: string, type: HistoryEventType, result: { size: number } | null, cause: { type: string, message: string, stack: string | null, nonRetriable: boolean, inner: { type: string, message: string, stack: string | null, inner: { type: string, message: string, stack: string | null } | null } | null } | null }
       | { __typename: 'ExecutionResumed', reason: string | null, by: string | null, seq: string, at: string, type: HistoryEventType }
+      | { __typename: 'ExecutionRewound', reason: string | null, seq: string, at: string, type: HistoryEventType }
       | { __typename: 'ExecutionStarted', name: string, version: string | null, executionId: string, generation: number, seq: string, at: string, type: HistoryEventType, input: { size: number } | null }
       | { __typename: 'ExecutionSuspended', reason: string | null, by: string | null, seq: string, at: string, type: HistoryEventType }
       | { __typename: 'ExecutionTerminated', reason: string | null, seq: string, at: string, type: HistoryEventType }
@@ -438,6 +445,7 @@ export type EventPayloadQuery = { orchestration: { history: { events: Array<
         | { __typename: 'ExecutionCancelRequested', seq: string }
         | { __typename: 'ExecutionCompleted', seq: string, result: { size: number, encoding: PayloadEncoding, text: string, truncated: boolean } | null }
         | { __typename: 'ExecutionResumed', seq: string }
+        | { __typename: 'ExecutionRewound', seq: string }
         | { __typename: 'ExecutionStarted', seq: string, input: { size: number, encoding: PayloadEncoding, text: string, truncated: boolean } | null }
         | { __typename: 'ExecutionSuspended', seq: string }
         | { __typename: 'ExecutionTerminated', seq: string }
@@ -750,6 +758,9 @@ export const EventFragmentDoc = new TypedDocumentString(`
   ... on ExecutionCancelRequested {
     reason
     by
+  }
+  ... on ExecutionRewound {
+    reason
   }
   ... on EntityOperationSignaled {
     taskId
@@ -1221,6 +1232,9 @@ fragment Event on HistoryEvent {
   ... on ExecutionCancelRequested {
     reason
     by
+  }
+  ... on ExecutionRewound {
+    reason
   }
   ... on EntityOperationSignaled {
     taskId
