@@ -227,6 +227,21 @@ type Filter struct {
 	// CompletedFrom and CompletedTo select instances that ended at that time or later, and before that time.
 	CompletedFrom time.Time
 	CompletedTo   time.Time
+	// Names, Versions and IDs select instances that have any of these, at most 100, 100 and 500; the version "" is none.
+	Names    []string
+	Versions []string
+	IDs      []string
+	// UpdatedFrom, StartedFrom are inclusive, UpdatedTo, StartedTo exclusive.
+	UpdatedFrom, UpdatedTo time.Time
+	StartedFrom, StartedTo time.Time
+	// LongerThan and ShorterThan bound how long an instance has run, until now if it has not ended.
+	LongerThan, ShorterThan time.Duration
+	// FailureType is the class or the declared failure that it failed with; FailureText is in the failure's message,
+	// in any case.
+	FailureType, FailureText string
+	// Input and Output are predicates in the language of SQL/JSON paths, such as "$.total > 100". Values over 64 KiB, and
+	// those that are encrypted or no JSON, match none.
+	Input, Output string
 	RootsOnly     bool
 	// Parent selects the children of an instance.
 	Parent string
@@ -261,7 +276,12 @@ func (e *Engine) storeFilter(ctx context.Context, hubName string, f Filter) (sto
 	out := store.ListFilter{
 		Hub: hub.no, Name: f.Name, IDPrefix: f.IDPrefix, CreatedFrom: f.CreatedFrom, CreatedTo: f.CreatedTo, RootsOnly: f.RootsOnly,
 		CompletedFrom: f.CompletedFrom, CompletedTo: f.CompletedTo,
-		Nos: f.Nos,
+		Nos: f.Nos, Names: f.Names, Versions: f.Versions, IDs: f.IDs, UpdatedFrom: f.UpdatedFrom, UpdatedTo: f.UpdatedTo,
+		StartedFrom: f.StartedFrom, StartedTo: f.StartedTo, LongerThan: f.LongerThan, ShorterThan: f.ShorterThan,
+		FailureType: f.FailureType, FailureText: f.FailureText, Input: f.Input, Output: f.Output,
+	}
+	if err := e.checkFilter(ctx, &f); err != nil {
+		return out, err
 	}
 	for _, key := range slices.Sorted(maps.Keys(f.Tags)) {
 		if err := CheckTag("tags", key, f.Tags[key]); err != nil {

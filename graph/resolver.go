@@ -118,6 +118,9 @@ func filterOf(in *model.OrchestrationFilter) (engine.Filter, error) {
 	if t := in.CompletedTo.Value(); t != nil {
 		f.CompletedTo = t.UTC().Truncate(time.Microsecond)
 	}
+	if err := details(in, &f); err != nil {
+		return f, err
+	}
 	if f.Tags, err = tags("filter.tags", in.Tags.Value()); err != nil {
 		return f, refuse(codeInvalid, "%v", err)
 	}

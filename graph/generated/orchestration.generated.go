@@ -2937,7 +2937,7 @@ func (ec *executionContext) unmarshalInputOrchestrationFilter(ctx context.Contex
 		asMap["rootsOnly"] = false
 	}
 
-	fieldsInOrder := [...]string{"statuses", "name", "instanceIdPrefix", "createdFrom", "createdTo", "completedFrom", "completedTo", "rootsOnly", "parentInstanceId", "tags"}
+	fieldsInOrder := [...]string{"statuses", "name", "instanceIdPrefix", "createdFrom", "createdTo", "completedFrom", "completedTo", "rootsOnly", "parentInstanceId", "tags", "names", "versions", "instanceIds", "updatedFrom", "updatedTo", "startedFrom", "startedTo", "longerThan", "shorterThan", "failureType", "failureText", "input", "output"}
 	for _, k := range fieldsInOrder {
 		v, ok := asMap[k]
 		if !ok {
@@ -3014,6 +3014,97 @@ func (ec *executionContext) unmarshalInputOrchestrationFilter(ctx context.Contex
 				return it, err
 			}
 			it.Tags = graphql.OmittableOf(data)
+		case "names":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("names"))
+			data, err := ec.unmarshalOString2ᚕstringᚄ(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Names = graphql.OmittableOf(data)
+		case "versions":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("versions"))
+			data, err := ec.unmarshalOString2ᚕstringᚄ(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Versions = graphql.OmittableOf(data)
+		case "instanceIds":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("instanceIds"))
+			data, err := ec.unmarshalOString2ᚕstringᚄ(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.InstanceIds = graphql.OmittableOf(data)
+		case "updatedFrom":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("updatedFrom"))
+			data, err := ec.unmarshalODateTime2ᚖtimeᚐTime(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.UpdatedFrom = graphql.OmittableOf(data)
+		case "updatedTo":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("updatedTo"))
+			data, err := ec.unmarshalODateTime2ᚖtimeᚐTime(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.UpdatedTo = graphql.OmittableOf(data)
+		case "startedFrom":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("startedFrom"))
+			data, err := ec.unmarshalODateTime2ᚖtimeᚐTime(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.StartedFrom = graphql.OmittableOf(data)
+		case "startedTo":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("startedTo"))
+			data, err := ec.unmarshalODateTime2ᚖtimeᚐTime(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.StartedTo = graphql.OmittableOf(data)
+		case "longerThan":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("longerThan"))
+			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.LongerThan = graphql.OmittableOf(data)
+		case "shorterThan":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("shorterThan"))
+			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.ShorterThan = graphql.OmittableOf(data)
+		case "failureType":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("failureType"))
+			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.FailureType = graphql.OmittableOf(data)
+		case "failureText":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("failureText"))
+			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.FailureText = graphql.OmittableOf(data)
+		case "input":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("input"))
+			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Input = graphql.OmittableOf(data)
+		case "output":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("output"))
+			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Output = graphql.OmittableOf(data)
 		}
 	}
 	return it, nil

@@ -4450,6 +4450,35 @@ input OrchestrationFilter {
   parentInstanceId: String
   "Having all of these tags."
   tags: [TagInput!]
+  "With one of these names, at most 100; an empty list is any, here and below."
+  names: [String!]
+  "With one of these versions, at most 100; the empty one is none."
+  versions: [String!]
+  "With one of these ids, at most 500."
+  instanceIds: [String!]
+  "Changed last at this time or later."
+  updatedFrom: DateTime
+  "Changed last before this time."
+  updatedTo: DateTime
+  "Begun at this time or later."
+  startedFrom: DateTime
+  "Begun before this time."
+  startedTo: DateTime
+  "Having run at least so long, until now if it has not ended: such as 90s, 10m or 1h30m."
+  longerThan: String
+  "Having run less than so long."
+  shorterThan: String
+  "Failed with this class of error, or declared failure."
+  failureType: String
+  "Having this text in the message of its failure, in any case."
+  failureText: String
+  """
+  A predicate on the input in the language of SQL/JSON paths, such as $.total > 100. Inputs over 64 KiB, and those that are
+  encrypted or no JSON, match none. No index serves it: combine it with a name, or a range of time.
+  """
+  input: String
+  "A predicate on the output, likewise."
+  output: String
 }
 
 "A page of instances."

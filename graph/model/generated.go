@@ -482,6 +482,33 @@ type OrchestrationFilter struct {
 	ParentInstanceID graphql.Omittable[*string] `json:"parentInstanceId,omitempty"`
 	// Having all of these tags.
 	Tags graphql.Omittable[[]*TagInput] `json:"tags,omitempty"`
+	// With one of these names, at most 100; an empty list is any, here and below.
+	Names graphql.Omittable[[]string] `json:"names,omitempty"`
+	// With one of these versions, at most 100; the empty one is none.
+	Versions graphql.Omittable[[]string] `json:"versions,omitempty"`
+	// With one of these ids, at most 500.
+	InstanceIds graphql.Omittable[[]string] `json:"instanceIds,omitempty"`
+	// Changed last at this time or later.
+	UpdatedFrom graphql.Omittable[*time.Time] `json:"updatedFrom,omitempty"`
+	// Changed last before this time.
+	UpdatedTo graphql.Omittable[*time.Time] `json:"updatedTo,omitempty"`
+	// Begun at this time or later.
+	StartedFrom graphql.Omittable[*time.Time] `json:"startedFrom,omitempty"`
+	// Begun before this time.
+	StartedTo graphql.Omittable[*time.Time] `json:"startedTo,omitempty"`
+	// Having run at least so long, until now if it has not ended: such as 90s, 10m or 1h30m.
+	LongerThan graphql.Omittable[*string] `json:"longerThan,omitempty"`
+	// Having run less than so long.
+	ShorterThan graphql.Omittable[*string] `json:"shorterThan,omitempty"`
+	// Failed with this class of error, or declared failure.
+	FailureType graphql.Omittable[*string] `json:"failureType,omitempty"`
+	// Having this text in the message of its failure, in any case.
+	FailureText graphql.Omittable[*string] `json:"failureText,omitempty"`
+	// A predicate on the input in the language of SQL/JSON paths, such as $.total > 100. Inputs over 64 KiB, and those that are
+	// encrypted or no JSON, match none. No index serves it: combine it with a name, or a range of time.
+	Input graphql.Omittable[*string] `json:"input,omitempty"`
+	// A predicate on the output, likewise.
+	Output graphql.Omittable[*string] `json:"output,omitempty"`
 }
 
 // The answer to a change of one instance.

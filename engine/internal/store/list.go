@@ -16,16 +16,27 @@ type ListFilter struct {
 	Live        []int16 // statuses of live instances
 	Ended       []int16 // statuses of ended ones
 	Name        string
+	Names       []string // any of them
+	Versions    []string // any of them; "" is none
+	IDs         []string // any of them
 	IDPrefix    string
 	CreatedFrom time.Time // inclusive
 	CreatedTo   time.Time // exclusive
 	// CompletedFrom is inclusive, CompletedTo exclusive; each selects instances that have ended.
 	CompletedFrom time.Time
 	CompletedTo   time.Time
-	Parent        int64
-	RootsOnly     bool
-	Nos           []int64
-	Tags          []Tag // all of them
+	// Likewise.
+	UpdatedFrom, UpdatedTo time.Time
+	StartedFrom, StartedTo time.Time
+	// How long it has run, or ran: at least, and less than.
+	LongerThan, ShorterThan time.Duration
+	FailureType             string
+	FailureText             string // somewhere in the message, in any case
+	Input, Output           string // predicates of the SQL/JSON path language
+	Parent                  int64
+	RootsOnly               bool
+	Nos                     []int64
+	Tags                    []Tag // all of them
 	// The page: at most Limit rows after (or, backwards, before) a key, newest first unless Ascending.
 	Limit     int
 	AfterAt   time.Time
@@ -100,7 +111,7 @@ func (f *ListFilter) branches(q *query) []string {
 }
 
 // few tells that there are few rows, found by themselves.
-func (f *ListFilter) few() bool { return f.Nos != nil || f.Parent != 0 }
+func (f *ListFilter) few() bool { return f.Nos != nil || f.IDs != nil || f.Parent != 0 }
 
 // driver is the table whose index yields the rows in the order of lists: t, with a row for each tag, or i itself.
 func (f *ListFilter) driver() string {
@@ -133,6 +144,7 @@ func (f *ListFilter) common(q *query) string {
 	if f.Name != "" {
 		cond("i.name = ?", f.Name)
 	}
+	f.details(cond)
 	if f.IDPrefix != "" {
 		cond("i.id >= ? AND i.id < ?", f.IDPrefix, f.IDPrefix+"\x7f") // ids are printable ASCII
 	}
@@ -173,6 +185,54 @@ func (f *ListFilter) common(q *query) string {
 		cond(fmt.Sprintf("(%s.created_at, %s) %s (?, ?)", driver, f.number(), than), f.AfterAt, f.AfterNo)
 	}
 	return strings.Join(parts, " AND ")
+}
+
+// details writes conditions that no index serves, but for ids and a single name: they choose among what the others select.
+func (f *ListFilter) details(cond func(sql string, values ...any)) {
+	if f.Names != nil {
+		cond("i.name = ANY(?)", f.Names)
+	}
+	if f.Versions != nil {
+		cond("coalesce(i.version, '') = ANY(?)", f.Versions)
+	}
+	if f.IDs != nil {
+		cond("i.id = ANY(?)", f.IDs)
+	}
+	for _, r := range []struct {
+		column   string
+		from, to time.Time
+	}{{"updated_at", f.UpdatedFrom, f.UpdatedTo}, {"started_at", f.StartedFrom, f.StartedTo}} {
+		if !r.from.IsZero() {
+			cond("i."+r.column+" >= ?", r.from)
+		}
+		if !r.to.IsZero() {
+			cond("i."+r.column+" < ?", r.to)
+		}
+	}
+	if f.LongerThan > 0 {
+		cond("coalesce(i.completed_at, now()) - i.started_at >= ?", f.LongerThan)
+	}
+	if f.ShorterThan > 0 {
+		cond("coalesce(i.completed_at, now()) - i.started_at < ?", f.ShorterThan)
+	}
+	if f.FailureType != "" {
+		cond("i.failure IS NOT NULL AND json_of(i.failure)->>'type' = ?", f.FailureType)
+	}
+	if f.FailureText != "" {
+		cond("i.failure IS NOT NULL AND position(lower(?) IN lower(json_of(i.failure)->>'message')) > 0", f.FailureText)
+	}
+	if f.Input != "" {
+		cond("json_of(i.input) @@ ?::text::jsonpath", f.Input)
+	}
+	if f.Output != "" {
+		cond("json_of(i.output) @@ ?::text::jsonpath", f.Output)
+	}
+}
+
+// CheckPath tests a predicate of the SQL/JSON path language. The error is Postgres's.
+func CheckPath(ctx context.Context, db DBTX, path string) error {
+	var ok bool
+	return db.QueryRow(ctx, "SELECT '{}'::jsonb @@ $1::text::jsonpath IS NULL", path).Scan(&ok)
 }
 
 // number is the instance's number in the driving table.

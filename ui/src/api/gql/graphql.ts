@@ -92,18 +92,47 @@ export type OrchestrationFilter = {
   createdFrom?: string | null | undefined;
   /** Created before this time. */
   createdTo?: string | null | undefined;
+  /** Having this text in the message of its failure, in any case. */
+  failureText?: string | null | undefined;
+  /** Failed with this class of error, or declared failure. */
+  failureType?: string | null | undefined;
+  /**
+   * A predicate on the input in the language of SQL/JSON paths, such as $.total > 100. Inputs over 64 KiB, and those that are
+   * encrypted or no JSON, match none. No index serves it: combine it with a name, or a range of time.
+   */
+  input?: string | null | undefined;
   /** The beginning of the instance id, in its case. */
   instanceIdPrefix?: string | null | undefined;
+  /** With one of these ids, at most 500. */
+  instanceIds?: Array<string> | null | undefined;
+  /** Having run at least so long, until now if it has not ended: such as 90s, 10m or 1h30m. */
+  longerThan?: string | null | undefined;
   /** The exact name. */
   name?: string | null | undefined;
+  /** With one of these names, at most 100; an empty list is any, here and below. */
+  names?: Array<string> | null | undefined;
+  /** A predicate on the output, likewise. */
+  output?: string | null | undefined;
   /** Only children of this instance. */
   parentInstanceId?: string | null | undefined;
   /** Only instances that no other waits for. */
   rootsOnly?: boolean;
+  /** Having run less than so long. */
+  shorterThan?: string | null | undefined;
+  /** Begun at this time or later. */
+  startedFrom?: string | null | undefined;
+  /** Begun before this time. */
+  startedTo?: string | null | undefined;
   /** Any of these; an empty list is any status. */
   statuses?: Array<OrchestrationStatus> | null | undefined;
   /** Having all of these tags. */
   tags?: Array<TagInput> | null | undefined;
+  /** Changed last at this time or later. */
+  updatedFrom?: string | null | undefined;
+  /** Changed last before this time. */
+  updatedTo?: string | null | undefined;
+  /** With one of these versions, at most 100; the empty one is none. */
+  versions?: Array<string> | null | undefined;
 };
 
 /** How an instance stands. */
