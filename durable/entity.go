@@ -101,7 +101,7 @@ type Sender interface {
 // SignalOption is an option of a signal.
 type SignalOption interface{ applySignal(*engine.SignalRequest) }
 
-func (a At) applySignal(r *engine.SignalRequest)    { r.At = time.Time(a) }
+func (t At) applySignal(r *engine.SignalRequest)    { r.At = time.Time(t) }
 func (k Key) applySignal(r *engine.SignalRequest)   { r.Key = string(k) }
 func (d Delay) applySignal(r *engine.SignalRequest) { r.At = time.Now().Add(time.Duration(d)) }
 

@@ -24,7 +24,6 @@ const (
 	Fill     durable.Operation[account, int, durable.None]          = "account/fill"
 	Close    durable.Operation[account, durable.None, durable.None] = "account/close"
 	Forward  durable.Operation[account, forward, durable.None]      = "account/forward"
-	Blocked  durable.Operation[account, durable.None, durable.None] = "account/blocked"
 	Ghost    durable.Operation[account, durable.None, durable.None] = "ghost/boo"
 	Transfer durable.Orchestration[transfer, int]                   = "transfer"
 	Guarded  durable.Orchestration[string, string]                  = "guarded"
@@ -46,8 +45,8 @@ type forward struct {
 	Fail   bool
 }
 
-// bank are the handlers of the entity account; blocked is where one of its operations waits.
-func bank(began chan<- string, goOn <-chan struct{}) []durable.Handler {
+// bank are the handlers of the entity account.
+func bank() []durable.Handler {
 	return []durable.Handler{
 		Deposit.Handler(func(_ *durable.EntityContext, a *account, n int) (int, error) {
 			a.Balance += n
@@ -85,11 +84,6 @@ func bank(began chan<- string, goOn <-chan struct{}) []durable.Handler {
 			}
 			return durable.None{}, nil
 		}),
-		Blocked.Handler(func(ctx *durable.EntityContext, _ *account, _ durable.None) (durable.None, error) {
-			began <- ctx.Key()
-			<-goOn
-			return durable.None{}, nil
-		}),
 		Errand.Handler(func(_ *durable.Context, s string) (string, error) { return "for " + s, nil }),
 		Transfer.Handler(func(ctx *durable.Context, t transfer) (int, error) {
 			unlock, err := durable.Lock(ctx, Deposit.ID(t.From), Deposit.ID(t.To))
@@ -125,7 +119,7 @@ func (b *bundle) entity(key string) *engine.Entity {
 
 func TestEntitySignalsAndCallsFromClients(t *testing.T) {
 	b := setup(t)
-	b.worker(nil, bank(nil, nil)...)
+	b.worker(nil, bank()...)
 	var wg sync.WaitGroup
 	for _, c := range b.clients() {
 		for range 8 {
@@ -171,7 +165,7 @@ func TestEntitySignalsAndCallsFromClients(t *testing.T) {
 
 func TestEntityIsNoOrchestration(t *testing.T) {
 	b := setup(t)
-	b.worker(nil, bank(nil, nil)...)
+	b.worker(nil, bank()...)
 	if _, err := Deposit.Ask(b.ctx, b.client, "a", 1); err != nil {
 		t.Fatal(err)
 	}
@@ -186,7 +180,7 @@ func TestEntityIsNoOrchestration(t *testing.T) {
 
 func TestEntityCallsFromOrchestrations(t *testing.T) {
 	b := setup(t)
-	b.worker(nil, append(bank(nil, nil), Tally.Handler(func(ctx *durable.Context, n int) (int, error) {
+	b.worker(nil, append(bank(), Tally.Handler(func(ctx *durable.Context, n int) (int, error) {
 		for i := range n {
 			if err := Deposit.Signal(ctx, "ordered", i); err != nil {
 				return 0, err
@@ -221,7 +215,7 @@ func TestEntityCallsFromOrchestrations(t *testing.T) {
 
 func TestEntityFailureTakesMessagesBack(t *testing.T) {
 	b := setup(t)
-	b.worker(nil, bank(nil, nil)...)
+	b.worker(nil, bank()...)
 	if _, err := Deposit.Ask(b.ctx, b.client, "a", 10); err != nil {
 		t.Fatal(err)
 	}
@@ -250,7 +244,7 @@ func TestEntityFailureTakesMessagesBack(t *testing.T) {
 
 func TestEntityDelayedSignals(t *testing.T) {
 	b := setup(t)
-	stop := b.worker(nil, bank(nil, nil)...)
+	stop := b.worker(nil, bank()...)
 	at := time.Now().Add(700 * time.Millisecond)
 	if err := Deposit.Invoke(b.ctx, b.client, "a", 1, durable.At(at)); err != nil {
 		t.Fatal(err)
@@ -262,7 +256,7 @@ func TestEntityDelayedSignals(t *testing.T) {
 		t.Errorf("balance %d, error %v: a signal was not put off", n, err)
 	}
 	stop() // others have to find what was put off
-	b.worker(nil, bank(nil, nil)...)
+	b.worker(nil, bank()...)
 	b.until("the signal is carried out", func() bool { return b.balance("a") == 11 })
 	if early := time.Until(at); early > 0 {
 		t.Errorf("carried out %s early", early)
@@ -274,7 +268,7 @@ func TestEntityDelayedSignals(t *testing.T) {
 
 func TestEntityDeletion(t *testing.T) {
 	b := setup(t)
-	b.worker(nil, bank(nil, nil)...)
+	b.worker(nil, bank()...)
 	if _, err := Deposit.Ask(b.ctx, b.client, "a", 5); err != nil {
 		t.Fatal(err)
 	}
@@ -301,7 +295,7 @@ func TestEntityDeletion(t *testing.T) {
 
 func TestEntityLargeState(t *testing.T) {
 	b := setup(t)
-	b.worker(nil, bank(nil, nil)...)
+	b.worker(nil, bank()...)
 	for _, n := range []int{100_000, 10, 150_000, 120_000} {
 		if _, err := Fill.Ask(b.ctx, b.client, "a", n); err != nil {
 			t.Fatal(err)
@@ -327,7 +321,7 @@ func TestEntityWithoutHandlerWaits(t *testing.T) {
 	if x := b.entity("a"); x.Backlog != 1 {
 		t.Errorf("backlog %d, want 1", x.Backlog)
 	}
-	b.worker(nil, bank(nil, nil)...)
+	b.worker(nil, bank()...)
 	b.until("a worker has come", func() bool { return b.balance("a") == 3 })
 	stop()
 	_, err := durable.Operation[account, int, int]("account/unheard").Ask(b.ctx, b.client, "a", 1)
@@ -339,7 +333,7 @@ func TestEntityWithoutHandlerWaits(t *testing.T) {
 func TestEntityTransfersUnderLocks(t *testing.T) {
 	b := setup(t)
 	for range 2 {
-		b.worker(nil, bank(nil, nil)...)
+		b.worker(nil, bank()...)
 	}
 	keys := []string{"a", "b", "c"}
 	for _, k := range keys {
@@ -363,7 +357,7 @@ func TestEntityTransfersUnderLocks(t *testing.T) {
 
 func TestEntityLocksKeepOthersOut(t *testing.T) {
 	b := setup(t)
-	b.worker(nil, append(bank(nil, nil), Guarded.Handler(func(ctx *durable.Context, how string) (string, error) {
+	b.worker(nil, append(bank(), Guarded.Handler(func(ctx *durable.Context, how string) (string, error) {
 		unlock, err := durable.Lock(ctx, Deposit.ID("a"))
 		if err != nil {
 			return "", err
@@ -440,7 +434,7 @@ func TestEntityLocksKeepOthersOut(t *testing.T) {
 
 func TestEntityLockRules(t *testing.T) {
 	b := setup(t)
-	b.worker(nil, append(bank(nil, nil), Greeting.Handler(func(ctx *durable.Context, _ durable.None) ([]string, error) {
+	b.worker(nil, append(bank(), Greeting.Handler(func(ctx *durable.Context, _ durable.None) ([]string, error) {
 		if _, err := durable.Lock(ctx); !errors.Is(err, durable.ErrInvalid) {
 			return nil, fmt.Errorf("an empty lock: %w", err)
 		}
@@ -486,7 +480,7 @@ func TestEntityLockRules(t *testing.T) {
 
 func TestEntityLockGivenUp(t *testing.T) {
 	b := setup(t)
-	b.worker(nil, append(bank(nil, nil), Guarded.Handler(func(ctx *durable.Context, how string) (string, error) {
+	b.worker(nil, append(bank(), Guarded.Handler(func(ctx *durable.Context, how string) (string, error) {
 		if how == "hold" {
 			_, err := durable.Lock(ctx, Deposit.ID("b"))
 			if err == nil {
@@ -525,7 +519,7 @@ func TestEntityLockGivenUp(t *testing.T) {
 
 func TestEntityQueries(t *testing.T) {
 	b := setup(t)
-	b.worker(nil, bank(nil, nil)...)
+	b.worker(nil, bank()...)
 	for i := range 7 {
 		if _, err := Deposit.Ask(b.ctx, b.client, fmt.Sprintf("k%d", i), i); err != nil {
 			t.Fatal(err)
@@ -574,8 +568,8 @@ func TestEntityHandlersThatDoNotFit(t *testing.T) {
 	b := setup(t)
 	other := durable.Operation[string, int, int]("account/other")
 	for name, handlers := range map[string][]durable.Handler{
-		"another state": {bank(nil, nil)[0], other.Handler(func(*durable.EntityContext, *string, int) (int, error) { return 0, nil })},
-		"twice":         {bank(nil, nil)[0], bank(nil, nil)[0]},
+		"another state": {bank()[0], other.Handler(func(*durable.EntityContext, *string, int) (int, error) { return 0, nil })},
+		"twice":         {bank()[0], bank()[0]},
 		"no operation":  {durable.Operation[string, int, int]("account").Handler(func(*durable.EntityContext, *string, int) (int, error) { return 0, nil })},
 	} {
 		if _, err := durable.NewWorker(b.pool, nil, handlers...); !errors.Is(err, durable.ErrInvalid) {

@@ -180,7 +180,7 @@ func describe(e history.Event) string {
 	case *history.EntityOperationCalled:
 		return fmt.Sprintf("operation %q called of %q", e.Operation, e.EntityID)
 	case *history.EntityLockRequested:
-		return fmt.Sprintf("lock of %s", strings.Join(e.Entities, ", "))
+		return "lock of " + strings.Join(e.Entities, ", ")
 	case *history.EntityUnlockSent:
 		return "unlock"
 	case *history.TaskCanceled:

@@ -103,19 +103,8 @@ func (n *Node) reap(ctx context.Context) error {
 		case dead = <-n.deaths:
 		case <-tick.C:
 		}
-		if dead != 0 {
-			fenced, err := n.fenceDead(ctx, dead)
-			if err != nil {
-				n.warn(ctx, "fence dead worker", err)
-				continue
-			}
-			if fenced {
-				n.log.InfoContext(ctx, "fenced a dead worker", "dead_worker", dead)
-				n.lastFence = time.Now()
-				if n.watched(ctx, nil) == watchEverything {
-					n.e.herald.resync() // what it had committed and not told of
-				}
-			}
+		if dead != 0 && !n.bury(ctx, dead) {
+			continue
 		}
 		every := sweepSlow
 		if time.Since(n.lastFence) < quickFor {
@@ -123,20 +112,7 @@ func (n *Node) reap(ctx context.Context) error {
 		}
 		if dead != 0 || time.Since(lastSweep) >= every {
 			lastSweep = time.Now()
-			if err := n.sweep(ctx); err != nil {
-				n.warn(ctx, "sweep orphaned jobs", err)
-			}
-			if err := n.HarvestNative(ctx); err != nil {
-				n.warn(ctx, "harvest river jobs", err)
-			}
-			if err := n.replaceCancelled(ctx); err != nil {
-				n.warn(ctx, "replace cancelled turn jobs", err)
-			}
-			if n.isLeader() {
-				if _, err := n.e.releaseOrphans(ctx); err != nil {
-					n.warn(ctx, "release orphan locks", err)
-				}
-			}
+			n.gather(ctx)
 		}
 		if n.isLeader() && time.Since(lastTidy) >= tidyEvery {
 			lastTidy = time.Now()
@@ -144,6 +120,43 @@ func (n *Node) reap(ctx context.Context) error {
 				n.warn(ctx, "tidy up", err)
 			}
 		}
+	}
+}
+
+// bury fences a dead node and has the feed's watchers read anew what it had committed and not told of; false if it
+// could not.
+func (n *Node) bury(ctx context.Context, dead int32) bool {
+	fenced, err := n.fenceDead(ctx, dead)
+	if err != nil {
+		n.warn(ctx, "fence dead worker", err)
+		return false
+	}
+	if fenced {
+		n.log.InfoContext(ctx, "fenced a dead worker", "dead_worker", dead)
+		n.lastFence = time.Now()
+		if n.watched(ctx, nil) == watchEverything {
+			n.e.herald.resync()
+		}
+	}
+	return true
+}
+
+// gather gives away what the dead held, and what is in nobody's hands.
+func (n *Node) gather(ctx context.Context) {
+	if err := n.sweep(ctx); err != nil {
+		n.warn(ctx, "sweep orphaned jobs", err)
+	}
+	if err := n.HarvestNative(ctx); err != nil {
+		n.warn(ctx, "harvest river jobs", err)
+	}
+	if err := n.replaceCancelled(ctx); err != nil {
+		n.warn(ctx, "replace cancelled turn jobs", err)
+	}
+	if !n.isLeader() {
+		return
+	}
+	if _, err := n.e.releaseOrphans(ctx); err != nil {
+		n.warn(ctx, "release orphan locks", err)
 	}
 }
 

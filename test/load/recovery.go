@@ -67,7 +67,7 @@ func (b *bench) recovery(ctx context.Context) error {
 	}
 	b.report.add("W8", "instances of the killed worker", float64(orphans))
 	b.report.add("W8", "all moving again after s", moving.Sub(killed).Seconds())
-	if err := b.untilEnded(ctx, "finished", string(Slow), n); err != nil {
+	if err := b.untilEnded(ctx, string(Slow), n); err != nil {
 		return err
 	}
 	// A result that was lost or recorded twice shows in the number of events.
@@ -113,7 +113,7 @@ func (b *bench) memory(ctx context.Context) error {
 		return err
 	}
 	b.report.add("memory", "worker MB, 10,000 live", float64(rss)/(1<<20))
-	if err := b.untilEnded(ctx, "finished", string(Slow), n); err != nil {
+	if err := b.untilEnded(ctx, string(Slow), n); err != nil {
 		return err
 	}
 	// The worker stays, idle, and a server joins it.

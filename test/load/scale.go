@@ -112,7 +112,7 @@ func (b *bench) alarms(ctx context.Context) error {
 			return err
 		}
 		progressf("%-8s waiting for the second in which they are due", b.current)
-		if err := b.untilEnded(ctx, "finished", string(Alarm), n); err != nil {
+		if err := b.untilEnded(ctx, string(Alarm), n); err != nil {
 			return err
 		}
 		fired, err := b.sorted(ctx, "SELECT ms FROM public.fired ORDER BY ms")

@@ -59,7 +59,7 @@ func (noopArgs) Kind() string { return "noop" }
 
 // untilEnded waits until no instance is live, without disturbing: every 10 ms one look for any at all, which stops
 // at the first, and a count every second for people. (Counting every time took a quarter of Postgres's time.)
-func (b *bench) untilEnded(ctx context.Context, what, name string, n int) error {
+func (b *bench) untilEnded(ctx context.Context, name string, n int) error {
 	const live = "FROM weir.instances WHERE hub = 1 AND name = $1 AND outcome IS NULL"
 	shown := time.Now()
 	for {
@@ -74,7 +74,7 @@ func (b *bench) untilEnded(ctx context.Context, what, name string, n int) error 
 			if err := b.pg.pool.QueryRow(ctx, "SELECT count(*) "+live, name).Scan(&left); err != nil {
 				return err
 			}
-			progressf("%-8s %s: %d of %d", b.current, what, n-left, n)
+			progressf("%-8s finished: %d of %d", b.current, n-left, n)
 		}
 		select {
 		case <-ctx.Done():
@@ -134,7 +134,7 @@ func (b *bench) measureHello(ctx context.Context, name string, n int, w *process
 	if _, err := Hello.StartMany(ctx, b.client, in); err != nil {
 		return err
 	}
-	if err := b.untilEnded(ctx, "finished", string(Hello), n); err != nil {
+	if err := b.untilEnded(ctx, string(Hello), n); err != nil {
 		return err
 	}
 	u, err := b.stop(ctx, m)
