@@ -21,4 +21,5 @@ func New() *Queries {
 	return &Queries{}
 }
 
-type Queries struct{}
+type Queries struct {
+}
