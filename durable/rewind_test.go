@@ -257,6 +257,48 @@ func TestRewindAfterTermination(t *testing.T) {
 	b.atRest()
 }
 
+// TestRewindOfASuspendedInstance: it was suspended where it goes on from, and does go on.
+func TestRewindOfASuspendedInstance(t *testing.T) {
+	b := setup(t)
+	b.worker(nil, Trip.Handler(func(ctx *durable.Context, in string) (string, error) {
+		got, err := GoOn.Wait(ctx)
+		return in + got, err
+	}))
+	inst := start(b, Trip, "x")
+	b.until("it waits", func() bool { return status(b, inst).Status == "RUNNING" })
+	if err := inst.Suspend(b.ctx, "for a while"); err != nil {
+		t.Fatal(err)
+	}
+	b.until("it is suspended", func() bool { return status(b, inst).Status == "SUSPENDED" })
+	if err := inst.Terminate(b.ctx, "by mistake"); err != nil {
+		t.Fatal(err)
+	}
+	if err := inst.Rewind(b.ctx, "it was a mistake"); err != nil {
+		t.Fatal(err)
+	}
+	raise(b, GoOn, inst.ID(), "!")
+	if got := wait(b, inst); got != "x!" {
+		t.Errorf("got %q", got)
+	}
+	b.atRest()
+}
+
+// TestRewindOfWhatHasNotBegun: an instance that was suspended before its time has a history, and nothing in it to go on
+// from.
+func TestRewindOfWhatHasNotBegun(t *testing.T) {
+	b := setup(t)
+	inst := start(b, Trip, "x", durable.Delay(time.Hour))
+	for _, err := range []error{inst.Suspend(b.ctx, "not yet"), inst.Terminate(b.ctx, "never")} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := inst.Rewind(b.ctx, "r"); !errors.Is(err, durable.ErrWrongState) {
+		t.Errorf("error %v, want ErrWrongState", err)
+	}
+	b.atRest()
+}
+
 func TestRewindKeepsLargeValues(t *testing.T) {
 	b := setup(t)
 	w := newWorkshop("bad")

@@ -131,6 +131,9 @@ func planRewind(turns [][]history.Event, status history.Status, step *int32) (*r
 			p.state.apply(e)
 		}
 	}
+	if !p.state.started { // suspended and resumed it may have been
+		return nil, nothingToRewind("it had not begun: restart it")
+	}
 	for _, w := range p.state.pending {
 		if w.call != nil || w.lock != nil {
 			return nil, nothingToRewind("it waited for an entity at that point")

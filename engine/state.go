@@ -54,6 +54,7 @@ func (s *state) apply(e history.Event) {
 	case *history.ExecutionStarted:
 		s.started, s.tags = true, e.Tags
 	case *history.ExecutionRewound:
+		s.suspended = nil // whoever rewinds wants it to go on
 		for _, p := range s.pending {
 			if p.task != nil { // its bounds begin anew; the history keeps when it was decided on
 				again := *p.task
