@@ -219,6 +219,37 @@ func TestRewindWithChildren(t *testing.T) {
 	b.atRest()
 }
 
+// TestRewindWhileAChildIsAtWork: a child that lives has its session in memory, and tells the new generation all the same.
+func TestRewindWhileAChildIsAtWork(t *testing.T) {
+	b := setup(t)
+	w := newWorkshop("bad")
+	b.worker(&durable.Config{IdleRelease: time.Minute}, w.handler(),
+		Trip.Handler(func(ctx *durable.Context, in string) (string, error) {
+			leg := Leg.Go(ctx, "leg", durable.ID("leg"))
+			bad, err := Work.Call(ctx, "bad")
+			if err != nil {
+				return "", err
+			}
+			out, err := leg.Await()
+			return in + bad + out, err
+		}),
+		Leg.Handler(func(ctx *durable.Context, _ string) (string, error) { return GoOn.Wait(ctx) }))
+	inst := start(b, Trip, "x")
+	fails(b, inst)
+	b.until("the child is held in memory", func() bool {
+		return b.count("SELECT count(*) FROM weir.instances WHERE id = 'leg' AND owner IS NOT NULL") == 1
+	})
+	w.mend()
+	if err := inst.Rewind(b.ctx, "mended"); err != nil {
+		t.Fatal(err)
+	}
+	raise(b, GoOn, "leg", "!")
+	if got := wait(b, inst); got != "xBAD!" {
+		t.Errorf("got %q", got)
+	}
+	b.atRest()
+}
+
 func TestRewindAfterTermination(t *testing.T) {
 	b := setup(t)
 	w := newWorkshop()

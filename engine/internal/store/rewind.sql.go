@@ -10,7 +10,7 @@ import (
 )
 
 const adoptChildren = `-- name: AdoptChildren :exec
-UPDATE instances c SET parent_gen = $1::integer
+UPDATE instances c SET parent_gen = $1::integer, epoch = CASE WHEN c.outcome IS NULL THEN c.epoch + 1 ELSE c.epoch END
 WHERE c.parent_no = $2::bigint AND c.parent_gen = $3::integer AND c.parent_task = ANY($4::integer[])
 `
 
@@ -21,6 +21,8 @@ type AdoptChildrenParams struct {
 	Tasks    []int32
 }
 
+// The epoch has the session of one that lives read anew whose child it is: else what it tells its parent would be for the
+// generation that has ended.
 func (q *Queries) AdoptChildren(ctx context.Context, db DBTX, arg AdoptChildrenParams) error {
 	_, err := db.Exec(ctx, adoptChildren,
 		arg.Gen,

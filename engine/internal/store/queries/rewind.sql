@@ -28,8 +28,10 @@ SET gen = i.gen + 1, epoch = i.epoch + 1, base_seq = i.seq + 1, seq = @new_seq, 
 WHERE i.no = @no AND i.seq = @seq AND i.gen = @gen AND i.outcome IN (1, 3, 4, 5)
 RETURNING i.gen;
 
+-- The epoch has the session of one that lives read anew whose child it is: else what it tells its parent would be for the
+-- generation that has ended.
 -- name: AdoptChildren :exec
-UPDATE instances c SET parent_gen = @gen::integer
+UPDATE instances c SET parent_gen = @gen::integer, epoch = CASE WHEN c.outcome IS NULL THEN c.epoch + 1 ELSE c.epoch END
 WHERE c.parent_no = @parent_no::bigint AND c.parent_gen = @old_gen::integer AND c.parent_task = ANY(@tasks::integer[]);
 
 -- Jobs that rewind children which had failed.
