@@ -298,7 +298,7 @@ func (w *Watch) Next(ctx context.Context) (State, error) {
 			return State{}, ctx.Err()
 		}
 		changed, resync := w.sub.Take()
-		if _, mine := changed[w.no]; mine || resync {
+		if c, mine := changed[w.no]; mine && !c.OnlyProgress || resync {
 			inst, err := w.e.Get(ctx, w.hub, w.id)
 			if err != nil {
 				return State{}, err

@@ -131,7 +131,7 @@ func TestCodecAtRest(t *testing.T) {
 			}
 			later := start(b, Text, secret, durable.Delay(time.Hour))
 			raise(b, Item, later.ID(), secret)
-			b.until("there are heartbeats", func() bool { return b.count("SELECT count(*) FROM weir.task_progress") == 2 })
+			b.until("there are heartbeats", func() bool { return b.count("SELECT count(*) FROM weir.heartbeats") == 2 })
 			found := b.readable(secret)
 			close(beats)
 			for _, inst := range instances {
@@ -146,7 +146,7 @@ func TestCodecAtRest(t *testing.T) {
 			if codec != nil && len(found) > 0 {
 				t.Errorf("it can be read in %v", found)
 			}
-			if want := []string{"river.river_job", "weir.history", "weir.inbox", "weir.instances", "weir.payloads", "weir.task_progress"}; codec == nil && fmt.Sprint(found[:min(6, len(found))]) != fmt.Sprint(want) {
+			if want := []string{"river.river_job", "weir.heartbeats", "weir.history", "weir.inbox", "weir.instances", "weir.payloads"}; codec == nil && fmt.Sprint(found[:min(6, len(found))]) != fmt.Sprint(want) {
 				t.Errorf("without a codec it is found in %v: the search finds too little", found)
 			}
 			if b.readable("shown to people") == nil {

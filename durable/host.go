@@ -105,6 +105,9 @@ func (h *Host) Decode(p history.Payload, into any) error {
 	return h.x.values.decode(context.Background(), p, into)
 }
 
+// Progress is a record as Instance.Progress returns it.
+func (h *Host) Progress(p engine.Progress) *ProgressRecord { return h.x.values.record(&p) }
+
 // Error is the *TaskError that whoever waits for an instance gets when that has not completed.
 func (h *Host) Error(instance string, why *history.Failure) error {
 	return fromFailure("instance "+instance, why, 0)

@@ -60,10 +60,11 @@ type run struct {
 	canceling *history.ExecutionCancelRequested // set once somebody has asked for it
 	cores     int                               // futures made
 
-	status history.Payload // set since the last turn
-	ids    int
-	rand   *rand.Rand
-	logger *slog.Logger
+	status   history.Payload   // set since the last turn
+	progress []history.Payload // said since the last turn
+	ids      int
+	rand     *rand.Rand
+	logger   *slog.Logger
 }
 
 type expectedEvent struct {
@@ -207,8 +208,8 @@ func (r *run) Turn(_ context.Context, events []history.Event) (engine.Turn, erro
 			end.CarryOver = r.arrived
 		}
 	}
-	t := engine.Turn{Decisions: r.decisions, CustomStatus: r.status, Awaits: r.Awaits()}
-	r.decisions, r.status = nil, history.Payload{}
+	t := engine.Turn{Decisions: r.decisions, CustomStatus: r.status, Progress: r.progress, Awaits: r.Awaits()}
+	r.decisions, r.status, r.progress = nil, history.Payload{}, nil
 	return t, nil
 }
 

@@ -369,7 +369,7 @@ func TestHeartbeat(t *testing.T) {
 		}
 		stop := b.worker(&durable.Config{DrainTimeout: 10 * time.Millisecond}, call(), count(true))
 		inst := start(b, Number, 1)
-		b.until("the heartbeat is saved", func() bool { return b.count("SELECT count(*) FROM weir.task_progress") == 1 })
+		b.until("the heartbeat is saved", func() bool { return b.count("SELECT count(*) FROM weir.heartbeats") == 1 })
 		stop()
 		b.worker(nil, call(), count(false))
 		if got := wait(b, inst); got != 7 {

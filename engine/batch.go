@@ -49,7 +49,7 @@ func (l *lane) assemble(units []*unit, wakeIDs func(n int) ([]int64, error)) (*s
 // add puts the unit's parts where the protocol wants them. Instances that may have to be woken are appended
 // to wakes.
 func (u *unit) add(b *store.Batch, wakes []int64) []int64 {
-	if u.kind != unitPlain || u.tags != nil || len(u.tokens)+len(u.timersDue)+len(u.raises)+len(u.deliveries)+len(u.parks) > 0 {
+	if u.kind != unitPlain || u.tags != nil || len(u.tokens)+len(u.timersDue)+len(u.raises)+len(u.deliveries)+len(u.parks)+len(u.progress) > 0 {
 		b.Locks = append(b.Locks, u.no)
 	}
 	u.addOwnRow(b)
@@ -96,6 +96,7 @@ func (u *unit) add(b *store.Batch, wakes []int64) []int64 {
 	wakes = u.addMessages(b, wakes)
 	wakes = u.addFlow(b, wakes)
 	u.addEntity(b)
+	u.addStream(b)
 	u.addTimers(b)
 	u.addJobs(b)
 	if u.kind == unitHandOver || u.kind == unitControl || u.kind == unitRestart {
@@ -287,8 +288,23 @@ type change struct {
 	no     int64
 	seq    int64
 	status history.Status
+	// progress says that there is progress; with the seq sameSeq, that there is nothing else.
+	progress bool
 	// output is what a completed instance returned, where it is told with the change; else absent.
 	output history.Payload
+}
+
+// sameSeq stands for the seq of a change that is not of the instance's history or row.
+const sameSeq = -1
+
+// and is what a change and a later one of the same instance come to.
+func (c change) and(later change) change {
+	if later.seq == sameSeq {
+		c.progress = true
+		return c
+	}
+	later.progress = later.progress || c.progress
+	return later
 }
 
 // maxToldOutput is how large an output may be to be told with the end of its instance, which saves those who wait
@@ -316,7 +332,7 @@ func changes(units []*unit) []change {
 	for _, u := range units {
 		switch u.kind {
 		case unitTurn, unitContinue:
-			out = append(out, change{no: u.no, seq: u.seq, status: u.status}) // continued, it runs
+			out = append(out, change{no: u.no, seq: u.seq, status: u.status, progress: u.progress != nil}) // continued, it runs
 		case unitRestart:
 			if u.seq > 0 { // else it had not ended
 				out = append(out, change{no: u.no, seq: u.seq, status: history.Pending})
@@ -326,11 +342,15 @@ func changes(units []*unit) []change {
 				out = append(out, change{no: u.no, seq: u.seq, status: u.status})
 			}
 		case unitFinish:
-			c := change{no: u.no, seq: u.seq, status: u.status}
+			c := change{no: u.no, seq: u.seq, status: u.status, progress: u.progress != nil}
 			if _, elsewhere := u.output.Stored(); u.status == history.Completed && !elsewhere && u.output.Size() <= maxToldOutput {
 				c.output = u.output
 			}
 			out = append(out, c)
+		case unitPlain:
+			if u.progress != nil {
+				out = append(out, change{no: u.no, seq: sameSeq, progress: true})
+			}
 		case unitTerminate, unitCancel:
 			out = append(out, change{no: u.no, seq: u.seq, status: u.status})
 		case unitHold, unitRelease, unitClaim, unitHandOver:

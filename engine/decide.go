@@ -21,6 +21,8 @@ type plan struct {
 	refused []refusal
 	end     *history.ExecutionCompleted
 	status  []byte // custom status: nil leaves it, empty clears it
+	// progress is what the code said of how far it is.
+	progress []history.Payload
 	// hadTimers and hadTasks tell an ending generation what may be left of it.
 	hadTimers bool
 	hadTasks  bool
@@ -94,6 +96,10 @@ func (s *state) decide(arrived []history.Event, turn Turn, lim limits) (*plan, e
 			p.status = []byte{}
 		}
 	}
+	if err := s.checkProgress(turn.Progress, lim); err != nil {
+		return nil, err
+	}
+	p.progress = turn.Progress
 	if len(turn.Decisions) > lim.decisions {
 		return nil, &Held{
 			Kind: "limit", Step: s.nextID,

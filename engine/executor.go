@@ -47,6 +47,8 @@ type Turn struct {
 	Decisions []history.Event
 	// CustomStatus is the status the code set, if it set one; present and empty clears it.
 	CustomStatus history.Payload
+	// Progress is what the code said of how far it is, in order.
+	Progress []history.Payload
 	// Awaits names the events the code waits for, if it says so.
 	Awaits []string
 }

@@ -63,6 +63,10 @@ type Change struct {
 	No     int64
 	Seq    int64
 	Status history.Status
+	// Progress says that progress may have been appended. With OnlyProgress nothing else has changed: Seq and Status say
+	// nothing.
+	Progress     bool
+	OnlyProgress bool
 }
 
 const (
@@ -148,9 +152,17 @@ func (s *Subscription) Take() (changed map[int64]Change, resync bool) {
 func (s *Subscription) add(changes []change, resync bool) {
 	s.mu.Lock()
 	for _, c := range changes {
-		if old, ok := s.changed[c.no]; !ok || c.seq >= old.Seq || !c.status.Live() {
-			s.changed[c.no] = Change{c.no, c.seq, c.status}
+		old, ok := s.changed[c.no]
+		progress := old.Progress || c.progress
+		switch {
+		case c.seq == sameSeq && !ok:
+			s.changed[c.no] = Change{No: c.no, OnlyProgress: true, Progress: true}
+			continue
+		case c.seq != sameSeq && (!ok || old.OnlyProgress || c.seq >= old.Seq || !c.status.Live()):
+			old = Change{No: c.no, Seq: c.seq, Status: c.status}
 		}
+		old.Progress = progress
+		s.changed[c.no] = old
 	}
 	if len(s.changed) > maxPending {
 		s.changed, resync = map[int64]Change{}, true
@@ -490,6 +502,9 @@ func encodeChanges(changes []change) string {
 		b.WriteString(strconv.FormatInt(c.seq, 36))
 		b.WriteByte('.')
 		b.WriteString(strconv.FormatInt(int64(c.status), 36))
+		if c.progress {
+			b.WriteByte('p')
+		}
 		if c.output.Present() {
 			b.WriteByte('.')
 			b.WriteString(base64.RawURLEncoding.EncodeToString(c.output.Data()))
@@ -512,11 +527,12 @@ func decodeChanges(payload string) (changes []change, many bool) {
 		}
 		no, err1 := strconv.ParseInt(parts[0], 36, 64)
 		seq, err2 := strconv.ParseInt(parts[1], 36, 64)
-		status, err3 := strconv.ParseInt(parts[2], 36, 16)
+		number, progress := strings.CutSuffix(parts[2], "p")
+		status, err3 := strconv.ParseInt(number, 36, 16)
 		if err1 != nil || err2 != nil || err3 != nil {
 			return nil, true
 		}
-		c := change{no: no, seq: seq, status: history.Status(status)}
+		c := change{no: no, seq: seq, status: history.Status(status), progress: progress}
 		if len(parts) > 3 {
 			output, err := base64.RawURLEncoding.DecodeString(parts[3])
 			if err != nil {

@@ -53,7 +53,7 @@ func (t *Task) LastBeat(ctx context.Context) ([]byte, bool, error) {
 	if !at.IsZero() {
 		return beat, true, nil
 	}
-	beat, err := t.e.q.ReadProgress(ctx, t.e.pool, store.ReadProgressParams{No: t.key.no, Gen: t.key.gen, Task: t.key.task})
+	beat, err := t.e.q.ReadHeartbeat(ctx, t.e.pool, store.ReadHeartbeatParams{No: t.key.no, Gen: t.key.gen, Task: t.key.task})
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, false, nil
 	}
@@ -99,7 +99,7 @@ func (n *Node) tendTasks(ctx context.Context) error {
 		}
 		if n.isLeader() && time.Since(tidied) >= tidyEvery {
 			tidied = time.Now()
-			if err := n.e.q.ForgetProgress(ctx, n.e.pool); err != nil {
+			if err := n.e.q.ForgetHeartbeats(ctx, n.e.pool); err != nil {
 				n.warn(ctx, "forget heartbeats", err)
 			}
 		}
@@ -113,7 +113,7 @@ func (n *Node) tendTasks(ctx context.Context) error {
 func (n *Node) saveBeats(ctx context.Context, all []*attempt) error {
 	for len(all) > 0 {
 		var (
-			p     store.SaveProgressParams
+			p     store.SaveHeartbeatsParams
 			taken []*attempt
 			size  int
 		)
@@ -134,7 +134,7 @@ func (n *Node) saveBeats(ctx context.Context, all []*attempt) error {
 		if len(taken) == 0 {
 			return nil
 		}
-		if err := n.e.q.SaveProgress(ctx, n.e.pool, p); err != nil {
+		if err := n.e.q.SaveHeartbeats(ctx, n.e.pool, p); err != nil {
 			for _, a := range taken {
 				a.mu.Lock()
 				a.unsavedBeat = true // again in a second
@@ -197,7 +197,7 @@ type Heartbeat struct {
 
 // Heartbeats lists the last heartbeats of the instance's calls, by task.
 func (e *Engine) Heartbeats(ctx context.Context, i *Instance) ([]Heartbeat, error) {
-	rows, err := e.q.ListProgress(ctx, e.pool, store.ListProgressParams{No: i.no, Gen: int32(i.Generation)})
+	rows, err := e.q.ListHeartbeats(ctx, e.pool, store.ListHeartbeatsParams{No: i.no, Gen: int32(i.Generation)})
 	if err != nil {
 		return nil, fmt.Errorf("read heartbeats: %w", err)
 	}

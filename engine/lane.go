@@ -383,8 +383,13 @@ func (l *lane) settle(units []*unit, r *store.Result) {
 	for _, row := range r.Inboxes {
 		late[row.InstanceNo] = append(late[row.InstanceNo], row)
 	}
+	ord := int64(0)
 	for _, u := range units {
 		o := outcome{}
+		for range u.progress {
+			o.progressed = r.Progress[ord]
+			ord++
+		}
 		if u.readInbox {
 			o.late = late[u.no]
 		}

@@ -68,6 +68,7 @@ type rehearsed struct {
 	info     Info
 	parent   parentOf
 	output   history.Payload
+	progress []Progress
 	keys     map[string]bool // of raised events
 	due      bool            // its start is not put off any more
 	queued   bool
@@ -667,6 +668,7 @@ func (r *Rehearsal) apply(i *rehearsed, p *plan) error {
 			i.instance.CustomStatus = nil
 		}
 	}
+	r.said(i, p.progress)
 	for _, c := range p.cancels {
 		r.cancel(i, c)
 	}

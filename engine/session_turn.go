@@ -103,6 +103,9 @@ func (s *session) fill(ctx context.Context, f *flight, p *plan) error {
 	u.count = int32(len(p.events))
 	u.seq = s.aheadSeq + int64(u.count)
 	u.customStatus = p.status
+	if err := s.said(ctx, u, p.progress); err != nil {
+		return err
+	}
 	for _, r := range p.refused {
 		if err := s.refuse(u, r); err != nil {
 			return err

@@ -14,6 +14,7 @@ import (
 type unit struct {
 	flowParts
 	entityParts
+	streamParts
 	kind unitKind
 	// no is the instance whose row the unit changes or whose rows it touches; for a start the new number.
 	no int64
@@ -136,6 +137,8 @@ type outcome struct {
 	delivered  bool           // the message of a plain unit reached its target
 	// landed means that the unit is committed but nothing else is known of it: the connection broke.
 	landed bool
+	// progressed means that the progress of a unitPlain was taken.
+	progressed bool
 }
 
 // taskKey names a task for good: results are matched by generation as well as by number.
@@ -336,7 +339,7 @@ func (u *unit) handsOver() bool {
 
 // size estimates the bytes of the unit's parameters.
 func (u *unit) size() int {
-	n := 200 + len(u.events) + len(u.suspended) + len(u.customStatus) + len(u.failure) + len(u.output.Data()) + len(u.held) + len(u.waiting)
+	n := 200 + u.streamSize() + len(u.events) + len(u.suspended) + len(u.customStatus) + len(u.failure) + len(u.output.Data()) + len(u.held) + len(u.waiting)
 	for i := range u.starts {
 		n += 200 + len(u.starts[i].input.Data()) + len(u.starts[i].tags)
 	}

@@ -55,11 +55,17 @@ func (e *Engine) externalizeCopy(ctx context.Context, no int64, v history.Payloa
 	if len(v.Data()) <= inlineLimit {
 		return v, nil, nil
 	}
+	v, large, err := e.elsewhere(ctx, no, v)
+	return v, []largePayload{large}, err
+}
+
+// elsewhere gives a value a number of its own, however large it is.
+func (e *Engine) elsewhere(ctx context.Context, no int64, v history.Payload) (history.Payload, largePayload, error) {
 	id, err := e.payloadIDs.one(ctx)
 	if err != nil {
-		return v, nil, fmt.Errorf("store large value: %w", err)
+		return v, largePayload{}, fmt.Errorf("store large value: %w", err)
 	}
-	return v.WithRef(id), []largePayload{{id, no, v.Data()}}, nil
+	return v.WithRef(id), largePayload{id, no, v.Data()}, nil
 }
 
 // fetchValues reads the values that are stored elsewhere into the events. no is the instance that the events

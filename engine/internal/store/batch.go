@@ -32,6 +32,7 @@ type Batch struct {
 	CancelPending CancelPendingParams
 	Starts        InsertInstancesParams
 	History       InsertHistoryParams
+	Progress      AppendProgressParams
 	Values        RecordValuesParams
 	Cuts          CutHistoryParams
 	Consumed      DeleteConsumedParams
@@ -70,8 +71,10 @@ type Result struct {
 	Restarted  map[int64]RestartInstancesRow
 	Statuses   map[int64]ReadStatusesRow
 	Tags       map[int64]SetTagsRow
-	Parked     map[int64]bool
-	Released   map[int64]bool
+	// Progress has the order of the records that were taken; nil if there were none.
+	Progress map[int64]bool
+	Parked   map[int64]bool
+	Released map[int64]bool
 	// Delivered counts the messages that reached each instance's inbox.
 	Delivered map[int64]int
 	// Mine are instances that got a message and whose session is in this process.
@@ -270,6 +273,7 @@ func (b *Batch) queueMessages(ctx context.Context, s *sending) {
 	if len(b.Values.Ids) > 0 {
 		do(s.q.RecordValues(ctx, s.db, b.Values))
 	}
+	b.queueProgress(ctx, s)
 	if len(b.Cuts.Nos) > 0 {
 		do(s.q.CutHistory(ctx, s.db, b.Cuts))
 	}

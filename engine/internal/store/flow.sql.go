@@ -73,43 +73,43 @@ func (q *Queries) FireDeadlines(ctx context.Context, db DBTX, arg FireDeadlinesP
 	return items, nil
 }
 
-const forgetProgress = `-- name: ForgetProgress :exec
-DELETE FROM task_progress p
-WHERE p.at < now() - interval '1 minute'
-  AND NOT EXISTS (SELECT 1 FROM instances i WHERE i.no = p.instance_no AND i.outcome IS NULL AND i.gen = p.gen)
+const forgetHeartbeats = `-- name: ForgetHeartbeats :exec
+DELETE FROM heartbeats b
+WHERE b.at < now() - interval '1 minute'
+  AND NOT EXISTS (SELECT 1 FROM instances i WHERE i.no = b.instance_no AND i.outcome IS NULL AND i.gen = b.gen)
 `
 
 // Heartbeats of generations that have ended.
-func (q *Queries) ForgetProgress(ctx context.Context, db DBTX) error {
-	_, err := db.Exec(ctx, forgetProgress)
+func (q *Queries) ForgetHeartbeats(ctx context.Context, db DBTX) error {
+	_, err := db.Exec(ctx, forgetHeartbeats)
 	return err
 }
 
-const listProgress = `-- name: ListProgress :many
-SELECT p.task, p.attempt, p.at, p.details FROM task_progress p WHERE p.instance_no = $1 AND p.gen = $2 ORDER BY p.task
+const listHeartbeats = `-- name: ListHeartbeats :many
+SELECT b.task, b.attempt, b.at, b.details FROM heartbeats b WHERE b.instance_no = $1 AND b.gen = $2 ORDER BY b.task
 `
 
-type ListProgressParams struct {
+type ListHeartbeatsParams struct {
 	No  int64
 	Gen int32
 }
 
-type ListProgressRow struct {
+type ListHeartbeatsRow struct {
 	Task    int32
 	Attempt int16
 	At      time.Time
 	Details []byte
 }
 
-func (q *Queries) ListProgress(ctx context.Context, db DBTX, arg ListProgressParams) ([]ListProgressRow, error) {
-	rows, err := db.Query(ctx, listProgress, arg.No, arg.Gen)
+func (q *Queries) ListHeartbeats(ctx context.Context, db DBTX, arg ListHeartbeatsParams) ([]ListHeartbeatsRow, error) {
+	rows, err := db.Query(ctx, listHeartbeats, arg.No, arg.Gen)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	var items []ListProgressRow
+	var items []ListHeartbeatsRow
 	for rows.Next() {
-		var i ListProgressRow
+		var i ListHeartbeatsRow
 		if err := rows.Scan(
 			&i.Task,
 			&i.Attempt,
@@ -152,24 +152,24 @@ func (q *Queries) LostTokens(ctx context.Context, db DBTX, ids []int64) ([]int64
 	return items, nil
 }
 
-const readProgress = `-- name: ReadProgress :one
-SELECT p.details FROM task_progress p WHERE p.instance_no = $1 AND p.gen = $2 AND p.task = $3
+const readHeartbeat = `-- name: ReadHeartbeat :one
+SELECT b.details FROM heartbeats b WHERE b.instance_no = $1 AND b.gen = $2 AND b.task = $3
 `
 
-type ReadProgressParams struct {
+type ReadHeartbeatParams struct {
 	No   int64
 	Gen  int32
 	Task int32
 }
 
-func (q *Queries) ReadProgress(ctx context.Context, db DBTX, arg ReadProgressParams) ([]byte, error) {
-	row := db.QueryRow(ctx, readProgress, arg.No, arg.Gen, arg.Task)
+func (q *Queries) ReadHeartbeat(ctx context.Context, db DBTX, arg ReadHeartbeatParams) ([]byte, error) {
+	row := db.QueryRow(ctx, readHeartbeat, arg.No, arg.Gen, arg.Task)
 	var details []byte
 	err := row.Scan(&details)
 	return details, err
 }
 
-const saveProgress = `-- name: SaveProgress :exec
+const saveHeartbeats = `-- name: SaveHeartbeats :exec
 WITH unit AS (
     SELECT unnest($1::bigint[]) AS no, unnest($2::integer[]) AS gen, unnest($3::integer[]) AS task,
            unnest($4::smallint[]) AS attempt, unnest($5::timestamptz[]) AS at, unnest($6::bytea[]) AS details
@@ -178,14 +178,14 @@ WITH unit AS (
     WHERE i.no = ANY($1::bigint[]) AND i.status IN (0, 6, 7)
     ORDER BY i.no FOR NO KEY UPDATE
 )
-INSERT INTO task_progress (instance_no, gen, task, attempt, at, details)
+INSERT INTO heartbeats (instance_no, gen, task, attempt, at, details)
 SELECT unit.no, unit.gen, unit.task, unit.attempt, unit.at, unit.details
 FROM unit JOIN live ON live.no = unit.no AND live.gen = unit.gen
 ON CONFLICT (instance_no, gen, task) DO UPDATE SET attempt = excluded.attempt, at = excluded.at, details = excluded.details
-WHERE task_progress.at <= excluded.at
+WHERE heartbeats.at <= excluded.at
 `
 
-type SaveProgressParams struct {
+type SaveHeartbeatsParams struct {
 	Nos      []int64
 	Gens     []int32
 	Tasks    []int32
@@ -196,8 +196,8 @@ type SaveProgressParams struct {
 
 // Heartbeats of a node's tasks. The instances are locked as everybody locks them, so that no row comes after the end of
 // its instance; the condition on the locked row is tested again once it is locked.
-func (q *Queries) SaveProgress(ctx context.Context, db DBTX, arg SaveProgressParams) error {
-	_, err := db.Exec(ctx, saveProgress,
+func (q *Queries) SaveHeartbeats(ctx context.Context, db DBTX, arg SaveHeartbeatsParams) error {
+	_, err := db.Exec(ctx, saveHeartbeats,
 		arg.Nos,
 		arg.Gens,
 		arg.Tasks,
@@ -215,8 +215,8 @@ WITH unit AS (
     DELETE FROM timers t USING unit
     WHERE t.instance_no = unit.no AND t.gen = unit.gen AND t.task = unit.task AND t.kind IN (3, 4)
 )
-DELETE FROM task_progress p USING unit
-WHERE p.instance_no = unit.no AND p.gen = unit.gen AND p.task = unit.task
+DELETE FROM heartbeats b USING unit
+WHERE b.instance_no = unit.no AND b.gen = unit.gen AND b.task = unit.task
 `
 
 type SettleTasksParams struct {

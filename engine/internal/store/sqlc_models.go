@@ -79,6 +79,15 @@ type EventKey struct {
 	Key        string
 }
 
+type Heartbeat struct {
+	InstanceNo int64
+	At         time.Time
+	Gen        int32
+	Task       int32
+	Attempt    int16
+	Details    []byte
+}
+
 type History struct {
 	InstanceNo int64
 	Seq        int64
@@ -181,6 +190,18 @@ type Payload struct {
 	Seq        int64
 }
 
+type Progress struct {
+	InstanceNo int64
+	Seq        int64
+	At         time.Time
+	Gen        int32
+	Task       int32
+	Attempt    int16
+	Name       *string
+	Data       []byte
+	Ref        *int64
+}
+
 type RiverJob struct {
 	ID           int64
 	State        RiverJobState
@@ -229,15 +250,6 @@ type Schedule struct {
 type Setting struct {
 	Key   string
 	Value []byte
-}
-
-type TaskProgress struct {
-	InstanceNo int64
-	At         time.Time
-	Gen        int32
-	Task       int32
-	Attempt    int16
-	Details    []byte
 }
 
 type Timer struct {

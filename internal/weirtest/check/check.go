@@ -36,6 +36,10 @@ func Always(ctx context.Context, pool *pgxpool.Pool) ([]string, error) {
 				OR i.gen <> ('x' || encode(substr(j.unique_key, 9, 4), 'hex'))::bit(32)::integer)`},
 		{"history is left of instance %s", `
 			SELECT DISTINCT h.instance_no::text FROM weir.history h WHERE NOT EXISTS (SELECT 1 FROM weir.instances i WHERE i.no = h.instance_no)`},
+		{"progress is left of instance %s", `
+			SELECT DISTINCT p.instance_no::text FROM weir.progress p WHERE NOT EXISTS (SELECT 1 FROM weir.instances i WHERE i.no = p.instance_no)`},
+		{"the progress of instance %s has gaps", `
+			SELECT p.instance_no::text FROM weir.progress p GROUP BY p.instance_no HAVING max(p.seq) <> count(*)`},
 		{"an event's key is left of instance %s", `
 			SELECT DISTINCT k.instance_no::text FROM weir.event_keys k WHERE NOT EXISTS (SELECT 1 FROM weir.instances i WHERE i.no = k.instance_no)`},
 	})

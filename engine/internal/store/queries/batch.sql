@@ -66,8 +66,10 @@ WITH unit AS (
     DELETE FROM payloads p USING victim WHERE p.instance_no = victim.no
 ), turn AS (
     DELETE FROM river_job j USING victim WHERE j.id = victim.turn_job
+), beats AS (
+    DELETE FROM heartbeats b USING victim WHERE b.instance_no = victim.no
 ), progress AS (
-    DELETE FROM task_progress p USING victim WHERE p.instance_no = victim.no
+    DELETE FROM progress p USING victim WHERE p.instance_no = victim.no
 ), tasks AS (
     DELETE FROM river_job j USING victim
     WHERE j.unique_key >= int8send(victim.no) AND j.unique_key < int8send(victim.no + 1)

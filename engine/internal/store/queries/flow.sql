@@ -34,12 +34,12 @@ WITH unit AS (
     DELETE FROM timers t USING unit
     WHERE t.instance_no = unit.no AND t.gen = unit.gen AND t.task = unit.task AND t.kind IN (3, 4)
 )
-DELETE FROM task_progress p USING unit
-WHERE p.instance_no = unit.no AND p.gen = unit.gen AND p.task = unit.task;
+DELETE FROM heartbeats b USING unit
+WHERE b.instance_no = unit.no AND b.gen = unit.gen AND b.task = unit.task;
 
 -- Heartbeats of a node's tasks. The instances are locked as everybody locks them, so that no row comes after the end of
 -- its instance; the condition on the locked row is tested again once it is locked.
--- name: SaveProgress :exec
+-- name: SaveHeartbeats :exec
 WITH unit AS (
     SELECT unnest(@nos::bigint[]) AS no, unnest(@gens::integer[]) AS gen, unnest(@tasks::integer[]) AS task,
            unnest(@attempts::smallint[]) AS attempt, unnest(@ats::timestamptz[]) AS at, unnest(@details::bytea[]) AS details
@@ -48,23 +48,23 @@ WITH unit AS (
     WHERE i.no = ANY(@nos::bigint[]) AND i.status IN (0, 6, 7)
     ORDER BY i.no FOR NO KEY UPDATE
 )
-INSERT INTO task_progress (instance_no, gen, task, attempt, at, details)
+INSERT INTO heartbeats (instance_no, gen, task, attempt, at, details)
 SELECT unit.no, unit.gen, unit.task, unit.attempt, unit.at, unit.details
 FROM unit JOIN live ON live.no = unit.no AND live.gen = unit.gen
 ON CONFLICT (instance_no, gen, task) DO UPDATE SET attempt = excluded.attempt, at = excluded.at, details = excluded.details
-WHERE task_progress.at <= excluded.at;
+WHERE heartbeats.at <= excluded.at;
 
--- name: ReadProgress :one
-SELECT p.details FROM task_progress p WHERE p.instance_no = @no AND p.gen = @gen AND p.task = @task;
+-- name: ReadHeartbeat :one
+SELECT b.details FROM heartbeats b WHERE b.instance_no = @no AND b.gen = @gen AND b.task = @task;
 
--- name: ListProgress :many
-SELECT p.task, p.attempt, p.at, p.details FROM task_progress p WHERE p.instance_no = @no AND p.gen = @gen ORDER BY p.task;
+-- name: ListHeartbeats :many
+SELECT b.task, b.attempt, b.at, b.details FROM heartbeats b WHERE b.instance_no = @no AND b.gen = @gen ORDER BY b.task;
 
 -- Heartbeats of generations that have ended.
--- name: ForgetProgress :exec
-DELETE FROM task_progress p
-WHERE p.at < now() - interval '1 minute'
-  AND NOT EXISTS (SELECT 1 FROM instances i WHERE i.no = p.instance_no AND i.outcome IS NULL AND i.gen = p.gen);
+-- name: ForgetHeartbeats :exec
+DELETE FROM heartbeats b
+WHERE b.at < now() - interval '1 minute'
+  AND NOT EXISTS (SELECT 1 FROM instances i WHERE i.no = b.instance_no AND i.outcome IS NULL AND i.gen = b.gen);
 
 -- Which of the tokens that a node works by are gone: nobody waits for those tasks any more.
 -- name: LostTokens :many
