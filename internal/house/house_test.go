@@ -37,9 +37,11 @@ var rooms = []struct {
 	{"internal/pgtest", []string{"internal/devpg", "internal/devpg/flock"}},
 	{"internal/weirtest/check", []string{"engine/history"}},
 	{"internal/weirtest", []string{"internal/weirtest/check", "internal/pgtest", "migrations"}},
+	{"examples/api/statements", []string{"durable"}},
 	{"examples/checkout/orders", []string{"durable"}},
 	{"examples/ingest/files", []string{"durable"}},
 	{"examples/monitor/uptime", []string{"durable"}},
+	{"examples/poll/polls", []string{"durable"}},
 }
 
 // foreign lists what must not even come in indirectly: a user's worker binary stays small.
