@@ -57,6 +57,15 @@ func (e *Engine) Progress(ctx context.Context, i *Instance, after int64, limit i
 	return page, more, nil
 }
 
+// LastProgress is the number of the instance's last record; 0 if it has none.
+func (e *Engine) LastProgress(ctx context.Context, i *Instance) (int64, error) {
+	last, err := e.q.LastProgress(ctx, e.pool, i.no)
+	if err != nil {
+		return 0, fmt.Errorf("read progress: %w", err)
+	}
+	return last, nil
+}
+
 // Progress says how far the attempt is: v, up to the payload limit, is appended to the instance's progress. It returns when
 // that is committed; another attempt may say the same again. Errors: TOO_LARGE; FAILED_PRECONDITION when the generation
 // that waits for the task has ended; UNAVAILABLE, after which v may have been appended.

@@ -94,8 +94,10 @@ func (r *Resolver) watchList(ctx context.Context, hub string, f engine.Filter, f
 		ask, page := f, engine.Page{Limit: first}
 		if !delta.Reset {
 			ask.Nos = make([]int64, 0, len(changed))
-			for no := range changed {
-				ask.Nos = append(ask.Nos, no)
+			for no, c := range changed {
+				if !c.OnlyProgress {
+					ask.Nos = append(ask.Nos, no)
+				}
 			}
 			page.Limit = len(ask.Nos)
 			if page.Limit == 0 {
@@ -139,7 +141,7 @@ func (r *Resolver) watchOne(ctx context.Context, hub, id string) (<-chan *model.
 	}
 	no := first.No()
 	return live(ctx, r, func(changed map[int64]engine.Change, resync bool, send func(*model.Orchestration) bool) error {
-		if _, mine := changed[no]; !mine && !resync {
+		if c, mine := changed[no]; (!mine || c.OnlyProgress) && !resync {
 			return nil
 		}
 		i, err := r.engine.Get(ctx, hub, id)
@@ -171,7 +173,7 @@ func (r *Resolver) watchHistory(ctx context.Context, hub, id string, after int64
 		reset    bool // until it is sent
 	)
 	return live(ctx, r, func(changed map[int64]engine.Change, resync bool, send func(*model.HistoryPage) bool) error {
-		if _, mine := changed[no]; !mine && !resync {
+		if c, mine := changed[no]; (!mine || c.OnlyProgress) && !resync {
 			return nil
 		}
 		i, err := r.engine.Get(ctx, hub, id)

@@ -322,6 +322,7 @@ type ComplexityRoot struct {
 		Output         func(childComplexity int) int
 		Parent         func(childComplexity int) int
 		PendingTasks   func(childComplexity int) int
+		Progress       func(childComplexity int, first int32, after *string) int
 		ScheduledAt    func(childComplexity int) int
 		StartedAt      func(childComplexity int) int
 		Status         func(childComplexity int) int
@@ -400,6 +401,34 @@ type ComplexityRoot struct {
 		State         func(childComplexity int) int
 		TaskID        func(childComplexity int) int
 		Worker        func(childComplexity int) int
+	}
+
+	ProgressConnection struct {
+		Edges    func(childComplexity int) int
+		Nodes    func(childComplexity int) int
+		PageInfo func(childComplexity int) int
+	}
+
+	ProgressEdge struct {
+		Cursor func(childComplexity int) int
+		Node   func(childComplexity int) int
+	}
+
+	ProgressPage struct {
+		HasMore func(childComplexity int) int
+		LastSeq func(childComplexity int) int
+		Records func(childComplexity int) int
+		Reset   func(childComplexity int) int
+	}
+
+	ProgressRecord struct {
+		At         func(childComplexity int) int
+		Attempt    func(childComplexity int) int
+		Generation func(childComplexity int) int
+		Name       func(childComplexity int) int
+		Seq        func(childComplexity int) int
+		TaskID     func(childComplexity int) int
+		Value      func(childComplexity int) int
 	}
 
 	PurgePayload struct {
@@ -546,6 +575,7 @@ type ComplexityRoot struct {
 		History              func(childComplexity int, hub string, instanceID string, after int64) int
 		Orchestration        func(childComplexity int, hub string, instanceID string) int
 		OrchestrationChanges func(childComplexity int, hub string, filter *model.OrchestrationFilter, first int32) int
+		ProgressAppended     func(childComplexity int, hub string, instanceID string, after int64) int
 	}
 
 	Tag struct {
@@ -1958,6 +1988,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Orchestration.PendingTasks(childComplexity), true
+	case "Orchestration.progress":
+		if e.ComplexityRoot.Orchestration.Progress == nil {
+			break
+		}
+
+		args, err := ec.field_Orchestration_progress_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Orchestration.Progress(childComplexity, args["first"].(int32), args["after"].(*string)), true
 	case "Orchestration.scheduledAt":
 		if e.ComplexityRoot.Orchestration.ScheduledAt == nil {
 			break
@@ -2276,6 +2317,106 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.PendingTask.Worker(childComplexity), true
+
+	case "ProgressConnection.edges":
+		if e.ComplexityRoot.ProgressConnection.Edges == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ProgressConnection.Edges(childComplexity), true
+	case "ProgressConnection.nodes":
+		if e.ComplexityRoot.ProgressConnection.Nodes == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ProgressConnection.Nodes(childComplexity), true
+	case "ProgressConnection.pageInfo":
+		if e.ComplexityRoot.ProgressConnection.PageInfo == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ProgressConnection.PageInfo(childComplexity), true
+
+	case "ProgressEdge.cursor":
+		if e.ComplexityRoot.ProgressEdge.Cursor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ProgressEdge.Cursor(childComplexity), true
+	case "ProgressEdge.node":
+		if e.ComplexityRoot.ProgressEdge.Node == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ProgressEdge.Node(childComplexity), true
+
+	case "ProgressPage.hasMore":
+		if e.ComplexityRoot.ProgressPage.HasMore == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ProgressPage.HasMore(childComplexity), true
+	case "ProgressPage.lastSeq":
+		if e.ComplexityRoot.ProgressPage.LastSeq == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ProgressPage.LastSeq(childComplexity), true
+	case "ProgressPage.records":
+		if e.ComplexityRoot.ProgressPage.Records == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ProgressPage.Records(childComplexity), true
+	case "ProgressPage.reset":
+		if e.ComplexityRoot.ProgressPage.Reset == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ProgressPage.Reset(childComplexity), true
+
+	case "ProgressRecord.at":
+		if e.ComplexityRoot.ProgressRecord.At == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ProgressRecord.At(childComplexity), true
+	case "ProgressRecord.attempt":
+		if e.ComplexityRoot.ProgressRecord.Attempt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ProgressRecord.Attempt(childComplexity), true
+	case "ProgressRecord.generation":
+		if e.ComplexityRoot.ProgressRecord.Generation == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ProgressRecord.Generation(childComplexity), true
+	case "ProgressRecord.name":
+		if e.ComplexityRoot.ProgressRecord.Name == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ProgressRecord.Name(childComplexity), true
+	case "ProgressRecord.seq":
+		if e.ComplexityRoot.ProgressRecord.Seq == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ProgressRecord.Seq(childComplexity), true
+	case "ProgressRecord.taskId":
+		if e.ComplexityRoot.ProgressRecord.TaskID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ProgressRecord.TaskID(childComplexity), true
+	case "ProgressRecord.value":
+		if e.ComplexityRoot.ProgressRecord.Value == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ProgressRecord.Value(childComplexity), true
 
 	case "PurgePayload.complete":
 		if e.ComplexityRoot.PurgePayload.Complete == nil {
@@ -2968,6 +3109,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Subscription.OrchestrationChanges(childComplexity, args["hub"].(string), args["filter"].(*model.OrchestrationFilter), args["first"].(int32)), true
+	case "Subscription.progressAppended":
+		if e.ComplexityRoot.Subscription.ProgressAppended == nil {
+			break
+		}
+
+		args, err := ec.field_Subscription_progressAppended_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Subscription.ProgressAppended(childComplexity, args["hub"].(string), args["instanceId"].(string), args["after"].(int64)), true
 
 	case "Tag.key":
 		if e.ComplexityRoot.Tag.Key == nil {
@@ -4751,6 +4903,77 @@ enum ErrorCode {
   INTERNAL
 }
 `, BuiltIn: false},
+	{Name: "../schema/progress.graphqls", Input: `extend type Orchestration {
+  """
+  What its code and its activities have said of how far they are, oldest first, over all its generations. Records are never
+  changed, and stay until the instance is purged.
+  """
+  progress("How many, at most 200." first: Int! = 50, "The cursor after which to read." after: String): ProgressConnection!
+}
+
+extend type Subscription {
+  """
+  The progress of an instance: first what there is after a number, then what is appended, at most four times a second. A
+  frame has up to 100 records; if it says hasMore, the next one follows at once. A slow client misses nothing.
+  """
+  progressAppended(
+    "The name of its hub."
+    hub: String!
+    "Its instance id."
+    instanceId: String!
+    "The number of the last record that the client has."
+    after: Long! = "0"
+  ): ProgressPage!
+}
+
+"What an instance's code, or an activity or step of it, has said of how far it is."
+type ProgressRecord {
+  "Its number: from 1, over all generations of the instance, without gaps."
+  seq: Long!
+  "When it was committed."
+  at: DateTime!
+  "The generation in which it was said; a rewind does not take it back."
+  generation: Int!
+  "The number of the activity's or step's decision, as in the history; null if the orchestration's own code said it."
+  taskId: Int
+  "The name of the activity or step."
+  name: String
+  "The attempt at it, from 1: one that follows may say the same again."
+  attempt: Int
+  "What was said."
+  value: Payload
+}
+
+"A page of an instance's progress."
+type ProgressConnection {
+  "The records with their cursors."
+  edges: [ProgressEdge!]!
+  "The records."
+  nodes: [ProgressRecord!]!
+  "Whether there are more."
+  pageInfo: PageInfo!
+}
+
+"A record of progress in a page."
+type ProgressEdge {
+  "Where to read on."
+  cursor: String!
+  "The record."
+  node: ProgressRecord!
+}
+
+"Records of progress, in order."
+type ProgressPage {
+  "The records, oldest first."
+  records: [ProgressRecord!]!
+  "The number of the last record of this page; read on after it."
+  lastSeq: Long!
+  "Whether there are more after lastSeq."
+  hasMore: Boolean!
+  "Set when what the client has, up to the number it gave, is of another instance, which was purged: it drops that, and this page begins anew."
+  reset: Boolean!
+}
+`, BuiltIn: false},
 	{Name: "../schema/scalars.graphqls", Input: `"A point in time: RFC 3339, UTC, microseconds."
 scalar DateTime
 
@@ -5537,6 +5760,8 @@ func (ec *executionContext) childFields_Orchestration(ctx context.Context, field
 		return ec.fieldContext_Orchestration_pendingTasks(ctx, field)
 	case "allowedActions":
 		return ec.fieldContext_Orchestration_allowedActions(ctx, field)
+	case "progress":
+		return ec.fieldContext_Orchestration_progress(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Orchestration", field.Name)
 }
@@ -5653,6 +5878,62 @@ func (ec *executionContext) childFields_PendingTask(ctx context.Context, field g
 		return ec.fieldContext_PendingTask_worker(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type PendingTask", field.Name)
+}
+
+func (ec *executionContext) childFields_ProgressConnection(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "edges":
+		return ec.fieldContext_ProgressConnection_edges(ctx, field)
+	case "nodes":
+		return ec.fieldContext_ProgressConnection_nodes(ctx, field)
+	case "pageInfo":
+		return ec.fieldContext_ProgressConnection_pageInfo(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ProgressConnection", field.Name)
+}
+
+func (ec *executionContext) childFields_ProgressEdge(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_ProgressEdge_cursor(ctx, field)
+	case "node":
+		return ec.fieldContext_ProgressEdge_node(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ProgressEdge", field.Name)
+}
+
+func (ec *executionContext) childFields_ProgressPage(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "records":
+		return ec.fieldContext_ProgressPage_records(ctx, field)
+	case "lastSeq":
+		return ec.fieldContext_ProgressPage_lastSeq(ctx, field)
+	case "hasMore":
+		return ec.fieldContext_ProgressPage_hasMore(ctx, field)
+	case "reset":
+		return ec.fieldContext_ProgressPage_reset(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ProgressPage", field.Name)
+}
+
+func (ec *executionContext) childFields_ProgressRecord(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "seq":
+		return ec.fieldContext_ProgressRecord_seq(ctx, field)
+	case "at":
+		return ec.fieldContext_ProgressRecord_at(ctx, field)
+	case "generation":
+		return ec.fieldContext_ProgressRecord_generation(ctx, field)
+	case "taskId":
+		return ec.fieldContext_ProgressRecord_taskId(ctx, field)
+	case "name":
+		return ec.fieldContext_ProgressRecord_name(ctx, field)
+	case "attempt":
+		return ec.fieldContext_ProgressRecord_attempt(ctx, field)
+	case "value":
+		return ec.fieldContext_ProgressRecord_value(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ProgressRecord", field.Name)
 }
 
 func (ec *executionContext) childFields_PurgePayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {

@@ -58,6 +58,7 @@ type SubscriptionResolver interface {
 	OrchestrationChanges(ctx context.Context, hub string, filter *model.OrchestrationFilter, first int32) (<-chan *model.OrchestrationDelta, error)
 	Orchestration(ctx context.Context, hub string, instanceID string) (<-chan *model.Orchestration, error)
 	History(ctx context.Context, hub string, instanceID string, after int64) (<-chan *model.HistoryPage, error)
+	ProgressAppended(ctx context.Context, hub string, instanceID string, after int64) (<-chan *model.ProgressPage, error)
 }
 type TaskHubResolver interface {
 	Workers(ctx context.Context, obj *model.TaskHub) ([]*model.Worker, error)
@@ -708,6 +709,36 @@ func (ec *executionContext) field_Subscription_orchestration_args(ctx context.Co
 		return nil, err
 	}
 	args["instanceId"] = arg1
+	return args, nil
+}
+
+func (ec *executionContext) field_Subscription_progressAppended_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "hub",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNString2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["hub"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "instanceId",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNString2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["instanceId"] = arg1
+	arg2, err := graphql.ProcessArgField(ctx, rawArgs, "after",
+		func(ctx context.Context, v any) (int64, error) {
+			return ec.unmarshalNLong2int64(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["after"] = arg2
 	return args, nil
 }
 
@@ -2574,6 +2605,50 @@ func (ec *executionContext) fieldContext_Subscription_history(ctx context.Contex
 	return fc, nil
 }
 
+func (ec *executionContext) _Subscription_progressAppended(ctx context.Context, field graphql.CollectedField) (ret func(ctx context.Context) graphql.Marshaler) {
+	return graphql.ResolveFieldStream(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Subscription_progressAppended(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Subscription().ProgressAppended(ctx, fc.Args["hub"].(string), fc.Args["instanceId"].(string), fc.Args["after"].(int64))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.ProgressPage) graphql.Marshaler {
+			return ec.marshalNProgressPage2ᚖgithubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐProgressPage(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Subscription_progressAppended(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Subscription",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ProgressPage(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Subscription_progressAppended_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _TaskHub_id(ctx context.Context, field graphql.CollectedField, obj *model.TaskHub) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -3851,6 +3926,8 @@ func (ec *executionContext) _Subscription(ctx context.Context, sel ast.Selection
 		return ec._Subscription_orchestration(ctx, fields[0])
 	case "history":
 		return ec._Subscription_history(ctx, fields[0])
+	case "progressAppended":
+		return ec._Subscription_progressAppended(ctx, fields[0])
 	default:
 		panic("unknown field " + strconv.Quote(fields[0].Name))
 	}

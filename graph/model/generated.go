@@ -595,6 +595,36 @@ type PendingTask struct {
 	Worker *string `json:"worker,omitempty"`
 }
 
+// A page of an instance's progress.
+type ProgressConnection struct {
+	// The records with their cursors.
+	Edges []*ProgressEdge `json:"edges"`
+	// The records.
+	Nodes []*ProgressRecord `json:"nodes"`
+	// Whether there are more.
+	PageInfo *PageInfo `json:"pageInfo"`
+}
+
+// A record of progress in a page.
+type ProgressEdge struct {
+	// Where to read on.
+	Cursor string `json:"cursor"`
+	// The record.
+	Node *ProgressRecord `json:"node"`
+}
+
+// Records of progress, in order.
+type ProgressPage struct {
+	// The records, oldest first.
+	Records []*ProgressRecord `json:"records"`
+	// The number of the last record of this page; read on after it.
+	LastSeq int64 `json:"lastSeq"`
+	// Whether there are more after lastSeq.
+	HasMore bool `json:"hasMore"`
+	// Set when what the client has, up to the number it gave, is of another instance, which was purged: it drops that, and this page begins anew.
+	Reset bool `json:"reset"`
+}
+
 // Which instances to delete: instanceIds or filter.
 type PurgeOrchestrationsInput struct {
 	// The name of the task hub.

@@ -77,6 +77,17 @@ func (q *Queries) AppendProgress(ctx context.Context, db DBTX, arg AppendProgres
 	return items, nil
 }
 
+const lastProgress = `-- name: LastProgress :one
+SELECT coalesce(max(p.seq), 0)::bigint AS seq FROM progress p WHERE p.instance_no = $1
+`
+
+func (q *Queries) LastProgress(ctx context.Context, db DBTX, no int64) (int64, error) {
+	row := db.QueryRow(ctx, lastProgress, no)
+	var seq int64
+	err := row.Scan(&seq)
+	return seq, err
+}
+
 const readProgress = `-- name: ReadProgress :many
 SELECT p.seq, p.at, p.gen, p.task, p.attempt, coalesce(p.name, '') AS name, p.data, coalesce(p.ref, 0)::bigint AS ref,
        coalesce((SELECT octet_length(l.data) FROM payloads l WHERE l.id = p.ref), 0)::integer AS size

@@ -31,3 +31,6 @@ FROM progress p
 WHERE p.instance_no = @no AND p.seq > @after::bigint
 ORDER BY p.seq
 LIMIT @max_rows;
+
+-- name: LastProgress :one
+SELECT coalesce(max(p.seq), 0)::bigint AS seq FROM progress p WHERE p.instance_no = @no;
