@@ -57,7 +57,7 @@ func (o Orchestration[I, O]) Handler(fn func(*Context, I) (O, error), opts ...Ha
 }
 
 // Call runs the orchestration as a child and waits for its output. An error is a *TaskError.
-// Options: ID, Version, Retry, RetryFunc.
+// Options: ID, Version, Priority, Retry, RetryFunc.
 func (o Orchestration[I, O]) Call(ctx *Context, in I, opts ...CallOption) (O, error) {
 	return o.Go(ctx, in, opts...).Await()
 }
@@ -101,7 +101,7 @@ func (o Orchestration[I, O]) ContinueAsNew(ctx *Context, in I, opts ...CallOptio
 }
 
 // Start starts an instance and returns when it is safely recorded. Errors: ErrExists, ErrInvalid, ErrTooLarge.
-// Options: ID, Version, Delay, At, Reuse, Tags.
+// Options: ID, Version, Delay, At, Reuse, Tags, Priority.
 func (o Orchestration[I, O]) Start(ctx context.Context, c *Client, in I, opts ...StartOption) (*Instance[O], error) {
 	e, req, err := o.request(ctx, c, in, opts)
 	if err != nil {
@@ -115,7 +115,7 @@ func (o Orchestration[I, O]) Start(ctx context.Context, c *Client, in I, opts ..
 }
 
 // StartMany starts an instance for each input, many in a commit. The instances are in the order of the inputs,
-// nil where the start failed; the error joins what failed. Options: IDs, Version, Delay, At, Reuse, Tags.
+// nil where the start failed; the error joins what failed. Options: IDs, Version, Delay, At, Reuse, Tags, Priority.
 func (o Orchestration[I, O]) StartMany(ctx context.Context, c *Client, in []I, opts ...StartOption) ([]*Instance[O], error) {
 	options, err := startOptionsOf(opts)
 	if err != nil {
@@ -171,7 +171,7 @@ type Starter struct {
 	err     error
 }
 
-// With says what to start, for Event.RaiseOrStart. Options: ID, Version, Delay, At, Reuse, Tags.
+// With says what to start, for Event.RaiseOrStart. Options: ID, Version, Delay, At, Reuse, Tags, Priority.
 func (o Orchestration[I, O]) With(in I, opts ...StartOption) Starter {
 	s := Starter{name: string(o)}
 	if s.options, s.err = startOptionsOf(opts); s.err == nil {
@@ -248,7 +248,8 @@ func (a Activity[I, O]) handler(opts []HandlerOption) Handler {
 	return h
 }
 
-// Call runs the activity and waits for its output. An error is a *TaskError. Options: Retry, RetryFunc, Timeout, Queue.
+// Call runs the activity and waits for its output. An error is a *TaskError. Options: Retry, RetryFunc, Timeout,
+// StartTimeout, Overall, HeartbeatTimeout, Queue, Priority, Limit, Key.
 func (a Activity[I, O]) Call(ctx *Context, in I, opts ...CallOption) (O, error) {
 	return a.Go(ctx, in, opts...).Await()
 }

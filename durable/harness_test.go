@@ -169,7 +169,7 @@ func (b *bundle) count(sql string, args ...any) int {
 func (b *bundle) atRest() {
 	b.t.Helper()
 	b.until("River's completer has caught up", func() bool {
-		return b.count("SELECT count(*) FROM river.river_job WHERE state IN ('available', 'running', 'scheduled', 'retryable')") == 0
+		return b.count("SELECT count(*) FROM river.river_job WHERE state IN ('available', 'pending', 'running', 'scheduled', 'retryable')")+b.count("SELECT count(*) FROM weir.limit_calls") == 0
 	})
 	for _, table := range []string{"inbox", "timers", "outbox"} {
 		if n := b.count("SELECT count(*) FROM weir." + table); n != 0 {

@@ -2,6 +2,7 @@ package durable
 
 import (
 	"fmt"
+	"reflect"
 	"time"
 
 	"github.com/weir-dev/weir/engine"
@@ -37,7 +38,9 @@ type callOptions struct {
 	queue    string
 	id       string
 	version  Version
-	limit    int
+	limit    int    // of a Map
+	named    string // limit of the hub
+	key      string
 	priority int
 }
 
@@ -55,7 +58,9 @@ type startOptions struct {
 	at      time.Time
 	reuse   engine.ReusePolicy
 	tags    Tags
-	wrong   error // of an option
+	// priority is 0 where none is given.
+	priority int
+	wrong    error // of an option
 }
 
 // startOptionsOf reads options. Errors: ErrInvalid for what an option says, or for two that exclude each other.
@@ -71,7 +76,7 @@ func startOptionsOf(opts []StartOption) (startOptions, error) {
 }
 
 func (o *startOptions) request(hub, name string, input history.Payload) engine.StartRequest {
-	r := engine.StartRequest{Hub: hub, Name: name, ID: o.id, Version: string(o.version), Input: input, At: o.at, Reuse: o.reuse, Tags: o.tags}
+	r := engine.StartRequest{Hub: hub, Name: name, ID: o.id, Version: string(o.version), Input: input, At: o.at, Reuse: o.reuse, Tags: o.tags, Priority: o.priority}
 	if o.delay > 0 {
 		r.At = time.Now().Add(o.delay)
 	}
@@ -236,10 +241,29 @@ func (v Version) applyCall(o *callOptions)       { o.version = v }
 func (v Version) applyHandler(o *handlerOptions) { o.version = v }
 func (v Version) applyStart(o *startOptions)     { o.version = v }
 
-// Limit bounds how many calls of a Map are under way at once.
-type Limit int
+// Limit bounds calls. A number says how many calls of a Map are under way at once. A name is that of a limit of the hub,
+// which bounds an activity's calls over all workers: how many are under way at once, how many begin in a time, or both. See
+// Client.PutLimit; calls wait until there is such a limit. With a Key they are bounded with those of the same key only.
+func Limit[T ~int | ~string](bound T) CallOption {
+	switch b := any(bound).(type) {
+	case int:
+		return mapLimit(b)
+	case string:
+		return namedLimit(b)
+	}
+	if v := reflect.ValueOf(bound); v.CanInt() { // of a type of the caller's own
+		return mapLimit(v.Int())
+	}
+	return namedLimit(reflect.ValueOf(bound).String())
+}
 
-func (l Limit) applyCall(o *callOptions) { o.limit = int(l) }
+type mapLimit int
+
+func (l mapLimit) applyCall(o *callOptions) { o.limit = int(l) }
+
+type namedLimit string
+
+func (l namedLimit) applyCall(o *callOptions) { o.named = string(l) }
 
 // Delay puts the start of an instance off.
 type Delay time.Duration
@@ -279,8 +303,11 @@ type Tags map[string]string
 
 func (t Tags) applyStart(o *startOptions) { o.tags = t }
 
-// Key makes a raise idempotent: of several to one instance with the same key only the first counts.
+// Key makes a raise idempotent: of several to one instance with the same key only the first counts. Of a call of an activity
+// it says with which others it shares its Limit: those of the same key. At most 200 characters.
 type Key string
+
+func (k Key) applyCall(o *callOptions) { o.key = string(k) }
 
 func (k Key) applyRaise(r *engine.RaiseRequest) { r.Key = string(k) }
 

@@ -1,6 +1,7 @@
 package durable
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -17,10 +18,26 @@ type bounds struct {
 	heartbeat    time.Duration // between heartbeats
 }
 
+// checkUnnamed tells that what is called cannot be bound by a limit of the hub.
+func (o *callOptions) checkUnnamed(what string) error {
+	if o.named != "" || o.key != "" {
+		return &engine.Error{Code: engine.CodeInvalid, Field: "Limit", Message: "limits bound activities, not " + what}
+	}
+	return nil
+}
+
 // check tells which option is not acceptable.
 func (o *callOptions) check() error {
-	if o.priority < 0 || o.priority > 4 {
-		return &engine.Error{Code: engine.CodeInvalid, Field: "Priority", Message: fmt.Sprintf("%d is not between 1 and 4", o.priority)}
+	if err := engine.CheckPriority("Priority", o.priority); err != nil {
+		return err
+	}
+	if o.key != "" && o.named == "" {
+		return &engine.Error{Code: engine.CodeInvalid, Field: "Key", Message: "is given without the name of a Limit"}
+	}
+	if o.named != "" {
+		if err := cmp.Or(engine.CheckLimit("Limit", o.named), engine.CheckLimitKey("Key", o.key)); err != nil {
+			return err
+		}
 	}
 	for _, d := range []struct {
 		name string
@@ -58,11 +75,13 @@ type HeartbeatTimeout time.Duration
 func (t HeartbeatTimeout) applyCall(o *callOptions)       { o.heartbeat = time.Duration(t) }
 func (t HeartbeatTimeout) applyHandler(o *handlerOptions) { o.heartbeat = time.Duration(t) }
 
-// Priority is where a call stands in the queue when it has to wait for a worker: 1 goes first, 4 last; the default is 2.
-// It counts between calls that River hands out; what starts at once in its orchestration's own process does not wait.
+// Priority is where an instance's turns and activities, or one call, stand in the queue when they have to wait for a worker
+// or for a Limit: 1 goes first, 4 last; the default is 2. A call has its instance's unless it is given one, and so has a
+// child. It counts between what River hands out; what starts at once in its orchestration's own process does not wait.
 type Priority int
 
-func (p Priority) applyCall(o *callOptions) { o.priority = int(p) }
+func (p Priority) applyCall(o *callOptions)   { o.priority = int(p) }
+func (p Priority) applyStart(o *startOptions) { o.priority = int(p) }
 
 // Heartbeat says that the activity or step that ctx belongs to makes progress, and how far it is: details, which may be
 // nil, are kept as JSON, at most 64 KB, for the attempt that follows should this one end early. They are saved once a

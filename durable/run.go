@@ -501,7 +501,7 @@ func (r *run) activity(name string, in any, native bool, o callOptions) *core {
 	c := r.decide(what, &history.TaskScheduled{
 		ID: r.number(), Name: name, Input: input, Native: native, Queue: o.queue, Retry: o.retry.policy(), Timeout: history.Duration(o.timeout),
 		StartTimeout: history.Duration(o.startTimeout), Overall: history.Duration(o.overall), Heartbeat: history.Duration(o.heartbeat),
-		Priority: o.priority,
+		Priority: o.priority, Limit: o.named, Key: o.key,
 	})
 	c.plain = native
 	return c
@@ -520,7 +520,7 @@ func (r *run) step(name string, fn func(context.Context) (history.Payload, error
 	if err := engine.CheckName("step", name); err != nil {
 		return r.refuse(what, err)
 	}
-	if err := o.check(); err != nil {
+	if err := cmp.Or(o.check(), o.checkUnnamed("steps")); err != nil {
 		return r.refuse(what, err)
 	}
 	id := r.number()
@@ -545,14 +545,15 @@ func (r *run) child(name string, in any, o callOptions) *core {
 	}
 	n := r.number()
 	id := cmp.Or(o.id, r.childID())
-	if err := cmp.Or(engine.CheckName("orchestration", name), engine.CheckID("id", id), engine.CheckVersion("version", string(o.version))); err != nil {
+	if err := cmp.Or(engine.CheckName("orchestration", name), engine.CheckID("id", id), engine.CheckVersion("version", string(o.version)),
+		engine.CheckPriority("Priority", o.priority), o.checkUnnamed("orchestrations")); err != nil {
 		return r.refuse(what, err)
 	}
 	input, err := r.encode(in)
 	if err != nil {
 		return r.refuse(what, err)
 	}
-	return r.decide(what, &history.SubOrchestrationInstanceCreated{ID: n, InstanceID: id, Name: name, Version: string(o.version), Input: input})
+	return r.decide(what, &history.SubOrchestrationInstanceCreated{ID: n, InstanceID: id, Name: name, Version: string(o.version), Input: input, Priority: o.priority})
 }
 
 // childID is the id of a child that was given none: its parent's, and the number of the decision.

@@ -132,6 +132,8 @@ type attempt struct {
 	tx    bool
 	// token is the River row whose deletion entitles to deliver; 0 for a rowless task.
 	token int64
+	// limited tells that the call holds a place in a limit.
+	limited bool
 
 	// startBy and endBy bound the call; the zero time does not.
 	startBy time.Time

@@ -179,6 +179,7 @@ func (s *start) add(b *store.Batch, wakes []int64) []int64 {
 	t.Inputs, t.InputRefs = append(t.Inputs, s.input.Inline()), append(t.InputRefs, ref)
 	t.ParentNos, t.ParentGens, t.ParentTasks = append(t.ParentNos, s.parentNo), append(t.ParentGens, s.parentGen), append(t.ParentTasks, s.parentTask)
 	t.TurnJobs, t.Tags = append(t.TurnJobs, s.turnJob), append(t.Tags, s.tags)
+	t.Priorities = append(t.Priorities, s.priority)
 	t.ScheduledAts = append(t.ScheduledAts, s.scheduledAt)
 	if s.turnJob == 0 {
 		key := timerKey{taskKey{no: s.no}, timerStart}

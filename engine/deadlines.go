@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/weir-dev/weir/engine/history"
+	"github.com/weir-dev/weir/engine/internal/store"
 )
 
 // How long a call may take is bounded by whoever runs it. While nobody does, because its River row waits for a worker or
@@ -36,8 +37,13 @@ func endBy(t *history.TaskScheduled) time.Time {
 // bounded tells whether timers may watch the call.
 func bounded(t *history.TaskScheduled) bool { return t.StartTimeout != 0 || t.Overall != 0 }
 
-// addTask adds the River row of a task to a flight, and the timers that watch it.
+// addTask adds the River row of a task to a flight, and the timers that watch it. One that anybody may run waits first to be
+// let through, if a limit bounds it.
 func (s *session) addTask(f *flight, id int64, key taskKey, t *history.TaskScheduled, state string, attempt int16) {
+	if t.Limit != "" && state == "available" {
+		state = "pending"
+		f.unit.limited = append(f.unit.limited, limitedCall{key, store.Bucket{Hub: s.hub.no, Name: t.Limit, Key: t.Key}, s.priorityOf(t)})
+	}
 	f.unit.jobs = append(f.unit.jobs, s.taskJob(id, key, t, state, attempt))
 	if at := startBy(t); !at.IsZero() && attempt == 0 {
 		s.addTimer(f, newTimer{timerKey: timerKey{key, timerStartBy}, fireAt: at})

@@ -60,8 +60,9 @@ type Engine struct {
 	feed  *feed
 	ids   *idCache
 
-	herald *herald
-	plans  planAge
+	herald  *herald
+	limiter *limiter
+	plans   planAge
 }
 
 // Hub is a task hub: an isolated set of instances with workers of their own.
@@ -124,6 +125,7 @@ func Open(ctx context.Context, cfg Config) (*Engine, error) {
 	}}
 	e.feed = newFeed(e)
 	e.herald = newHerald(e)
+	e.limiter = newLimiter(e)
 	return e, nil
 }
 
@@ -145,7 +147,7 @@ func (e *Engine) fetchInstanceNos(ctx context.Context, n int) ([]int64, error) {
 }
 
 // SchemaVersion is the version of the database schema that this package is written for.
-const SchemaVersion = 10
+const SchemaVersion = 11
 
 func (e *Engine) checkVersion(ctx context.Context) error {
 	have, err := e.q.MigrationVersion(ctx, e.pool)
@@ -294,6 +296,7 @@ func (e *Engine) callLane(ctx context.Context) (*lane, error) {
 	l := newLane(&lane{
 		db: e.db, q: e.q, log: e.log, name: "calls", no: no, jobIDs: e.jobIDs,
 		watched: e.feed.watchedBy(), plans: e.plans.now, tell: e.herald.tell, woken: func([]int64) {}, committed: e.feed.local, fenced: e.lostCallLane,
+		limited: e.limiter.let,
 	})
 	if err := l.open(ctx); err != nil {
 		return nil, err

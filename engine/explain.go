@@ -41,6 +41,8 @@ const (
 	ReasonOrchestration ReasonKind = "ORCHESTRATION"
 	ReasonEntity        ReasonKind = "ENTITY"
 	ReasonLock          ReasonKind = "LOCK"
+	ReasonLimit         ReasonKind = "LIMIT"
+	ReasonDeadLetter    ReasonKind = "DEAD_LETTER"
 	ReasonRunning       ReasonKind = "RUNNING"
 )
 
@@ -111,6 +113,8 @@ type PendingTask struct {
 	NextAttemptAt *time.Time
 	LastError     string
 	Worker        string
+
+	limit *limitWait
 }
 
 // TaskState is where a pending task stands.
@@ -122,6 +126,10 @@ const (
 	TaskRunning  TaskState = "RUNNING"
 	TaskRetrying TaskState = "RETRYING"
 	TaskNoWorker TaskState = "NO_WORKER"
+	// TaskLimited waits to be let through its limit.
+	TaskLimited TaskState = "LIMITED"
+	// TaskDead is set aside as a dead letter.
+	TaskDead TaskState = "DEAD_LETTER"
 )
 
 // facts is what a reason is made of.
@@ -233,6 +241,7 @@ func (e *Engine) addRows(ctx context.Context, f *facts) error {
 	if err != nil {
 		return fmt.Errorf("read retries: %w", err)
 	}
+	pending := false
 	for _, row := range rows {
 		if int(row.Gen) != f.instance.Generation {
 			continue
@@ -241,6 +250,9 @@ func (e *Engine) addRows(ctx context.Context, f *facts) error {
 		switch row.State {
 		case "running":
 			t.State = TaskRunning
+		case "pending":
+			t.State, t.StartedAt, t.Worker = TaskLimited, nil, ""
+			pending = true
 		case "available":
 			t.State, t.StartedAt, t.Worker = TaskQueued, nil, ""
 			if !f.served(row) {
@@ -264,6 +276,9 @@ func (e *Engine) addRows(ctx context.Context, f *facts) error {
 			}
 		}
 		f.tasks[row.Task] = t
+	}
+	if pending {
+		return e.addLimits(ctx, f)
 	}
 	return nil
 }
@@ -466,7 +481,7 @@ func (f *facts) tasksOf(r *Reason, w *Waiting, lead string) {
 
 // mostTelling picks the task to name: one that nobody can run, else one that has failed, else the oldest.
 func (f *facts) mostTelling(w *Waiting) WaitingTask {
-	for _, state := range []TaskState{TaskNoWorker, TaskRetrying} {
+	for _, state := range []TaskState{TaskNoWorker, TaskDead, TaskRetrying, TaskLimited} {
 		for _, t := range w.Tasks {
 			if f.tasks[t.ID].State == state {
 				return t
@@ -508,6 +523,10 @@ func (f *facts) describe(t WaitingTask, lead string) (ReasonKind, []ReasonPart) 
 			parts = append(parts, say(" The next attempt is at "), at(*p.NextAttemptAt), say("."))
 		}
 		return ReasonRetry, parts
+	case known && p.State == TaskDead:
+		return ReasonDeadLetter, []ReasonPart{verb("Activity ", "activity "), strong(t.Name), say(deadText)}
+	case known && p.State == TaskLimited:
+		return describeLimit(p, t, verb)
 	case known && p.State == TaskQueued:
 		return ReasonQueued, []ReasonPart{verb("Activity ", "activity "), strong(t.Name), say(" is queued for "), since(t.Since), say(".")}
 	}

@@ -39,6 +39,8 @@ type lane struct {
 	woken func(nos []int64)
 	// committed is told what changed, for watchers in this process.
 	committed func(changes []change)
+	// limited is told the buckets of limits in which places have become free, or calls wait.
+	limited func([]store.Bucket)
 	// fenced is told once that this lane may not commit any more.
 	fenced func(error)
 
@@ -375,7 +377,7 @@ func (l *lane) settle(units []*unit, r *store.Result) {
 			u.seq = r.Restarted[u.no].Seq
 		}
 	}
-	changed := changes(units)
+	changed, waiting := changes(units), limitedBuckets(units)
 	var late map[int64][]store.Inbox
 	if len(r.Inboxes) > 0 {
 		late = map[int64][]store.Inbox{}
@@ -431,15 +433,17 @@ func (l *lane) settle(units []*unit, r *store.Result) {
 	if len(r.Mine) > 0 {
 		l.woken(r.Mine)
 	}
+	l.limited(append(r.Waiting, waiting...))
 	l.publish(changed)
 }
 
 // settleUnknown: the batch has landed, but its answers are lost with the connection.
 func (l *lane) settleUnknown(units []*unit) {
-	changed := changes(units)
+	changed, waiting := changes(units), limitedBuckets(units)
 	for _, u := range units {
 		u.answer(outcome{landed: true})
 	}
+	l.limited(waiting)
 	l.publish(changed)
 }
 

@@ -176,6 +176,7 @@ func (n *Node) register(ctx context.Context, hub int32) error {
 	n.lane = newLane(&lane{
 		db: e.db, q: e.q, log: n.log, name: "lane", no: n.no, client: n.client, jobIDs: e.jobIDs,
 		watched: n.watched, plans: e.plans.now, tell: e.herald.tell, woken: n.wake, committed: e.feed.local, fenced: n.fence,
+		limited: e.limiter.let,
 	})
 	if err := n.lane.open(ctx); err != nil {
 		return fail(err)

@@ -10,7 +10,7 @@ import (
 // newAttempt makes the entry of a task that this process is to run.
 func (n *Node) newAttempt(s *session, key taskKey, t *history.TaskScheduled, retry *history.Retry, tx bool, token int64) *attempt {
 	a := &attempt{
-		n: n, session: s, retry: retry, tx: tx, token: token,
+		n: n, session: s, retry: retry, tx: tx, token: token, limited: t.Limit != "",
 		task: Task{
 			Hub: s.info.Hub, InstanceID: s.info.InstanceID, ID: t.ID, Name: t.Name, Input: t.Input, Attempt: 1,
 			Timeout: time.Duration(t.Timeout), Heartbeat: time.Duration(t.Heartbeat), key: key, e: n.e, node: n,
@@ -66,6 +66,9 @@ func (n *Node) running(key taskKey) bool {
 // delivered follows a TxHandler's commit: its result is in the inbox.
 func (n *Node) delivered(a *attempt) {
 	n.forget(a)
+	if a.limited {
+		n.freeLater(a.task.key)
+	}
 	a.mu.Lock()
 	s := a.session
 	a.session = nil
@@ -78,7 +81,7 @@ func (n *Node) delivered(a *attempt) {
 // finishTask delivers an outcome by the task's token.
 func (n *Node) finishTask(a *attempt, answer history.Event) {
 	n.forget(a)
-	n.submitToken(a.row(), a.task.key, answer, func(o outcome) {
+	n.submitToken(a.row(), a.task.key, a.limited, answer, func(o outcome) {
 		if o.err != nil && n.ctx.Err() == nil {
 			n.log.Warn("deliver result", "instance", a.task.InstanceID, "activity", a.task.Name, "error", o.err)
 		}
@@ -92,7 +95,7 @@ func (n *Node) finishTask(a *attempt, answer history.Event) {
 	}
 }
 
-func (n *Node) submitToken(token int64, key taskKey, answer history.Event, done func(outcome)) {
+func (n *Node) submitToken(token int64, key taskKey, limited bool, answer history.Event, done func(outcome)) {
 	events := []history.Event{answer}
 	large, err := n.e.externalize(n.ctx, key.no, events)
 	if err != nil {
@@ -104,10 +107,14 @@ func (n *Node) submitToken(token int64, key taskKey, answer history.Event, done 
 		done(outcome{err: err})
 		return
 	}
-	n.lane.submit(&unit{
+	u := &unit{
 		no: key.no, large: large, tokens: []tokenResult{{token, key, payload}},
 		done: func(_ *unit, o outcome) { done(o) },
-	})
+	}
+	if limited {
+		u.freed = []taskKey{key}
+	}
+	n.lane.submit(u)
 }
 
 // parkTask puts a task with a token aside until its next attempt.
@@ -117,7 +124,7 @@ func (n *Node) parkTask(a *attempt) {
 	s, until, why := a.session, a.parkUntil, a.parkErr
 	a.session = nil
 	a.mu.Unlock()
-	n.submitPark(a.row(), a.task.key, until, why, func(o outcome) {
+	n.submitPark(a.row(), a.task.key, a.limited, until, why, func(o outcome) {
 		if o.err != nil && n.ctx.Err() == nil {
 			n.log.Warn("park task", "instance", a.task.InstanceID, "activity", a.task.Name, "error", o.err)
 		}
@@ -127,13 +134,13 @@ func (n *Node) parkTask(a *attempt) {
 	}
 }
 
-func (n *Node) submitPark(token int64, key taskKey, until time.Time, why []byte, done func(outcome)) {
+func (n *Node) submitPark(token int64, key taskKey, limited bool, until time.Time, why []byte, done func(outcome)) {
 	fresh, err := n.e.jobIDs.one(n.ctx)
 	if err != nil {
 		done(outcome{err: err})
 		return
 	}
-	n.lane.submit(&unit{
+	u := &unit{
 		no: key.no, parks: []parkedTask{{token: token, fresh: fresh, key: key, fireAt: until, err: why}},
 		done: func(_ *unit, o outcome) {
 			if o.err == nil && o.parked {
@@ -141,5 +148,9 @@ func (n *Node) submitPark(token int64, key taskKey, until time.Time, why []byte,
 			}
 			done(o)
 		},
-	})
+	}
+	if limited {
+		u.freed = []taskKey{key}
+	}
+	n.lane.submit(u)
 }

@@ -48,6 +48,8 @@ type Instance struct {
 	Queued bool
 	// Owner is the number of the worker at work on it; 0 = none.
 	Owner int32
+	// Priority is where its turns and activities stand in the queue: 1 goes first, 4 last.
+	Priority int16
 
 	no int64
 }
@@ -83,7 +85,7 @@ func (e *Engine) Get(ctx context.Context, hubName, id string) (*Instance, error)
 		ExecutionID: executionID(r.No, r.Gen), Seq: r.Seq, FirstSeq: r.BaseSeq, CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt,
 		StartedAt: r.StartedAt, CompletedAt: r.CompletedAt, ScheduledAt: r.ScheduledAt, CustomStatus: r.CustomStatus,
 		Queued: row.TurnState == "available" || row.TurnState == "scheduled", Owner: deref(r.Owner),
-		no: r.No,
+		Priority: r.Priority, no: r.No,
 	}
 	if row.ParentID != "" {
 		i.Parent = &Ref{ID: row.ParentID, Name: row.ParentName}
@@ -330,7 +332,7 @@ func (e *Engine) List(ctx context.Context, hub string, f Filter, p Page) ([]*Ins
 			Hub: hub, ID: r.ID, Name: r.Name, Version: deref(r.Version), Status: statusOf(r.Status), Generation: int(r.Gen),
 			ExecutionID: executionID(r.No, r.Gen), Seq: r.Seq, FirstSeq: r.BaseSeq, CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt, StartedAt: r.StartedAt,
 			CompletedAt: r.CompletedAt, ScheduledAt: r.ScheduledAt, CustomStatus: r.CustomStatus,
-			Queued: r.TurnState == "available" || r.TurnState == "scheduled", Owner: deref(r.Owner), no: r.No,
+			Queued: r.TurnState == "available" || r.TurnState == "scheduled", Owner: deref(r.Owner), Priority: r.Priority, no: r.No,
 		}
 		if r.ParentID != "" {
 			i.Parent = &Ref{ID: r.ParentID, Name: r.ParentName}

@@ -155,6 +155,9 @@ func (n *Node) gather(ctx context.Context) {
 	if !n.isLeader() {
 		return
 	}
+	if err := n.e.limiter.sweep(ctx); err != nil {
+		n.warn(ctx, "sweep limits", err)
+	}
 	if _, err := n.e.releaseOrphans(ctx); err != nil {
 		n.warn(ctx, "release orphan locks", err)
 	}
@@ -274,5 +277,6 @@ func (n *Node) replaceRows(ctx context.Context, tx pgx.Tx, client string, ids, n
 // tidy removes what is left of processes long gone.
 func (n *Node) tidy(ctx context.Context) error {
 	q, pool := n.e.q, n.e.pool
-	return errors.Join(q.ForgetWorkers(ctx, pool), q.ForgetLanes(ctx, pool), q.ForgetPayloads(ctx, pool), n.forgetSchedules(ctx), n.tidyEntities(ctx))
+	return errors.Join(q.ForgetWorkers(ctx, pool), q.ForgetLanes(ctx, pool), q.ForgetPayloads(ctx, pool), n.forgetSchedules(ctx), n.tidyEntities(ctx),
+		q.ForgetBuckets(ctx, pool), q.ForgetLimitCalls(ctx, pool))
 }

@@ -79,7 +79,7 @@ func (e *Engine) startLike(ctx context.Context, i *Instance, id string) (Started
 	if err != nil {
 		return Started{}, err
 	}
-	started, err := e.Start(ctx, StartRequest{Hub: i.Hub, Name: i.Name, ID: id, Version: i.Version, Tags: i.Tags, Input: input})
+	started, err := e.Start(ctx, StartRequest{Hub: i.Hub, Name: i.Name, ID: id, Version: i.Version, Tags: i.Tags, Priority: int(i.Priority), Input: input})
 	var coded *Error
 	if errors.As(err, &coded) && coded.Field == "id" {
 		return Started{}, &Error{Code: coded.Code, Field: "newId", Message: coded.Message}

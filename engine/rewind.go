@@ -316,7 +316,7 @@ func (w *rewriting) write(ctx context.Context, tx pgx.Tx) error {
 		return err
 	}
 	jobs := &store.Batch{}
-	addJob(jobs, turnJob(job, i.no, hub.no, i.Name, i.Version))
+	addJob(jobs, turnJob(job, i.no, hub.no, i.Name, i.Version, i.Priority))
 	if err := q.InsertJobs(ctx, tx, jobs.Jobs); err != nil {
 		return fmt.Errorf("rewind: %w", err)
 	}
@@ -430,7 +430,7 @@ func (e *Engine) rewindChild(ctx context.Context, row store.FindInstancesRow, re
 			return err
 		}
 		jobs := &store.Batch{}
-		addJob(jobs, turnJob(job, row.No, row.Hub, again[0].Name, deref(again[0].Version)))
+		addJob(jobs, turnJob(job, row.No, row.Hub, again[0].Name, deref(again[0].Version), again[0].Priority))
 		if err := e.q.InsertJobs(ctx, tx, jobs.Jobs); err != nil {
 			return err
 		}

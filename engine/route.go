@@ -42,18 +42,32 @@ func ActivityQueue(hub int32, group string) string {
 	return "h" + strconv.Itoa(int(hub)) + "_a_" + group
 }
 
-// Priorities of River jobs, 1 the highest: what instances already wait for goes before new ones.
-const (
-	priorityTask = 2
-	priorityTurn = 2
-)
+// DefaultPriority is the priority of instances that are given none: River's, from 1, which goes first, to 4. Their turns and
+// activities have it.
+const DefaultPriority = 2
+
+// CheckPriority tests a priority: 1 to 4, or 0 for none.
+func CheckPriority(field string, p int) error {
+	if p < 0 || p > 4 {
+		return invalid(field, "is %d, allowed are 1, which goes first, to 4", p)
+	}
+	return nil
+}
+
+// priorityOf is the priority of a task: its own, or the instance's.
+func (s *session) priorityOf(t *history.TaskScheduled) int16 {
+	if t.Priority != 0 {
+		return int16(t.Priority)
+	}
+	return s.priority
+}
 
 // unlimited is River's limit of attempts where Weir decides itself about retries.
 const unlimited = 32767
 
-func turnJob(id, no int64, hub int32, name, version string) job {
+func turnJob(id, no int64, hub int32, name, version string, priority int16) job {
 	return job{
-		id: id, state: "available", priority: priorityTurn, kind: TurnKind(name, version), queue: TurnQueue(hub),
+		id: id, state: "available", priority: priority, kind: TurnKind(name, version), queue: TurnQueue(hub),
 		args: strconv.AppendInt([]byte(`{"no":`), no, 10), max: unlimited,
 	}.closed()
 }
@@ -79,10 +93,12 @@ type TurnArgs struct {
 
 // Fresh is an instance that nobody has worked on.
 type Fresh struct {
-	ID      string  `json:"id"`
-	Name    string  `json:"name"`
-	Version string  `json:"version,omitempty"`
-	Input   *string `json:"input,omitempty"`
+	ID      string `json:"id"`
+	Name    string `json:"name"`
+	Version string `json:"version,omitempty"`
+	// Priority is the instance's; 0 means DefaultPriority.
+	Priority int16   `json:"priority,omitempty"`
+	Input    *string `json:"input,omitempty"`
 	// Input64 is the input when it is not valid UTF-8, or not text at all.
 	Input64 []byte `json:"input64,omitempty"`
 }
@@ -93,11 +109,14 @@ const maxFreshInput = 1 << 10
 
 // startJob is the turn job of a new instance.
 func startJob(s *start) job {
-	j := turnJob(s.turnJob, s.no, s.hub, s.name, s.version)
+	j := turnJob(s.turnJob, s.no, s.hub, s.name, s.version, s.priority)
 	if _, elsewhere := s.input.Stored(); elsewhere || s.input.Size() > maxFreshInput || s.parentNo != 0 || s.tags != nil {
 		return j
 	}
 	args := TurnArgs{No: s.no, Start: &Fresh{ID: s.id, Name: s.name, Version: s.version}}
+	if s.priority != DefaultPriority {
+		args.Start.Priority = s.priority
+	}
 	args.Start.Input, args.Start.Input64 = inText(s.input)
 	out, err := json.Marshal(args)
 	if err != nil { // strings and numbers only
@@ -144,6 +163,8 @@ type TaskArgs struct {
 	// EndBy is when the call as a whole must have ended, and Heartbeat how long it may be silent.
 	EndBy     time.Time        `json:"endBy,omitzero"`
 	Heartbeat history.Duration `json:"heartbeat,omitzero"`
+	// Limit names the limit in which the call holds a place.
+	Limit string `json:"limit,omitempty"`
 	// Earlier are the attempts that failed, newest last.
 	FirstAt int64 `json:"firstAt,omitempty"`
 }
@@ -152,7 +173,7 @@ func taskArgs(instance string, t *history.TaskScheduled) []byte {
 	if t.Native {
 		return t.Input.Data()
 	}
-	args := TaskArgs{Instance: instance, Retry: t.Retry, Timeout: t.Timeout, EndBy: endBy(t), Heartbeat: t.Heartbeat}
+	args := TaskArgs{Instance: instance, Retry: t.Retry, Timeout: t.Timeout, EndBy: endBy(t), Heartbeat: t.Heartbeat, Limit: t.Limit}
 	if id, elsewhere := t.Input.Stored(); elsewhere {
 		args.InputRef, args.Size = id, t.Input.Size()
 	} else {

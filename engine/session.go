@@ -22,17 +22,19 @@ type session struct {
 	// handed is the job as River handed it over.
 	handed TurnJob
 
-	hub     *Hub
-	info    Info
-	parent  parentRef
-	row     *store.OpenSessionsRow // as the instance was when it was loaded
-	state   *state
-	code    Orchestration
-	entity  *entity // set instead of code if the instance is an entity
-	seq     int64
-	baseSeq int64
-	epoch   int32
-	claimed bool
+	hub    *Hub
+	info   Info
+	parent parentRef
+	// priority is the instance's.
+	priority int16
+	row      *store.OpenSessionsRow // as the instance was when it was loaded
+	state    *state
+	code     Orchestration
+	entity   *entity // set instead of code if the instance is an entity
+	seq      int64
+	baseSeq  int64
+	epoch    int32
+	claimed  bool
 
 	lastRead   int64        // inbox rows up to this id have been read
 	read       atomic.Int64 // the same, for the safety net

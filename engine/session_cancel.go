@@ -24,6 +24,9 @@ func (s *session) cancel(ctx context.Context, f *flight, p *plan) error {
 		f.unit.cancels = append(f.unit.cancels, key)
 		if c.was.task != nil {
 			f.stop = append(f.stop, key)
+			if c.was.task.Limit != "" {
+				f.unit.freed = append(f.unit.freed, key)
+			}
 		}
 	}
 	if children == nil {

@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"cmp"
 	"context"
 	"time"
 
@@ -23,7 +22,7 @@ func (s *session) dispatchAgain(f *flight) {
 }
 
 // dispatch decides where a scheduled task runs: here, right after this commit, if this process can and has
-// room; else through River. token is the row it already has in this worker's name, if any.
+// room; else through River. A call that a limit bounds goes through River, where it waits to be let through. token is the row it already has in this worker's name, if any.
 func (s *session) dispatch(ctx context.Context, f *flight, t *history.TaskScheduled, token int64) error {
 	var (
 		u           = &f.unit
@@ -40,7 +39,7 @@ func (s *session) dispatch(ctx context.Context, f *flight, t *history.TaskSchedu
 		}
 		return s.refuse(u, refusal{id: t.ID, failure: timeout(msgOverall)})
 	}
-	here = here && s.n.slots.reserve(t.Step)
+	here = here && (t.Limit == "" || token != 0) && s.n.slots.reserve(t.Step)
 	if !here {
 		id, err := s.n.e.jobIDs.one(ctx)
 		if err != nil {
@@ -73,7 +72,7 @@ func (s *session) dispatch(ctx context.Context, f *flight, t *history.TaskSchedu
 // taskJob is the River row of a task.
 func (s *session) taskJob(id int64, key taskKey, t *history.TaskScheduled, state string, attempt int16) job {
 	j := job{
-		id: id, state: state, attempt: attempt, priority: int16(cmp.Or(t.Priority, priorityTask)), kind: t.Name, queue: ActivityQueue(s.hub.no, t.Queue),
+		id: id, state: state, attempt: attempt, priority: s.priorityOf(t), kind: t.Name, queue: ActivityQueue(s.hub.no, t.Queue),
 		args: taskArgs(s.info.InstanceID, t), key: key.bytes(), max: unlimited,
 	}
 	if t.Native {

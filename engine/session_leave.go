@@ -30,7 +30,7 @@ func (s *session) handOver(ctx context.Context) error {
 			// A step runs where its orchestration runs: the next session redispatches it.
 			if f.unit.nextTurnJob == 0 {
 				f.unit.nextTurnJob = fresh
-				f.unit.jobs = append(f.unit.jobs, turnJob(fresh, s.no, s.hub.no, s.info.Name, s.info.Version))
+				f.unit.jobs = append(f.unit.jobs, turnJob(fresh, s.no, s.hub.no, s.info.Name, s.info.Version, s.priority))
 			}
 		case token != 0:
 			f.unit.replaces = append(f.unit.replaces, replacedJob{token, fresh})
@@ -65,6 +65,7 @@ func (s *session) hold(ctx context.Context, why *Held) Verdict {
 	if s.failing != nil {
 		letters = append(letters, s.failing.letters...)
 		f.unit.deleteJobs = append(f.unit.deleteJobs, s.failing.unit.deleteJobs...)
+		f.unit.freed = append(f.unit.freed, s.failing.unit.freed...)
 	}
 	for _, l := range letters {
 		if !l.inMemory() {

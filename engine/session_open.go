@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
@@ -24,7 +25,7 @@ func (s *session) open(ctx context.Context) error {
 	if fresh := s.handed.Start; fresh != nil && s.handed.First {
 		created := s.handed.CreatedAt
 		return s.load(ctx, &store.OpenSessionsRow{
-			No: s.no, Found: true, BaseSeq: 1, TurnJob: s.job, Hub: s.n.hub.no, Status: int16(history.Pending), ID: fresh.ID,
+			No: s.no, Found: true, BaseSeq: 1, TurnJob: s.job, Hub: s.n.hub.no, Status: int16(history.Pending), ID: fresh.ID, Priority: cmp.Or(fresh.Priority, DefaultPriority),
 			Name: fresh.Name, Version: fresh.Version, CreatedAt: &created, Input: fromText(fresh.Input, fresh.Input64).Inline(),
 		})
 	}
@@ -98,7 +99,7 @@ func (s *session) load(ctx context.Context, row *store.OpenSessionsRow) error {
 	if err != nil {
 		return err
 	}
-	s.row, s.hub = row, hub
+	s.row, s.hub, s.priority = row, hub, row.Priority
 	s.seq, s.baseSeq, s.epoch = row.Seq, row.BaseSeq, row.Epoch
 	s.aheadSeq = row.Seq
 	s.claimed = row.Owner == s.n.no

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"time"
@@ -85,6 +86,9 @@ func (s *session) settleLocal(f *flight, task int32) {
 	s.n.forget(a)
 	if a.token != 0 {
 		f.unit.deleteJobs = append(f.unit.deleteJobs, a.token)
+		if a.limited {
+			f.unit.freed = append(f.unit.freed, a.task.key)
+		}
 	}
 }
 
@@ -176,7 +180,7 @@ func (s *session) startChildren(ctx context.Context, u *unit, p *plan) error {
 		s.children[c.ID] = no
 		u.starts = append(u.starts, start{
 			no: no, hub: s.hub.no, id: c.InstanceID, name: c.Name, version: c.Version, input: input, turnJob: turn,
-			parentNo: s.no, parentGen: s.state.gen, parentTask: c.ID,
+			parentNo: s.no, parentGen: s.state.gen, parentTask: c.ID, priority: cmp.Or(int16(c.Priority), s.priority),
 		})
 	}
 	gen, now := s.state.gen, s.state.lastTurn
@@ -296,7 +300,7 @@ func (s *session) continueAsNew(ctx context.Context, f *flight, end *history.Exe
 			return err
 		}
 		u.nextTurnJob = id
-		u.jobs = append(u.jobs, turnJob(id, s.no, s.hub.no, s.info.Name, u.version))
+		u.jobs = append(u.jobs, turnJob(id, s.no, s.hub.no, s.info.Name, u.version, s.priority))
 	}
 	u.cutBefore = s.baseSeq
 	f.next = newState(s.state.gen + 1)

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -25,6 +26,9 @@ type StartRequest struct {
 	// Tags are names with values to find the instance by: at most 32, of 64 and 256 bytes. Its further generations keep
 	// them.
 	Tags map[string]string
+	// Priority is where its turns and activities stand in the queue: 1 goes first, 4 last; 0 means DefaultPriority. Its
+	// children have it too, unless they are given one.
+	Priority int
 	// Reuse says what to do when the id is taken.
 	Reuse ReusePolicy
 }
@@ -59,7 +63,7 @@ func (e *Engine) check(r *StartRequest, index int) error {
 	}
 	return errors.Join(
 		first(CheckName(at("name"), r.Name), CheckID(at("id"), r.ID), CheckVersion(at("version"), r.Version),
-			checkTags(at("tags"), r.Tags), e.checkPayload(at("input"), r.Input)))
+			checkTags(at("tags"), r.Tags), CheckPriority(at("priority"), r.Priority), e.checkPayload(at("input"), r.Input)))
 }
 
 // NewID makes up an id for an instance, as a start without one does.
@@ -132,7 +136,7 @@ func (e *Engine) newStart(ctx context.Context, hub *Hub, r *StartRequest) (start
 	if err != nil {
 		return start{}, nil, err
 	}
-	s := start{no: no, hub: hub.no, id: r.ID, name: r.Name, version: r.Version, input: input, tags: encodeTags(r.Tags)}
+	s := start{no: no, hub: hub.no, id: r.ID, name: r.Name, version: r.Version, input: input, tags: encodeTags(r.Tags), priority: int16(cmp.Or(r.Priority, DefaultPriority))}
 	if r.At.IsZero() || !r.At.After(time.Now()) {
 		if s.turnJob, err = e.jobIDs.one(ctx); err != nil {
 			return start{}, nil, fmt.Errorf("start: %w", err)
@@ -277,8 +281,8 @@ func (e *Engine) StartTx(ctx context.Context, tx pgx.Tx, r StartRequest) (Starte
 		at = &r.At
 	}
 	var got *int64
-	err = tx.QueryRow(ctx, "SELECT "+e.table("start_instance")+"($1, $2, $3, $4, nullif($5, ''), $6, $7, $8, $9)",
-		hub.no, no, r.ID, r.Name, r.Version, input.Inline(), ref, at, e.db.RiverChannel()).Scan(&got)
+	err = tx.QueryRow(ctx, "SELECT "+e.table("start_instance")+"($1, $2, $3, $4, nullif($5, ''), $6, $7, $8, $9, $10)",
+		hub.no, no, r.ID, r.Name, r.Version, input.Inline(), ref, at, int16(cmp.Or(r.Priority, DefaultPriority)), e.db.RiverChannel()).Scan(&got)
 	if err != nil {
 		return Started{}, fmt.Errorf("start: %w", err)
 	}

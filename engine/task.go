@@ -55,7 +55,7 @@ func (n *Node) RunTask(ctx context.Context, j TaskJob) (done bool, err error) {
 		retry = j.Args.Retry
 	}
 	a := &attempt{
-		n: n, retry: retry, tx: kind == TxActivity, token: j.ID, ctx: ctx, cancel: cancel, endBy: j.Args.EndBy,
+		n: n, retry: retry, tx: kind == TxActivity, token: j.ID, ctx: ctx, cancel: cancel, endBy: j.Args.EndBy, limited: j.Args.Limit != "",
 		task: Task{
 			InstanceID: j.Args.Instance, ID: key.task, Name: j.Name, Input: input, Attempt: max(j.Attempt, 1),
 			Timeout: time.Duration(j.Args.Timeout), Heartbeat: time.Duration(j.Args.Heartbeat), key: key, e: n.e, node: n,
@@ -143,6 +143,9 @@ func (a *attempt) runHere(ctx context.Context) (done, slot bool) {
 		}
 		switch {
 		case r.Gone, r.Delivered:
+			if a.limited {
+				a.n.freeLater(a.task.key)
+			}
 			a.n.wake([]int64{a.task.key.no}) // no one is notified of what this process itself delivers
 			return true, slot
 		case again && wait < shortRetry:
@@ -156,9 +159,9 @@ func (a *attempt) runHere(ctx context.Context) (done, slot bool) {
 		answer := make(chan outcome, 1)
 		if again {
 			a.saveBeat()
-			a.n.submitPark(a.token, a.task.key, now.Add(wait), encodeErrors(a.unsaved), func(o outcome) { answer <- o })
+			a.n.submitPark(a.token, a.task.key, a.limited, now.Add(wait), encodeErrors(a.unsaved), func(o outcome) { answer <- o })
 		} else {
-			a.n.submitToken(a.token, a.task.key, a.outcome(r, now), func(o outcome) { answer <- o })
+			a.n.submitToken(a.token, a.task.key, a.limited, a.outcome(r, now), func(o outcome) { answer <- o })
 		}
 		o := <-answer
 		return o.err == nil, slot // if not, it is snoozed and tried again
@@ -231,7 +234,7 @@ func (n *Node) HarvestNative(ctx context.Context) error {
 		if !ok {
 			continue
 		}
-		n.submitToken(row.ID, key, nativeOutcome(key.task, row, n.clock.now()), func(o outcome) {
+		n.submitToken(row.ID, key, row.Bounded, nativeOutcome(key.task, row, n.clock.now()), func(o outcome) {
 			if o.err != nil && n.ctx.Err() == nil {
 				n.log.Warn("deliver result of a river job", "job", row.ID, "error", o.err)
 			}

@@ -181,6 +181,7 @@ type start struct {
 	parentNo    int64
 	parentGen   int32
 	parentTask  int32
+	priority    int16
 	tags        []byte // as in the column
 }
 
@@ -364,7 +365,7 @@ func (u *unit) size() int {
 	for i := range u.jobs {
 		n += 120 + len(u.jobs[i].args)
 	}
-	return n + 40*(len(u.timers)+len(u.timersDue)+len(u.consumed)+len(u.settled)+len(u.cancels)) + 400*len(u.deadlines)
+	return n + 40*(len(u.timers)+len(u.timersDue)+len(u.consumed)+len(u.settled)+len(u.cancels)+len(u.freed)) + 400*len(u.deadlines) + 200*len(u.limited)
 }
 
 // once lists what may be in a batch only once: statements that join what they deleted with the units that

@@ -106,6 +106,8 @@ func appendEvent(b []byte, e Event, sameTime bool) ([]byte, error) {
 		if e.Priority != 0 {
 			o.number("priority", int64(e.Priority))
 		}
+		o.text("limit", e.Limit)
+		o.text("key", e.Key)
 	case *TaskCompleted:
 		o.number("taskId", int64(e.TaskID))
 		o.payload("result", e.Result)
@@ -126,6 +128,9 @@ func appendEvent(b []byte, e Event, sameTime bool) ([]byte, error) {
 		o.always("name", e.Name)
 		o.text("version", e.Version)
 		o.payload("input", e.Input)
+		if e.Priority != 0 {
+			o.number("priority", int64(e.Priority))
+		}
 	case *SubOrchestrationInstanceCompleted:
 		o.number("taskId", int64(e.TaskID))
 		o.payload("result", e.Result)

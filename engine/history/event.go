@@ -118,8 +118,11 @@ type TaskScheduled struct {
 	Overall      Duration `json:"overall,omitzero"`
 	// Heartbeat is how long an attempt may be silent; zero leaves the handler's.
 	Heartbeat Duration `json:"heartbeat,omitzero"`
-	// Priority is River's, 1 the highest; zero means 2.
+	// Priority is River's, 1 the highest; zero means that of the instance.
 	Priority int `json:"priority,omitempty"`
+	// Limit names the limit that bounds the call, empty for none; Key is what it is shared with others by.
+	Limit string `json:"limit,omitempty"`
+	Key   string `json:"key,omitempty"`
 }
 
 // TaskCompleted is the result of a TaskScheduled.
@@ -179,6 +182,8 @@ type SubOrchestrationInstanceCreated struct {
 	Name       string  `json:"name"`
 	Version    string  `json:"version,omitempty"`
 	Input      Payload `json:"input,omitzero"`
+	// Priority is the child's; zero means that of its parent.
+	Priority int `json:"priority,omitempty"`
 }
 
 // SubOrchestrationInstanceCompleted is the output of a child.

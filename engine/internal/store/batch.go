@@ -77,6 +77,8 @@ type Result struct {
 	Released map[int64]bool
 	// Delivered counts the messages that reached each instance's inbox.
 	Delivered map[int64]int
+	// Waiting are the buckets of limits in which places are free, or calls wait.
+	Waiting []Bucket
 	// Mine are instances that got a message and whose session is in this process.
 	Mine    []int64
 	Inboxes []Inbox
@@ -292,7 +294,7 @@ func (b *Batch) queueMessages(ctx context.Context, s *sending) {
 	b.Flow.queueMessages(ctx, s)
 	if len(b.Retries.Nos) > 0 {
 		b.Retries.RiverChannel = b.RiverChannel
-		do(s.q.FireRetries(ctx, s.db, b.Retries))
+		ask(s.q.FireRetries(ctx, s.rows(each(func(row FireRetriesRow) { s.r.free(Bucket(row)) })), b.Retries))
 	}
 	if len(b.Raises.Nos) > 0 {
 		ask(s.q.ReadStatuses(ctx, s.rows(each(func(row ReadStatusesRow) { s.r.Statuses[row.No] = row })), b.Raises.Nos))
@@ -321,7 +323,7 @@ func (b *Batch) queueEffects(ctx context.Context, s *sending) {
 		do(s.q.InsertTimers(ctx, s.db, b.NewTimers))
 	}
 	if len(b.DropTasks) > 0 {
-		do(s.q.DropTaskJobs(ctx, s.db, b.DropTasks))
+		ask(s.q.DropTaskJobs(ctx, s.rows(each(func(row DropTaskJobsRow) { s.r.free(Bucket(row)) })), b.DropTasks))
 	}
 	if len(b.DeleteJobs) > 0 {
 		do(s.q.DeleteJobs(ctx, s.db, b.DeleteJobs))
@@ -337,6 +339,7 @@ func (b *Batch) queueEffects(ctx context.Context, s *sending) {
 	if len(b.Jobs.Ids) > 0 {
 		do(s.q.InsertJobs(ctx, s.db, b.Jobs))
 	}
+	b.Flow.queueLimits(ctx, s)
 	if len(b.HandOvers.Nos) > 0 { // B8
 		do(s.q.HandOverInstances(ctx, s.db, b.HandOvers))
 	}

@@ -592,21 +592,45 @@ func (q *Queries) DropInbox(ctx context.Context, db DBTX, nos []int64) error {
 	return err
 }
 
-const dropTaskJobs = `-- name: DropTaskJobs :exec
+const dropTaskJobs = `-- name: DropTaskJobs :many
 WITH unit AS (
     SELECT unnest($1::bigint[]) AS no
+), gone AS (
+    DELETE FROM river_job j USING unit
+    WHERE j.unique_key >= int8send(unit.no) AND j.unique_key < int8send(unit.no + 1)
+      AND j.unique_key IS NOT NULL AND j.unique_states IS NOT NULL
+      AND river_job_state_in_bitmask(j.unique_states, j.state)
 )
-DELETE FROM river_job j USING unit
-WHERE j.unique_key >= int8send(unit.no) AND j.unique_key < int8send(unit.no + 1)
-  AND j.unique_key IS NOT NULL AND j.unique_states IS NOT NULL
-  AND river_job_state_in_bitmask(j.unique_states, j.state)
+DELETE FROM limit_calls c USING unit WHERE c.instance_no = unit.no
+RETURNING c.hub, c.name, c.key
 `
 
+type DropTaskJobsRow struct {
+	Hub  int32
+	Name string
+	Key  string
+}
+
 // B7: all task rows of instances that end or continue as new, waiting and running: whoever runs one finds no
-// token and drops the result.
-func (q *Queries) DropTaskJobs(ctx context.Context, db DBTX, nos []int64) error {
-	_, err := db.Exec(ctx, dropTaskJobs, nos)
-	return err
+// token and drops the result. Returns the limits in which that frees places.
+func (q *Queries) DropTaskJobs(ctx context.Context, db DBTX, nos []int64) ([]DropTaskJobsRow, error) {
+	rows, err := db.Query(ctx, dropTaskJobs, nos)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []DropTaskJobsRow
+	for rows.Next() {
+		var i DropTaskJobsRow
+		if err := rows.Scan(&i.Hub, &i.Name, &i.Key); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const dropTimers = `-- name: DropTimers :exec
@@ -671,42 +695,75 @@ func (q *Queries) FinishTasks(ctx context.Context, db DBTX, arg FinishTasksParam
 	return items, nil
 }
 
-const fireRetries = `-- name: FireRetries :exec
+const fireRetries = `-- name: FireRetries :many
 WITH unit AS (
-    SELECT unnest($2::bigint[]) AS no, unnest($3::integer[]) AS gen, unnest($4::integer[]) AS task
+    SELECT unnest($1::bigint[]) AS no, unnest($2::integer[]) AS gen, unnest($3::integer[]) AS task
 ), gone AS (
     DELETE FROM timers t USING unit
     WHERE t.instance_no = unit.no AND t.gen = unit.gen AND t.task = unit.task AND t.kind = 2 AND t.fire_at <= now()
     RETURNING t.instance_no, t.gen, t.task
+), bounded AS (
+    UPDATE limit_calls c SET granted_at = NULL, ready = true, queued_at = now()
+    FROM gone
+    WHERE c.instance_no = gone.instance_no AND c.gen = gone.gen AND c.task = gone.task
+    RETURNING c.instance_no, c.gen, c.task, c.hub, c.name, c.key
 ), ready AS (
-    UPDATE river_job j SET state = 'available', scheduled_at = now()
+    UPDATE river_job j SET scheduled_at = now(), state = CASE WHEN EXISTS (
+            SELECT 1 FROM bounded b WHERE b.instance_no = gone.instance_no AND b.gen = gone.gen AND b.task = gone.task
+        ) THEN 'pending'::river_job_state ELSE 'available'::river_job_state END
     FROM gone
     WHERE j.unique_key = int8send(gone.instance_no) || int4send(gone.gen) || int4send(gone.task)
       AND j.unique_key IS NOT NULL AND j.unique_states IS NOT NULL
       AND river_job_state_in_bitmask(j.unique_states, j.state)
       AND j.state::text = 'scheduled'
-    RETURNING j.queue
+    RETURNING j.queue, j.state
+), told AS (
+    SELECT pg_notify($4::text, json_build_object('queue', q.queue)::text) AS ok
+    FROM (SELECT DISTINCT ready.queue FROM ready WHERE ready.state::text = 'available') AS q
 )
-SELECT pg_notify($1::text, json_build_object('queue', q.queue)::text)
-FROM (SELECT DISTINCT ready.queue FROM ready) AS q
+SELECT b.hub, b.name, b.key FROM bounded b
+UNION
+SELECT CASE WHEN told.ok IS NULL THEN 0 ELSE 0 END::integer, '', '' FROM told
 `
 
 type FireRetriesParams struct {
-	RiverChannel string
 	Nos          []int64
 	Gens         []int32
 	Tasks        []int32
+	RiverChannel string
 }
 
-// B6: due retries: the parked River row becomes available again.
-func (q *Queries) FireRetries(ctx context.Context, db DBTX, arg FireRetriesParams) error {
-	_, err := db.Exec(ctx, fireRetries,
-		arg.RiverChannel,
+type FireRetriesRow struct {
+	Hub  int32
+	Name string
+	Key  string
+}
+
+// B6: due retries: the parked River row becomes available again. A call that a limit bounds waits to be let through
+// again: those buckets come back; hub 0 stands for a notification, so that the executor runs it.
+func (q *Queries) FireRetries(ctx context.Context, db DBTX, arg FireRetriesParams) ([]FireRetriesRow, error) {
+	rows, err := db.Query(ctx, fireRetries,
 		arg.Nos,
 		arg.Gens,
 		arg.Tasks,
+		arg.RiverChannel,
 	)
-	return err
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []FireRetriesRow
+	for rows.Next() {
+		var i FireRetriesRow
+		if err := rows.Scan(&i.Hub, &i.Name, &i.Key); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const fireTimers = `-- name: FireTimers :many
@@ -862,14 +919,15 @@ WITH unit AS (
            unnest($10::bigint[]) AS parent_no,
            unnest($11::integer[]) AS parent_gen,
            unnest($12::integer[]) AS parent_task,
-           unnest($13::jsonb[]) AS tags
+           unnest($13::smallint[]) AS priority,
+           unnest($14::jsonb[]) AS tags
 )
 INSERT INTO instances (no, hub, id, name, version, input, input_ref, scheduled_at, turn_job, parent_no, parent_gen,
-                       parent_task, tags, outcome, created_at, updated_at)
+                       parent_task, priority, tags, outcome, created_at, updated_at)
 SELECT unit.no, unit.hub, unit.id, unit.name, nullif(unit.version, ''), unit.input, nullif(unit.input_ref, 0),
        CASE WHEN unit.turn_job = 0 THEN unit.scheduled_at END, nullif(unit.turn_job, 0), nullif(unit.parent_no, 0),
        CASE WHEN unit.parent_no <> 0 THEN unit.parent_gen END,
-       CASE WHEN unit.parent_no <> 0 THEN unit.parent_task END, unit.tags,
+       CASE WHEN unit.parent_no <> 0 THEN unit.parent_task END, unit.priority, unit.tags,
        CASE WHEN left(unit.id, 1) = '@' THEN 100 END, now(), now()
 FROM unit ORDER BY unit.hub, unit.id
 `
@@ -887,6 +945,7 @@ type InsertInstancesParams struct {
 	ParentNos    []int64
 	ParentGens   []int32
 	ParentTasks  []int32
+	Priorities   []int16
 	Tags         [][]byte
 }
 
@@ -907,6 +966,7 @@ func (q *Queries) InsertInstances(ctx context.Context, db DBTX, arg InsertInstan
 		arg.ParentNos,
 		arg.ParentGens,
 		arg.ParentTasks,
+		arg.Priorities,
 		arg.Tags,
 	)
 	return err
@@ -1209,6 +1269,10 @@ WITH unit AS (
     WHERE j.unique_key >= int8send(victim.no) AND j.unique_key < int8send(victim.no + 1)
       AND j.unique_key IS NOT NULL AND j.unique_states IS NOT NULL
       AND river_job_state_in_bitmask(j.unique_states, j.state)
+), bounded AS (
+    DELETE FROM limit_calls c USING victim WHERE c.instance_no = victim.no
+), dead AS (
+    DELETE FROM dead_letters d USING victim WHERE d.instance_no = victim.no
 ), gone AS (
     DELETE FROM instances i USING victim WHERE i.no = victim.no
     RETURNING i.no
@@ -1719,10 +1783,10 @@ WITH unit AS (
       AND (is_to_start(i.status, i.scheduled_at) OR EXISTS (
           SELECT 1 FROM inbox x WHERE x.instance_no = i.no AND NOT is_held(i.status, i.scheduled_at, x.kind)
       ))
-    RETURNING i.no, unit.job, i.hub, i.name, i.version
+    RETURNING i.no, unit.job, i.hub, i.name, i.version, i.priority
 ), queued AS (
     INSERT INTO river_job (id, state, attempt, max_attempts, scheduled_at, created_at, priority, kind, queue, args, metadata, tags)
-    SELECT woken.job, 'available', 0, 32767, now(), now(), 2, turn_kind(woken.name, woken.version), 'h' || woken.hub || '_orch',
+    SELECT woken.job, 'available', 0, 32767, now(), now(), woken.priority, turn_kind(woken.name, woken.version), 'h' || woken.hub || '_orch',
            jsonb_build_object('no', woken.no), '{}', '{}'
     FROM woken
     RETURNING queue

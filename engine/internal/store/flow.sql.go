@@ -26,13 +26,22 @@ WITH unit AS (
       AND river_job_state_in_bitmask(j.unique_states, j.state)
       AND (gone.kind = 4 OR j.attempt = 0 AND j.state::text IN ('available', 'pending'))
     RETURNING j.unique_key
+), bounded AS (
+    DELETE FROM limit_calls c USING gone JOIN ended
+      ON int8send(gone.instance_no) || int4send(gone.gen) || int4send(gone.task) = ended.unique_key
+    WHERE c.instance_no = gone.instance_no AND c.gen = gone.gen AND c.task = gone.task
+    RETURNING c.hub, c.name, c.key
+), delivered AS (
+    INSERT INTO inbox (instance_no, gen, task, kind, payload)
+    SELECT DISTINCT ON (unit.no, unit.gen, unit.task) unit.no, unit.gen, unit.task, 3, unit.payload
+    FROM ended JOIN unit ON int8send(unit.no) || int4send(unit.gen) || int4send(unit.task) = ended.unique_key
+    JOIN instances i ON i.no = unit.no
+    WHERE i.status IN (0, 6, 7) AND i.gen = unit.gen
+    RETURNING instance_no
 )
-INSERT INTO inbox (instance_no, gen, task, kind, payload)
-SELECT DISTINCT ON (unit.no, unit.gen, unit.task) unit.no, unit.gen, unit.task, 3, unit.payload
-FROM ended JOIN unit ON int8send(unit.no) || int4send(unit.gen) || int4send(unit.task) = ended.unique_key
-JOIN instances i ON i.no = unit.no
-WHERE i.status IN (0, 6, 7) AND i.gen = unit.gen
-RETURNING instance_no
+SELECT delivered.instance_no, 0::integer AS hub, ''::text AS name, ''::text AS key FROM delivered
+UNION ALL
+SELECT 0, bounded.hub, bounded.name, bounded.key FROM bounded
 `
 
 type FireDeadlinesParams struct {
@@ -43,11 +52,19 @@ type FireDeadlinesParams struct {
 	Payloads [][]byte
 }
 
+type FireDeadlinesRow struct {
+	InstanceNo int64
+	Hub        int32
+	Name       string
+	Key        string
+}
+
 // Deadlines, heartbeats and limits of calls.
 // B6: deadlines of calls. A timers row of kind 3 ends a call that has not begun, one of kind 4 a call however far it is:
 // by deleting its River row, the token, in the statement that delivers the failure. A call without a row is bounded by the
-// process that runs it; its deadline came too early then, and comes again with the row.
-func (q *Queries) FireDeadlines(ctx context.Context, db DBTX, arg FireDeadlinesParams) ([]int64, error) {
+// process that runs it; its deadline came too early then, and comes again with the row. Returns the instances that were told,
+// and the limits in which that frees places.
+func (q *Queries) FireDeadlines(ctx context.Context, db DBTX, arg FireDeadlinesParams) ([]FireDeadlinesRow, error) {
 	rows, err := db.Query(ctx, fireDeadlines,
 		arg.Nos,
 		arg.Gens,
@@ -59,13 +76,18 @@ func (q *Queries) FireDeadlines(ctx context.Context, db DBTX, arg FireDeadlinesP
 		return nil, err
 	}
 	defer rows.Close()
-	var items []int64
+	var items []FireDeadlinesRow
 	for rows.Next() {
-		var instance_no int64
-		if err := rows.Scan(&instance_no); err != nil {
+		var i FireDeadlinesRow
+		if err := rows.Scan(
+			&i.InstanceNo,
+			&i.Hub,
+			&i.Name,
+			&i.Key,
+		); err != nil {
 			return nil, err
 		}
-		items = append(items, instance_no)
+		items = append(items, i)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, err

@@ -72,6 +72,7 @@ type ListRow struct {
 	TurnState    string
 	Owner        *int32
 	Suspended    []byte
+	Priority     int16
 }
 
 // query is a statement under construction.
@@ -287,7 +288,7 @@ func (f *ListFilter) statement() (sql string, args []any) {
 	}
 	return `SELECT i.no, i.id, i.name, i.version, i.status, i.seq, i.base_seq, i.gen, i.created_at, i.updated_at, i.started_at,
 		i.completed_at, i.scheduled_at, coalesce(p.id, ''), coalesce(p.name, ''), i.custom_status, i.waiting, i.held, i.failure, i.tags,
-		coalesce((SELECT j.state::text FROM river_job j WHERE j.id = i.turn_job), '') AS turn_state, i.owner, i.suspended
+		coalesce((SELECT j.state::text FROM river_job j WHERE j.id = i.turn_job), '') AS turn_state, i.owner, i.suspended, i.priority
 		FROM (` + page + `) AS page JOIN instances i ON i.no = page.no
 		LEFT JOIN instances p ON p.no = i.parent_no ORDER BY i.created_at ` + direction + `, i.no ` + direction, q.args
 }

@@ -115,13 +115,14 @@ func drawStart(rt *rapid.T) func(*Batch) {
 	id := rapid.SampledFrom([]string{"fresh", "fresh", "owned"}).Draw(rt, "id")
 	version := rapid.SampledFrom([]string{"", "1.2"}).Draw(rt, "version")
 	input, ref := bytesOrNil(rt, "input"), rapid.Int64Range(0, 1).Draw(rt, "input ref")
+	priority := rapid.Int16Range(1, 4).Draw(rt, "priority")
 	return func(b *Batch) {
 		b.Starts = InsertInstancesParams{
 			Nos: []int64{5}, Hubs: []int32{1}, Ids: []string{id}, Names: []string{"order"}, Versions: []string{version}, Inputs: [][]byte{input},
-			InputRefs: []int64{ref}, ScheduledAts: make([]time.Time, 1), TurnJobs: []int64{15}, ParentNos: []int64{0}, ParentGens: []int32{0}, ParentTasks: []int32{0}, Tags: [][]byte{nil},
+			InputRefs: []int64{ref}, ScheduledAts: make([]time.Time, 1), TurnJobs: []int64{15}, Priorities: []int16{priority}, ParentNos: []int64{0}, ParentGens: []int32{0}, ParentTasks: []int32{0}, Tags: [][]byte{nil},
 		}
 		b.Jobs = InsertJobsParams{
-			Ids: []int64{15}, States: []string{"available"}, Attempts: []int16{0}, Priorities: []int16{2}, Kinds: []string{"turn:order"}, Queues: []string{"h1_orch"},
+			Ids: []int64{15}, States: []string{"available"}, Attempts: []int16{0}, Priorities: []int16{priority}, Kinds: []string{"turn:order"}, Queues: []string{"h1_orch"},
 			Args: [][]byte{[]byte(`{"no": 5}`)}, Errors: [][]byte{nil}, UniqueKeys: [][]byte{nil}, MaxAttempts: []int16{32767},
 		}
 		b.RiverQueues = []string{"h1_orch"}

@@ -294,7 +294,7 @@ func (q *Queries) FindUnlocked(ctx context.Context, db DBTX, nos []int64) ([]int
 }
 
 const getHub = `-- name: GetHub :one
-SELECT no, name, activity_rows, created_at FROM hubs WHERE name = $1
+SELECT no, name, activity_rows, created_at, max_dispatches FROM hubs WHERE name = $1
 `
 
 func (q *Queries) GetHub(ctx context.Context, db DBTX, name string) (Hub, error) {
@@ -305,12 +305,13 @@ func (q *Queries) GetHub(ctx context.Context, db DBTX, name string) (Hub, error)
 		&i.Name,
 		&i.ActivityRows,
 		&i.CreatedAt,
+		&i.MaxDispatches,
 	)
 	return i, err
 }
 
 const getHubByNo = `-- name: GetHubByNo :one
-SELECT no, name, activity_rows, created_at FROM hubs WHERE no = $1
+SELECT no, name, activity_rows, created_at, max_dispatches FROM hubs WHERE no = $1
 `
 
 func (q *Queries) GetHubByNo(ctx context.Context, db DBTX, no int32) (Hub, error) {
@@ -321,12 +322,13 @@ func (q *Queries) GetHubByNo(ctx context.Context, db DBTX, no int32) (Hub, error
 		&i.Name,
 		&i.ActivityRows,
 		&i.CreatedAt,
+		&i.MaxDispatches,
 	)
 	return i, err
 }
 
 const getInstance = `-- name: GetInstance :one
-SELECT i.no, i.seq, i.base_seq, i.turn_job, i.parent_no, i.created_at, i.updated_at, i.started_at, i.completed_at, i.scheduled_at, i.input_ref, i.output_ref, i.hub, i.epoch, i.gen, i.owner, i.parent_gen, i.parent_task, i.status, i.outcome, i.id, i.name, i.version, i.input, i.output, i.failure, i.custom_status, i.waiting, i.held, i.tags, i.suspended, h.name AS hub_name,
+SELECT i.no, i.seq, i.base_seq, i.turn_job, i.parent_no, i.created_at, i.updated_at, i.started_at, i.completed_at, i.scheduled_at, i.input_ref, i.output_ref, i.hub, i.epoch, i.gen, i.owner, i.parent_gen, i.parent_task, i.status, i.outcome, i.id, i.name, i.version, i.input, i.output, i.failure, i.custom_status, i.waiting, i.held, i.tags, i.suspended, i.priority, h.name AS hub_name,
        coalesce(p.id, '')::text AS parent_id, coalesce(p.name, '')::text AS parent_name,
        coalesce(j.state::text, '')::text AS turn_state
 FROM instances i JOIN hubs h ON h.no = i.hub
@@ -383,6 +385,7 @@ func (q *Queries) GetInstance(ctx context.Context, db DBTX, arg GetInstanceParam
 		&i.Instance.Held,
 		&i.Instance.Tags,
 		&i.Instance.Suspended,
+		&i.Instance.Priority,
 		&i.HubName,
 		&i.ParentID,
 		&i.ParentName,
@@ -429,7 +432,7 @@ func (q *Queries) GetSetting(ctx context.Context, db DBTX, key string) ([]byte, 
 }
 
 const listHubs = `-- name: ListHubs :many
-SELECT no, name, activity_rows, created_at FROM hubs ORDER BY name
+SELECT no, name, activity_rows, created_at, max_dispatches FROM hubs ORDER BY name
 `
 
 func (q *Queries) ListHubs(ctx context.Context, db DBTX) ([]Hub, error) {
@@ -446,6 +449,7 @@ func (q *Queries) ListHubs(ctx context.Context, db DBTX) ([]Hub, error) {
 			&i.Name,
 			&i.ActivityRows,
 			&i.CreatedAt,
+			&i.MaxDispatches,
 		); err != nil {
 			return nil, err
 		}

@@ -143,7 +143,7 @@ SET gen = i.gen + 1, epoch = i.epoch + 1, base_seq = i.seq + 1, status = 6, outc
     started_at = NULL, completed_at = NULL, scheduled_at = NULL, output = NULL, output_ref = NULL, failure = NULL,
     custom_status = NULL, waiting = NULL, held = NULL
 FROM before WHERE i.no = before.no
-RETURNING i.name, i.version
+RETURNING i.name, i.version, i.priority
 `
 
 type RestartChildParams struct {
@@ -152,8 +152,9 @@ type RestartChildParams struct {
 }
 
 type RestartChildRow struct {
-	Name    string
-	Version *string
+	Name     string
+	Version  *string
+	Priority int16
 }
 
 // A child that failed and has nothing to take back begins anew, as in RestartInstances, but stays its parent's child.
@@ -166,7 +167,7 @@ func (q *Queries) RestartChild(ctx context.Context, db DBTX, arg RestartChildPar
 	var items []RestartChildRow
 	for rows.Next() {
 		var i RestartChildRow
-		if err := rows.Scan(&i.Name, &i.Version); err != nil {
+		if err := rows.Scan(&i.Name, &i.Version, &i.Priority); err != nil {
 			return nil, err
 		}
 		items = append(items, i)

@@ -91,6 +91,7 @@ SELECT req.no::bigint AS no,
        coalesce(i.parent_gen, 0)::integer AS parent_gen,
        coalesce(i.parent_task, 0)::integer AS parent_task,
        coalesce(i.status, 0)::smallint AS status,
+       coalesce(i.priority, 0)::smallint AS priority,
        (i.held IS NOT NULL)::boolean AS held,
        coalesce(i.id, '')::text AS id,
        coalesce(i.name, '')::text AS name,
@@ -150,6 +151,7 @@ type OpenSessionsRow struct {
 	ParentGen    int32
 	ParentTask   int32
 	Status       int16
+	Priority     int16
 	Held         bool
 	ID           string
 	Name         string
@@ -200,6 +202,7 @@ func (q *Queries) OpenSessions(ctx context.Context, db DBTX, arg OpenSessionsPar
 			&i.ParentGen,
 			&i.ParentTask,
 			&i.Status,
+			&i.Priority,
 			&i.Held,
 			&i.ID,
 			&i.Name,

@@ -60,6 +60,19 @@ func (ns NullRiverJobState) Value() (driver.Value, error) {
 	return string(ns.RiverJobState), nil
 }
 
+type DeadLetter struct {
+	No         int64
+	Job        int64
+	InstanceNo int64
+	At         time.Time
+	Hub        int32
+	Gen        int32
+	Task       int32
+	Dispatches int16
+	Name       string
+	Worker     string
+}
+
 type EntityLock struct {
 	EntityNo  int64
 	HolderNo  int64
@@ -97,10 +110,11 @@ type History struct {
 }
 
 type Hub struct {
-	No           int32
-	Name         string
-	ActivityRows bool
-	CreatedAt    time.Time
+	No            int32
+	Name          string
+	ActivityRows  bool
+	CreatedAt     time.Time
+	MaxDispatches int16
 }
 
 type Inbox struct {
@@ -144,6 +158,7 @@ type Instance struct {
 	Held         []byte
 	Tags         []byte
 	Suspended    []byte
+	Priority     int16
 }
 
 type InstanceTag struct {
@@ -163,6 +178,40 @@ type Lane struct {
 	BackendStart time.Time
 	SeenAt       time.Time
 	Pid          int32
+}
+
+type Limit struct {
+	CreatedAt   time.Time
+	UpdatedAt   time.Time
+	Period      pgtype.Interval
+	Hub         int32
+	Concurrency int32
+	Rate        int32
+	Burst       int32
+	Name        string
+}
+
+type LimitBucket struct {
+	Tokens   *float64
+	FilledAt time.Time
+	DueAt    *time.Time
+	Hub      int32
+	Name     string
+	Key      string
+}
+
+type LimitCall struct {
+	InstanceNo int64
+	No         int64
+	QueuedAt   time.Time
+	GrantedAt  *time.Time
+	Gen        int32
+	Task       int32
+	Hub        int32
+	Priority   int16
+	Ready      bool
+	Name       string
+	Key        string
 }
 
 type Migration struct {

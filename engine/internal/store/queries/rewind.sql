@@ -51,4 +51,4 @@ SET gen = i.gen + 1, epoch = i.epoch + 1, base_seq = i.seq + 1, status = 6, outc
     started_at = NULL, completed_at = NULL, scheduled_at = NULL, output = NULL, output_ref = NULL, failure = NULL,
     custom_status = NULL, waiting = NULL, held = NULL
 FROM before WHERE i.no = before.no
-RETURNING i.name, i.version;
+RETURNING i.name, i.version, i.priority;

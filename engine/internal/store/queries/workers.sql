@@ -195,7 +195,13 @@ LIMIT 5000;
 -- application there may be millions of its own that are older. Index river_job_state_and_finalized_at_index.
 -- name: FindFinalized :many
 SELECT j.id, j.unique_key, j.state::text AS state, j.attempt, j.attempted_at, j.finalized_at, j.metadata, j.errors,
-       coalesce(j.attempted_by[cardinality(j.attempted_by)], '')::text AS client
+       coalesce(j.attempted_by[cardinality(j.attempted_by)], '')::text AS client,
+       EXISTS (
+           SELECT 1 FROM limit_calls c
+           WHERE c.instance_no = ('x' || encode(substr(j.unique_key, 1, 8), 'hex'))::bit(64)::bigint
+             AND c.gen = ('x' || encode(substr(j.unique_key, 9, 4), 'hex'))::bit(32)::integer
+             AND c.task = ('x' || encode(substr(j.unique_key, 13, 4), 'hex'))::bit(32)::integer
+       )::boolean AS bounded
 FROM river_job j
 WHERE j.state IN ('completed', 'discarded', 'cancelled') AND j.finalized_at IS NOT NULL AND octet_length(j.unique_key) = 16
   AND j.finalized_at > now() - make_interval(secs => @within::float8) AND j.queue ~ '^h[0-9]+_'
@@ -309,10 +315,10 @@ WITH unit AS (
     UPDATE instances i SET turn_job = nextval('river_job_id_seq'), updated_at = now()
     FROM unit
     WHERE i.no = unit.no AND i.seq = unit.seq AND i.status IN (0, 6, 7) AND i.owner IS NULL AND i.turn_job IS NULL
-    RETURNING i.no, i.turn_job, i.hub, i.id, i.name, i.version
+    RETURNING i.no, i.turn_job, i.hub, i.id, i.name, i.version, i.priority
 ), queued AS (
     INSERT INTO river_job (id, state, attempt, max_attempts, scheduled_at, created_at, priority, kind, queue, args, metadata, tags)
-    SELECT woken.turn_job, 'available', 0, 32767, now(), now(), 2, turn_kind(woken.name, woken.version), 'h' || woken.hub || '_orch',
+    SELECT woken.turn_job, 'available', 0, 32767, now(), now(), woken.priority, turn_kind(woken.name, woken.version), 'h' || woken.hub || '_orch',
            jsonb_build_object('no', woken.no), '{}', '{}'
     FROM woken
 )
