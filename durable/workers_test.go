@@ -571,3 +571,30 @@ func TestPayloads(t *testing.T) {
 }
 
 const Child2 durable.Orchestration[string, string] = "child2"
+
+// TestRowOfALostTurn: a turn that takes in an activity's result loses its commit, and the next one records the result. The
+// activity's River row goes with that, although the activity is in nobody's books any more.
+func TestRowOfALostTurn(t *testing.T) {
+	const (
+		Loser durable.Orchestration[durable.None, string] = "loser"
+		Slow  durable.Activity[durable.None, string]      = "slow"
+	)
+	b := setup(t)
+	if _, err := b.pool.Exec(b.ctx, "UPDATE weir.hubs SET activity_rows = true"); err != nil {
+		t.Fatal(err)
+	}
+	b.worker(nil,
+		Loser.Handler(func(ctx *durable.Context, _ durable.None) (string, error) { return Slow.Call(ctx, durable.None{}) }),
+		Slow.Handler(func(ctx context.Context, _ durable.None) (string, error) {
+			// Somebody else has had the instance meanwhile.
+			_, err := b.pool.Exec(ctx, "UPDATE weir.instances SET epoch = epoch + 1 WHERE name = 'loser'")
+			return "done", err
+		}))
+	if got := wait(b, start(b, Loser, durable.None{})); got != "done" {
+		t.Errorf("got %q", got)
+	}
+	if n := b.count("SELECT count(*) FROM river.river_job WHERE kind = 'slow'"); n != 0 {
+		t.Errorf("%d rows are left of an activity whose result is recorded", n)
+	}
+	b.atRest()
+}

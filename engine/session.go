@@ -42,7 +42,7 @@ type session struct {
 	caption    atomic.Pointer[caption]
 	letters    []letter
 	redispatch []int32         // pending tasks that nobody runs
-	tokens     map[int32]int64 // River rows of those among them that have one, in this worker's name
+	tokens     map[int32]int64 // River rows of those among them that have one, and of results that a lost turn had taken in
 	local      map[int32]*attempt
 	children   map[int32]int64 // numbers of those that this session started in this generation
 

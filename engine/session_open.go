@@ -184,6 +184,7 @@ func (s *session) nextGeneration(next *state) {
 	s.code = nil
 	s.state = next
 	clear(s.children)
+	clear(s.tokens)
 	s.baseSeq = s.seq + 1
 	s.info.Generation = int(next.gen)
 	s.info.ExecutionID = executionID(s.no, next.gen)
@@ -204,18 +205,21 @@ func (s *session) findRedispatch(row *store.OpenSessionsRow) {
 	}
 	answered := map[int32]bool{}
 	for i := range s.letters {
-		if s.letters[i].kind == msgResult {
+		if s.letters[i].kind == msgResult && s.letters[i].gen == row.Gen {
 			answered[s.letters[i].task] = true
 		}
 	}
 	for id, a := range s.local {
-		if a.task.key.gen != row.Gen || s.state.pending[id] == nil {
+		r, ok := rows[id]
+		// Whoever had the instance meanwhile may have given the task to others.
+		elsewhere := answered[id] || ok && (!r.mine || a.tx && r.id != a.row())
+		if elsewhere || a.task.key.gen != row.Gen || s.state.pending[id] == nil {
 			s.n.abandon(a)
 			delete(s.local, id)
 			continue
 		}
-		switch r, ok := rows[id]; {
-		case ok && r.mine:
+		switch {
+		case ok:
 			a.promote(r.id)
 		case !ok && !a.tx:
 			a.promote(0) // the unit that was to give it a row is lost
@@ -235,6 +239,12 @@ func (s *session) findRedispatch(row *store.OpenSessionsRow) {
 	for _, id := range s.redispatch {
 		if r, ok := rows[id]; ok {
 			s.tokens[id] = r.id
+		}
+	}
+	for i := range s.letters {
+		l := &s.letters[i]
+		if r, ok := rows[l.task]; ok && l.kind == msgResult && l.gen == row.Gen && l.inMemory() {
+			s.tokens[l.task] = r.id
 		}
 	}
 }

@@ -79,7 +79,11 @@ func (s *session) turn(ctx context.Context) error {
 // with the commit that records it.
 func (s *session) settleLocal(f *flight, task int32) {
 	a := s.local[task]
-	if a == nil {
+	if a == nil { // a turn that was lost took it out; the row has been found again
+		if token := s.tokens[task]; token != 0 {
+			delete(s.tokens, task)
+			f.unit.deleteJobs = append(f.unit.deleteJobs, token)
+		}
 		return
 	}
 	delete(s.local, task)
