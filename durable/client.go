@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
@@ -19,6 +20,8 @@ type Client struct {
 	cfg    engine.Config
 	values values
 	hub    string
+	// version is that of instances whose start names none.
+	version Version
 
 	mu     sync.Mutex
 	e      *engine.Engine
@@ -61,7 +64,7 @@ func (f clientFunc) applyClient(c *Client) { f(c) }
 const DefaultHub = "default"
 
 // NewClient makes a client on the database of a pool. It connects on first use, with connections of its own.
-// Options: Hub, Schemas, PayloadLimit, WithCodec, WithConverter.
+// Options: Hub, Schemas, PayloadLimit, DefaultVersion, WithCodec, WithConverter.
 func NewClient(pool *pgxpool.Pool, opts ...ClientOption) (*Client, error) {
 	if pool == nil {
 		return nil, &engine.Error{Code: engine.CodeInvalid, Field: "pool", Message: "must not be nil"}
@@ -180,6 +183,42 @@ func stateOf(inst *engine.Instance) State {
 		s.Held = inst.Held.Message
 	}
 	return s
+}
+
+// Reason is why an instance is not further than it is.
+type Reason struct {
+	// Kind classes it: ENDED, HELD, SUSPENDED, SCHEDULED, NO_WORKER (none for the orchestration or for its version, or for
+	// the activity that it waits for), QUEUED, EVENT, TIMER, ACTIVITY, RETRY, ORCHESTRATION, ENTITY, LOCK or RUNNING.
+	Kind string
+	// Text is a sentence or two for people, with times in UTC.
+	Text string
+	// Since is when it began to wait, and Until when that ends by itself; zero if that is not known.
+	Since, Until time.Time
+}
+
+// Reason tells why the instance is not further: exactly, by its history and by what the workers that live can run.
+// Errors: ErrNotFound.
+func (i *Instance[O]) Reason(ctx context.Context) (Reason, error) {
+	e, err := i.client.engine(ctx)
+	if err != nil {
+		return Reason{}, err
+	}
+	inst, err := e.Get(ctx, i.client.hub, i.id)
+	if err != nil {
+		return Reason{}, err
+	}
+	why, err := e.Explain(ctx, inst)
+	if err != nil {
+		return Reason{}, err
+	}
+	r := Reason{Kind: string(why.Kind), Text: why.Text(time.Now())}
+	if why.Since != nil {
+		r.Since = *why.Since
+	}
+	if why.Until != nil {
+		r.Until = *why.Until
+	}
+	return r, nil
 }
 
 // Terminate ends the instance at once. It needs no worker. Options: Recursive. Errors: ErrNotFound, ErrFinished.

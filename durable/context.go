@@ -26,8 +26,18 @@ func (c *Context) ID() string { return c.run.info.InstanceID }
 // Name is the orchestration's name.
 func (c *Context) Name() string { return c.run.info.Name }
 
-// Version is the version the instance was started with.
+// Version is the version the instance was started with, or that its last ContinueAsNew named; "" if it has none.
 func (c *Context) Version() string { return c.run.info.Version }
+
+// CompareVersion tells how the instance's version stands to v: negative if it is older, positive if it is newer, 0 if
+// they are equal; see CompareVersions. So one function can serve instances of several versions:
+//
+//	if ctx.CompareVersion("2.0") >= 0 {
+//		...what is new in 2.0
+//	}
+func (c *Context) CompareVersion(v Version) int {
+	return CompareVersions(Version(c.run.info.Version), v)
+}
 
 // Hub is the task hub.
 func (c *Context) Hub() string { return c.run.info.Hub }

@@ -57,7 +57,10 @@ func (o Orchestration[I, O]) Handler(fn func(*Context, I) (O, error), opts ...Ha
 }
 
 // Call runs the orchestration as a child and waits for its output. An error is a *TaskError.
-// Options: ID, Version, Priority, Retry, RetryFunc.
+// A child without a Version has the worker's default one (Versions.Default). Timeout bounds one attempt at the child and
+// Overall all of them; what is not done by then is cancelled, and fails with ErrTimeout.
+//
+// Options: ID, Version, Tags, Priority, Retry, RetryFunc, Timeout, Overall.
 func (o Orchestration[I, O]) Call(ctx *Context, in I, opts ...CallOption) (O, error) {
 	return o.Go(ctx, in, opts...).Await()
 }
@@ -66,12 +69,16 @@ func (o Orchestration[I, O]) Call(ctx *Context, in I, opts ...CallOption) (O, er
 func (o Orchestration[I, O]) Go(ctx *Context, in I, opts ...CallOption) *Future[O] {
 	options := callOptionsOf(opts)
 	call := func(ctx *Context, options callOptions) *Future[O] {
-		return newFuture[O](ctx.child(string(o), in, options))
+		return within(ctx, "orchestration "+string(o), options.timeout, func(ctx *Context) *Future[O] {
+			return newFuture[O](ctx.child(string(o), in, options))
+		})
 	}
-	if options.retry == nil && options.again == nil {
-		return call(ctx, options)
-	}
-	return retried(ctx, options, call)
+	return within(ctx, "orchestration "+string(o), options.overall, func(ctx *Context) *Future[O] {
+		if options.retry == nil && options.again == nil {
+			return call(ctx, options)
+		}
+		return retried(ctx, options, call)
+	})
 }
 
 // Map runs the orchestration as a child for each input and returns the outputs in the order of the inputs,
@@ -94,10 +101,10 @@ func (o Orchestration[I, O]) ContinueAsNew(ctx *Context, in I, opts ...CallOptio
 		return none, fmt.Errorf("input of %s: %w", o, err)
 	}
 	options := callOptionsOf(opts)
-	if err := engine.CheckVersion("version", string(options.version)); err != nil {
+	if err := engine.CheckVersion("version", options.version.or("")); err != nil {
 		return none, fmt.Errorf("continue %s as new: %w", o, err)
 	}
-	return none, &continueAsNew{input: input, version: string(options.version)}
+	return none, &continueAsNew{input: input, version: options.version.or("")}
 }
 
 // Start starts an instance and returns when it is safely recorded. Errors: ErrExists, ErrInvalid, ErrTooLarge.
@@ -134,7 +141,7 @@ func (o Orchestration[I, O]) StartMany(ctx context.Context, c *Client, in []I, o
 		if err != nil {
 			return nil, fmt.Errorf("start %s: input %d: %w", o, i, err)
 		}
-		reqs[i] = options.request(c.hub, string(o), input)
+		reqs[i] = options.request(c.hub, c.version, string(o), input)
 		if options.ids != nil {
 			reqs[i].ID = options.ids[i]
 		}
@@ -190,7 +197,7 @@ func (o Orchestration[I, O]) request(ctx context.Context, c *Client, in I, opts 
 		return nil, engine.StartRequest{}, fmt.Errorf("start %s: input: %w", o, err)
 	}
 	e, err := c.engine(ctx)
-	return e, options.request(c.hub, string(o), input), err
+	return e, options.request(c.hub, c.version, string(o), input), err
 }
 
 // Instance returns a handle on an instance that may or may not exist.
@@ -202,7 +209,7 @@ func (o Orchestration[I, O]) Instance(c *Client, id string) *Instance[O] {
 // dies, when a retry policy says so; exactly one result is recorded. A plain error is tried again as the retry
 // policy says; an error with a Failure in its chain is final.
 //
-// Options: Retry, Timeout.
+// Options: Retry, Timeout, HeartbeatTimeout, Version: a worker may have an activity in several versions.
 func (a Activity[I, O]) Handler(fn func(context.Context, I) (O, error), opts ...HandlerOption) Handler {
 	h := a.handler(opts)
 	h.kind = activityHandler
@@ -245,11 +252,14 @@ func (a Activity[I, O]) handler(opts []HandlerOption) Handler {
 	for _, opt := range opts {
 		opt.applyHandler(&h.options)
 	}
+	h.version = string(h.options.version)
 	return h
 }
 
-// Call runs the activity and waits for its output. An error is a *TaskError. Options: Retry, RetryFunc, Timeout,
-// StartTimeout, Overall, HeartbeatTimeout, Queue, Priority, Limit, Key.
+// Call runs the activity and waits for its output. An error is a *TaskError. A call without a Version has that of its
+// instance, if the worker that makes the call has the activity in that version, else none.
+//
+// Options: Retry, RetryFunc, Timeout, StartTimeout, Overall, HeartbeatTimeout, Queue, Priority, Limit, Key, Version.
 func (a Activity[I, O]) Call(ctx *Context, in I, opts ...CallOption) (O, error) {
 	return a.Go(ctx, in, opts...).Await()
 }
@@ -337,7 +347,7 @@ func (e Event[T]) RaiseOrStart(ctx context.Context, c *Client, s Starter, payloa
 	if err != nil {
 		return false, err
 	}
-	started, err := eng.RaiseOrStart(ctx, req, s.options.request(c.hub, s.name, s.input))
+	started, err := eng.RaiseOrStart(ctx, req, s.options.request(c.hub, c.version, s.name, s.input))
 	if err != nil {
 		return false, fmt.Errorf("raise %s or start %s: %w", e, s.name, err)
 	}

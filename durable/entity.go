@@ -217,6 +217,7 @@ type EntityContext struct {
 	operation string
 	sender    string
 	values    *values
+	version   Version // of instances whose start names none
 	limit     int
 	deleted   bool
 	signals   []engine.EntitySignal
@@ -271,7 +272,7 @@ func (o Orchestration[I, O]) StartFrom(c *EntityContext, in I, opts ...StartOpti
 	if err != nil {
 		return "", fmt.Errorf("start %s: %w", o, err)
 	}
-	req := options.request(c.hub, string(o), input)
+	req := options.request(c.hub, c.version, string(o), input)
 	if req.ID == "" {
 		req.ID = engine.NewID()
 	}
@@ -311,7 +312,7 @@ func (x *executor) Operate(ctx context.Context, b *engine.EntityBatch) (*engine.
 			continue
 		}
 		c := &EntityContext{
-			Context: ctx, id: b.ID, hub: b.Hub, operation: op.Name, sender: op.Sender, values: x.values, limit: b.Limit,
+			Context: ctx, id: b.ID, hub: b.Hub, operation: op.Name, sender: op.Sender, values: x.values, version: x.versions.Default, limit: b.Limit,
 		}
 		before := box.payload
 		out, err := guarded(func() (history.Payload, error) { return h.operate(c, box, op.Input) })

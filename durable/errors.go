@@ -79,6 +79,8 @@ var (
 	ErrUnavailable = engine.ErrUnavailable
 	// ErrTimeout: an activity or step took longer than its Timeout, or the time of a WithTimeout was over.
 	ErrTimeout = engine.ErrTimeout
+	// ErrVersionMismatch: no worker takes the instance in its version, and one is configured to fail those (FailUnmatched).
+	ErrVersionMismatch = engine.ErrVersionMismatch
 )
 
 // continueAsNew is how an orchestration function says that it continues as new.

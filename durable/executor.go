@@ -65,17 +65,21 @@ func RiverHandler[T river.JobArgs](w river.Worker[T]) Handler {
 // executor runs the handlers of a worker. It implements engine.Executor.
 type executor struct {
 	orchestrations map[engine.Definition]*Handler
-	activities     map[string]*Handler
+	activities     map[engine.Definition]*Handler
 	entities       map[string]map[string]*Handler // by name and operation, in lower case
 	retry          *Retry
 	values         *values
 	pool           *pgxpool.Pool // the user's, for TxHandlers
+	versions       Versions
 	logger         *slog.Logger
 }
 
-func newExecutor(handlers []Handler, pool *pgxpool.Pool, retry *Retry, logger *slog.Logger) (*executor, error) {
+func newExecutor(handlers []Handler, pool *pgxpool.Pool, retry *Retry, versions *Versions, logger *slog.Logger) (*executor, error) {
+	if err := versions.check(); err != nil {
+		return nil, err
+	}
 	x := &executor{
-		orchestrations: map[engine.Definition]*Handler{}, activities: map[string]*Handler{}, entities: map[string]map[string]*Handler{}, retry: retry, values: &values{}, pool: pool, logger: logger,
+		orchestrations: map[engine.Definition]*Handler{}, activities: map[engine.Definition]*Handler{}, entities: map[string]map[string]*Handler{}, retry: retry, values: &values{}, pool: pool, versions: *versions, logger: logger,
 	}
 	for i := range handlers {
 		h := &handlers[i]
@@ -88,21 +92,22 @@ func newExecutor(handlers []Handler, pool *pgxpool.Pool, retry *Retry, logger *s
 		if err := engine.CheckName("handler", h.name); err != nil {
 			return nil, err
 		}
+		if err := engine.CheckVersion("handler "+h.name+": version", h.version); err != nil {
+			return nil, err
+		}
+		def := engine.Definition{Name: h.name, Version: h.version}
 		switch h.kind {
 		case orchestrationHandler:
-			if err := engine.CheckVersion("handler "+h.name+": version", h.version); err != nil {
-				return nil, err
-			}
-			def := engine.Definition{Name: h.name, Version: h.version}
+			def.Version = cmp.Or(def.Version, string(x.versions.Current))
 			if x.orchestrations[def] != nil {
-				return nil, fmt.Errorf("orchestration %q, version %q, has two handlers: %w", h.name, h.version, ErrInvalid)
+				return nil, fmt.Errorf("orchestration %q, version %q, has two handlers: %w", h.name, def.Version, ErrInvalid)
 			}
 			x.orchestrations[def] = h
 		case activityHandler, txHandler, nativeHandler:
-			if x.activities[h.name] != nil {
-				return nil, fmt.Errorf("activity %q has two handlers: %w", h.name, ErrInvalid)
+			if x.activities[def] != nil {
+				return nil, fmt.Errorf("activity %q, version %q, has two handlers: %w", h.name, h.version, ErrInvalid)
 			}
-			x.activities[h.name] = h
+			x.activities[def] = h
 		default:
 			return nil, fmt.Errorf("handler %d is empty: use a definition's Handler method: %w", i, ErrInvalid)
 		}
@@ -112,22 +117,48 @@ func newExecutor(handlers []Handler, pool *pgxpool.Pool, retry *Retry, logger *s
 
 // Kinds implements engine.Executor.
 func (x *executor) Kinds() engine.Capabilities {
-	var c engine.Capabilities
+	c := engine.Capabilities{Match: engine.Match(x.versions.Match), FailUnmatched: x.versions.Unmatched == FailUnmatched}
 	for def := range x.orchestrations {
 		c.Orchestrations = append(c.Orchestrations, def)
 	}
 	for name := range x.entities {
 		c.Entities = append(c.Entities, name)
 	}
-	for name := range x.activities {
-		c.Activities = append(c.Activities, engine.Definition{Name: name})
+	for def := range x.activities {
+		c.Activities = append(c.Activities, def)
 	}
 	return c
 }
 
+// orchestration finds the handler that runs instances of a version; nil if none does.
+func (x *executor) orchestration(name, version string) *Handler {
+	if h := x.orchestrations[engine.Definition{Name: name, Version: version}]; h != nil {
+		return h
+	}
+	var have []string
+	for def := range x.orchestrations {
+		if def.Name == name {
+			have = append(have, def.Version)
+		}
+	}
+	chosen, ok := engine.Match(x.versions.Match).Choose(have, version)
+	if !ok {
+		return nil
+	}
+	return x.orchestrations[engine.Definition{Name: name, Version: chosen}]
+}
+
+// activityVersion is the version of a call that names none: that of its instance, if the activity is here in that.
+func (x *executor) activityVersion(name, instance string) string {
+	if x.activities[engine.Definition{Name: name, Version: instance}] == nil {
+		return ""
+	}
+	return instance
+}
+
 // Open implements engine.Executor.
 func (x *executor) Open(_ context.Context, info engine.Info, past []history.Event) (engine.Orchestration, error) {
-	h := x.orchestrations[engine.Definition{Name: info.Name, Version: info.Version}]
+	h := x.orchestration(info.Name, info.Version)
 	if h == nil {
 		return nil, engine.ErrNoHandler
 	}
@@ -140,8 +171,8 @@ func (x *executor) Open(_ context.Context, info engine.Info, past []history.Even
 }
 
 // Activity implements engine.Executor.
-func (x *executor) Activity(name string) (engine.ActivityKind, *history.Retry) {
-	h := x.activities[name]
+func (x *executor) Activity(name, version string) (engine.ActivityKind, *history.Retry) {
+	h := x.activities[engine.Definition{Name: name, Version: version}]
 	if h == nil {
 		return engine.NoActivity, nil
 	}
@@ -160,21 +191,21 @@ func (x *executor) Activity(name string) (engine.ActivityKind, *history.Retry) {
 
 // Run implements engine.Executor.
 func (x *executor) Run(ctx context.Context, t *engine.Task) engine.Result {
-	h := x.activities[t.Name]
+	h := x.activities[engine.Definition{Name: t.Name, Version: t.Version}]
 	b := x.boundsOf(h, t)
 	run := func(ctx context.Context) engine.Result {
 		switch {
 		case t.Step != nil:
 			return t.Step(ctx)
 		case h == nil:
-			return engine.Result{Failure: toFailure(fmt.Errorf("no handler for activity %q in this worker", t.Name))}
+			return engine.Result{Failure: toFailure(fmt.Errorf("no handler for activity %q, version %q, in this worker", t.Name, t.Version))}
 		case h.kind == txHandler:
 			return x.runTx(ctx, h, t)
 		}
 		return attempt(func() (history.Payload, error) { return h.run(ctx, x.values, t) })
 	}
 	task := &taskContext{
-		Context: ctx, work: t, values: x.values, task: TaskInfo{Hub: t.Hub, InstanceID: t.InstanceID, TaskID: int(t.ID), Name: t.Name, Attempt: t.Attempt},
+		Context: ctx, work: t, values: x.values, task: TaskInfo{Hub: t.Hub, InstanceID: t.InstanceID, TaskID: int(t.ID), Name: t.Name, Version: t.Version, Attempt: t.Attempt},
 	}
 	if b.none() {
 		return run(task)
@@ -327,7 +358,9 @@ type TaskInfo struct {
 	InstanceID string
 	TaskID     int
 	Name       string
-	Attempt    int
+	// Version is the version of the activity that the call asks for; "" for none.
+	Version string
+	Attempt int
 }
 
 // taskContext is the context of an activity or step.

@@ -16,7 +16,7 @@ import (
 // it. Programs do not need it.
 type Host struct{ x *executor }
 
-// NewHost makes a host. Of the configuration only Retry, Codec, Converter and Logger count. Of several handlers for the
+// NewHost makes a host. Of the configuration only Retry, Versions, Codec, Converter and Logger count. Of several handlers for the
 // same thing the last one counts, so that fakes can follow what they replace. Errors name the handler that cannot be
 // served.
 func NewHost(cfg *Config, handlers ...Handler) (*Host, error) {
@@ -28,7 +28,7 @@ func NewHost(cfg *Config, handlers ...Handler) (*Host, error) {
 	if !reflect.ValueOf(c.Retry).IsZero() {
 		retry = &c.Retry
 	}
-	x, err := newExecutor(lastOfEach(handlers), nil, retry, cmp.Or(c.Logger, slog.Default()))
+	x, err := newExecutor(lastOfEach(handlers), nil, retry, &c.Versions, cmp.Or(c.Logger, slog.Default()))
 	if err != nil {
 		return nil, err
 	}
@@ -50,7 +50,7 @@ func lastOfEach(handlers []Handler) []Handler {
 		if h.kind == operationHandler {
 			return thing{name: strings.ToLower(h.name), version: strings.ToLower(h.operation)}
 		}
-		return thing{name: h.name}
+		return thing{name: h.name, version: h.version}
 	}
 	for n := range handlers {
 		if handlers[n].name != "" {
@@ -79,7 +79,7 @@ func (h *Host) Request(now time.Time, name string, in any, opts ...StartOption) 
 	if err != nil {
 		return engine.StartRequest{}, err
 	}
-	r := o.request("", name, input)
+	r := o.request("", "", name, input)
 	if o.delay > 0 {
 		r.At = now.Add(o.delay)
 	}

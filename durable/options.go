@@ -37,7 +37,8 @@ type callOptions struct {
 	bounds
 	queue    string
 	id       string
-	version  Version
+	version  *Version
+	tags     Tags
 	limit    int    // of a Map
 	named    string // limit of the hub
 	key      string
@@ -53,7 +54,7 @@ type handlerOptions struct {
 type startOptions struct {
 	id      string
 	ids     []string
-	version Version
+	version *Version
 	delay   time.Duration
 	at      time.Time
 	reuse   engine.ReusePolicy
@@ -75,8 +76,11 @@ func startOptionsOf(opts []StartOption) (startOptions, error) {
 	return o, o.wrong
 }
 
-func (o *startOptions) request(hub, name string, input history.Payload) engine.StartRequest {
-	r := engine.StartRequest{Hub: hub, Name: name, ID: o.id, Version: string(o.version), Input: input, At: o.at, Reuse: o.reuse, Tags: o.tags, Priority: o.priority}
+// request is what to ask of the engine; version is that of instances whose start names none.
+func (o *startOptions) request(hub string, version Version, name string, input history.Payload) engine.StartRequest {
+	r := engine.StartRequest{
+		Hub: hub, Name: name, ID: o.id, Version: o.version.or(version), Input: input, At: o.at, Reuse: o.reuse, Tags: o.tags, Priority: o.priority,
+	}
 	if o.delay > 0 {
 		r.At = time.Now().Add(o.delay)
 	}
@@ -234,13 +238,6 @@ type IDs []string
 
 func (ids IDs) applyStart(o *startOptions) { o.ids = ids }
 
-// Version is the version of an orchestration's code. An instance stays with the version it was started with.
-type Version string
-
-func (v Version) applyCall(o *callOptions)       { o.version = v }
-func (v Version) applyHandler(o *handlerOptions) { o.version = v }
-func (v Version) applyStart(o *startOptions)     { o.version = v }
-
 // Limit bounds calls. A number says how many calls of a Map are under way at once. A name is that of a limit of the hub,
 // which bounds an activity's calls over all workers: how many are under way at once, how many begin in a time, or both. See
 // Client.PutLimit; calls wait until there is such a limit. With a Key they are bounded with those of the same key only.
@@ -302,6 +299,7 @@ func (r Reuse) applyStart(o *startOptions) {
 type Tags map[string]string
 
 func (t Tags) applyStart(o *startOptions) { o.tags = t }
+func (t Tags) applyCall(o *callOptions)   { o.tags = t }
 
 // Key makes a raise idempotent: of several to one instance with the same key only the first counts. Of a call of an activity
 // it says with which others it shares its Limit: those of the same key. At most 200 characters.

@@ -48,7 +48,9 @@ func TestPriority(t *testing.T) {
 		number := Number.Handler(func(ctx *durable.Context, n int) (int, error) { _, err := Item.Wait(ctx); return n, err })
 		stop := b.worker(nil, number)
 		inst := start(b, Number, 1, durable.Priority(3))
-		b.until("it waits", func() bool { return b.count("SELECT count(*) FROM weir.instances WHERE waiting IS NOT NULL AND turn_job IS NULL") == 1 })
+		b.until("it waits", func() bool {
+			return b.count("SELECT count(*) FROM weir.instances WHERE waiting IS NOT NULL AND turn_job IS NULL") == 1
+		})
 		stop()
 		raise(b, Item, inst.ID(), "x")
 		if p := b.count("SELECT priority FROM river.river_job WHERE kind = 'turn:number'"); p != 3 {

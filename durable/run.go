@@ -495,11 +495,12 @@ func (r *run) activity(name string, in any, native bool, o callOptions) *core {
 	if err != nil {
 		return r.refuse(what, err)
 	}
-	if err := o.check(); err != nil {
+	version := o.version.or(Version(r.x.activityVersion(name, r.info.Version)))
+	if err := cmp.Or(o.check(), o.checkVersion(native)); err != nil {
 		return r.refuse(what, err)
 	}
 	c := r.decide(what, &history.TaskScheduled{
-		ID: r.number(), Name: name, Input: input, Native: native, Queue: o.queue, Retry: o.retry.policy(), Timeout: history.Duration(o.timeout),
+		ID: r.number(), Name: name, Version: version, Input: input, Native: native, Queue: o.queue, Retry: o.retry.policy(), Timeout: history.Duration(o.timeout),
 		StartTimeout: history.Duration(o.startTimeout), Overall: history.Duration(o.overall), Heartbeat: history.Duration(o.heartbeat),
 		Priority: o.priority, Limit: o.named, Key: o.key,
 	})
@@ -544,16 +545,18 @@ func (r *run) child(name string, in any, o callOptions) *core {
 		return r.refuse(what, againstTheRules("within a critical section no child orchestration can be called"))
 	}
 	n := r.number()
-	id := cmp.Or(o.id, r.childID())
-	if err := cmp.Or(engine.CheckName("orchestration", name), engine.CheckID("id", id), engine.CheckVersion("version", string(o.version)),
-		engine.CheckPriority("Priority", o.priority), o.checkUnnamed("orchestrations")); err != nil {
+	id, version := cmp.Or(o.id, r.childID()), o.version.or(r.x.versions.Default)
+	if err := cmp.Or(engine.CheckName("orchestration", name), engine.CheckID("id", id), engine.CheckVersion("version", version), engine.CheckTags("tags", o.tags),
+		engine.CheckPriority("Priority", o.priority), o.checkUnnamed("orchestrations"), o.check()); err != nil {
 		return r.refuse(what, err)
 	}
 	input, err := r.encode(in)
 	if err != nil {
 		return r.refuse(what, err)
 	}
-	return r.decide(what, &history.SubOrchestrationInstanceCreated{ID: n, InstanceID: id, Name: name, Version: string(o.version), Input: input, Priority: o.priority})
+	return r.decide(what, &history.SubOrchestrationInstanceCreated{
+		ID: n, InstanceID: id, Name: name, Version: version, Input: input, Priority: o.priority, Tags: o.tags,
+	})
 }
 
 // childID is the id of a child that was given none: its parent's, and the number of the decision.

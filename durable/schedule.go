@@ -30,6 +30,7 @@ type ScheduleOption interface{ applySchedule(*scheduleOptions) }
 
 type scheduleOptions struct {
 	definition engine.ScheduleDefinition
+	version    *Version
 	put        engine.PutOptions
 }
 
@@ -111,8 +112,7 @@ type IfRevision int64
 
 func (r IfRevision) applySchedule(o *scheduleOptions) { n := int64(r); o.put.IfRevision = &n }
 
-func (id ID) applySchedule(o *scheduleOptions)     { o.definition.InstanceID = string(id) }
-func (v Version) applySchedule(o *scheduleOptions) { o.definition.Version = string(v) }
+func (id ID) applySchedule(o *scheduleOptions) { o.definition.InstanceID = string(id) }
 
 // ID is the schedule's id.
 func (s *Schedule[I, O]) ID() string { return s.id }
@@ -133,7 +133,7 @@ func (s *Schedule[I, O]) Put(ctx context.Context, in I, opts ...ScheduleOption) 
 	if d.Input, err = s.client.values.encode(ctx, in); err != nil {
 		return fmt.Errorf("schedule %s: input: %w", s.id, err)
 	}
-	d.ID, d.Orchestration = s.id, s.orchestration
+	d.ID, d.Orchestration, d.Version = s.id, s.orchestration, o.version.or(s.client.version)
 	return s.do(ctx, func(e *engine.Engine) error {
 		_, err := e.PutSchedule(ctx, s.client.hub, *d, o.put)
 		return err

@@ -213,3 +213,22 @@ func overTime(d time.Duration) *history.Failure {
 	f.Inner = &history.Failure{Type: string(engine.CodeTimeout), Message: f.Message, NonRetriable: true}
 	return f
 }
+
+// within makes a call that is cancelled if it is not done after d, and fails with ErrTimeout then; 0 lets it take its
+// time.
+func within[T any](ctx *Context, what string, d time.Duration, call func(*Context) *Future[T]) *Future[T] {
+	if d <= 0 {
+		return call(ctx)
+	}
+	return Go(ctx, func(ctx *Context) (T, error) {
+		inner, cancel := WithTimeout(ctx, d)
+		defer cancel()
+		out, err := call(inner).Await()
+		if err != nil && inner.Err() != nil && ctx.Err() == nil { // not a cancellation: it may be tried again
+			f := overTime(d).Inner
+			f.NonRetriable = false
+			err = fromFailure(what, f, 0)
+		}
+		return out, err
+	})
+}

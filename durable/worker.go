@@ -43,6 +43,8 @@ type Config struct {
 	DrainTimeout time.Duration
 	// PayloadLimit bounds one value, in bytes; 0 means 16 MiB.
 	PayloadLimit int
+	// Versions says which versions of orchestrations the worker takes, and which its child orchestrations have.
+	Versions Versions
 	// Name and Build are shown in the dashboard; the defaults are host name and process id, and nothing.
 	Name  string
 	Build string
@@ -114,7 +116,7 @@ func newWorker(pool *pgxpool.Pool, cfg *Config, handlers []Handler) (*Worker, er
 	if !reflect.ValueOf(w.cfg.Retry).IsZero() {
 		retry = &w.cfg.Retry
 	}
-	x, err := newExecutor(handlers, pool, retry, w.cfg.Logger)
+	x, err := newExecutor(handlers, pool, retry, &w.cfg.Versions, w.cfg.Logger)
 	if err != nil {
 		return nil, err
 	}
@@ -123,13 +125,13 @@ func newWorker(pool *pgxpool.Pool, cfg *Config, handlers []Handler) (*Worker, er
 	w.jobs = jobs.Config{Logger: w.cfg.Logger, Sessions: w.cfg.Sessions, MaxActivities: min(w.cfg.Activities, maxSessions), Queues: w.cfg.Queues}
 	kinds := x.Kinds()
 	w.jobs.Orchestrations, w.jobs.Entities = kinds.Orchestrations, kinds.Entities
-	for name, h := range x.activities {
+	for def, h := range x.activities {
 		if h.kind == nativeHandler {
 			w.jobs.Native = append(w.jobs.Native, h.addNative)
-			w.jobs.NativeKinds = append(w.jobs.NativeKinds, name)
+			w.jobs.NativeKinds = append(w.jobs.NativeKinds, def.Name)
 			continue
 		}
-		w.jobs.Activities = append(w.jobs.Activities, name)
+		w.jobs.Activities = append(w.jobs.Activities, def)
 	}
 	return w, nil
 }

@@ -264,7 +264,7 @@ func (n *Node) atWork(row *store.FindRunningRow) bool {
 	if isTask {
 		kind := NoActivity
 		if n.exec != nil {
-			kind, _ = n.exec.Activity(row.Kind)
+			kind = n.activityOf(row.Kind)
 		}
 		if kind != PlainActivity && kind != TxActivity {
 			return true // River runs it, or somebody else beside this node

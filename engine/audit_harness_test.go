@@ -46,7 +46,7 @@ func (p *program) Open(_ context.Context, info engine.Info, past []history.Event
 	return c, nil
 }
 
-func (p *program) Activity(name string) (engine.ActivityKind, *history.Retry) {
+func (p *program) Activity(name, _ string) (engine.ActivityKind, *history.Retry) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.kinds[name], &history.Retry{Attempts: 2, Initial: history.Duration(time.Hour)}
@@ -60,7 +60,9 @@ func (p *program) Operate(context.Context, *engine.EntityBatch) (*engine.EntityR
 	return nil, engine.ErrNoHandler
 }
 
-func (p *program) Kinds() engine.Capabilities { return engine.Capabilities{} }
+func (p *program) Kinds() engine.Capabilities {
+	return engine.Capabilities{Activities: []engine.Definition{{Name: "work"}}}
+}
 
 type code struct {
 	name    string
@@ -166,7 +168,7 @@ func (s *site) join(cfg engine.NodeConfig) *engine.Node {
 }
 
 // work gives the node a River client, which fetches turn jobs, and activities if they are named.
-func (s *site) work(n *engine.Node, activities ...string) {
+func (s *site) work(n *engine.Node, activities ...engine.Definition) {
 	s.t.Helper()
 	pool, err := s.e.RiverPool(s.ctx)
 	s.no(err)

@@ -201,7 +201,7 @@ func TestAuditGivesAwayWhatRunsNowhere(t *testing.T) {
 		t.Fatalf("%d jobs were fetched, want a turn, an activity and a delivery", tag.RowsAffected())
 	}
 	s.no(tx.Commit(s.ctx))
-	s.work(b, "work")
+	s.work(b, engine.Definition{Name: "work"})
 	s.completes("ends")
 	s.completes("waits")
 	s.completes("calls")
@@ -226,7 +226,7 @@ func TestAuditLetsTheHealthyAlone(t *testing.T) {
 	// Few slots and no room to wait: most activities go through River, and wait there in the process.
 	// The rounds are longer than River takes to note that a job has ended.
 	n := s.join(engine.NodeConfig{Executor: p, Activities: 2 * many, Backlog: 1, AuditEvery: 2 * time.Second})
-	s.work(n, "work")
+	s.work(n, engine.Definition{Name: "work"})
 	for i := range many {
 		s.start("waits", fmt.Sprint("waits", i), "")
 		s.start("panics", fmt.Sprint("panics", i), "")

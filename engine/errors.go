@@ -22,6 +22,8 @@ const (
 	CodeCanceled      Code = "CANCELED"
 	CodeTimeout       Code = "TIMEOUT"
 	CodeInternal      Code = "INTERNAL"
+	// CodeVersionMismatch is what an instance has failed of that no worker takes because of its version.
+	CodeVersionMismatch Code = "VERSION_MISMATCH"
 )
 
 // Error is an error a caller can act on: a code, the field it is about, and a sentence for a person.
@@ -55,6 +57,8 @@ var (
 	ErrUnavailable error = &Error{Code: CodeUnavailable}
 	ErrCanceled    error = &Error{Code: CodeCanceled}
 	ErrTimeout     error = &Error{Code: CodeTimeout}
+
+	ErrVersionMismatch error = &Error{Code: CodeVersionMismatch}
 )
 
 // ErrFenced ends a worker that others have declared dead. The process may register again under a new number.

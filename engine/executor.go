@@ -15,8 +15,8 @@ type Executor interface {
 	// Open brings an instance's code to where its history ends. Errors: ErrNoHandler, or *Held when code and
 	// history do not match.
 	Open(ctx context.Context, info Info, past []history.Event) (Orchestration, error)
-	// Activity tells how this process runs the activity, and the retry policy of its handler.
-	Activity(name string) (ActivityKind, *history.Retry)
+	// Activity tells how this process runs the activity of a version, and the retry policy of its handler.
+	Activity(name, version string) (ActivityKind, *history.Retry)
 	// Run makes one attempt at an activity or step and returns when it has ended, or its time is up: Result.Running
 	// then tells of what still runs. It must not panic.
 	Run(ctx context.Context, task *Task) Result
@@ -86,6 +86,7 @@ type Task struct {
 	// ID is the decision's number in its generation.
 	ID      int32
 	Name    string
+	Version string
 	Input   history.Payload
 	Attempt int
 	Timeout time.Duration
@@ -123,6 +124,10 @@ type Result struct {
 type Capabilities struct {
 	Orchestrations []Definition `json:"orchestrations"`
 	Activities     []Definition `json:"activities"`
+	// Match is which versions of the orchestrations it takes, and FailUnmatched whether instances of those that no
+	// worker takes fail here, instead of waiting for one.
+	Match         Match `json:"match,omitempty"`
+	FailUnmatched bool  `json:"failUnmatched,omitempty"`
 	// Entities are the names of entities, in lower case.
 	Entities []string `json:"entities,omitempty"`
 	// Slots is how many activities run at once here.

@@ -107,6 +107,7 @@ func since(t time.Time) ReasonPart { return ReasonPart{At: &t, Since: true} }
 type PendingTask struct {
 	ID            int32
 	Name          string
+	Version       string
 	State         TaskState
 	Attempt       int
 	StartedAt     *time.Time
@@ -198,7 +199,7 @@ func (e *Engine) facts(ctx context.Context, i *Instance) (*facts, error) {
 		f.waiting = w
 		for id, p := range s.pending {
 			if p.task != nil {
-				f.tasks[id] = PendingTask{ID: id, Name: p.task.Name, State: TaskRunning, Attempt: 1, StartedAt: &p.task.At, Worker: f.nameOf(i.Owner)}
+				f.tasks[id] = PendingTask{ID: id, Name: p.task.Name, Version: p.task.Version, State: TaskRunning, Attempt: 1, StartedAt: &p.task.At, Worker: f.nameOf(i.Owner)}
 			}
 		}
 	}
@@ -247,6 +248,9 @@ func (e *Engine) addRows(ctx context.Context, f *facts) error {
 			continue
 		}
 		t := PendingTask{ID: row.Task, Name: row.Kind, Attempt: int(row.Attempt), StartedAt: row.AttemptedAt, Worker: workerOfClient(row.Client, f.workers)}
+		if known, ok := f.tasks[row.Task]; ok {
+			t.Name, t.Version = known.Name, known.Version
+		}
 		switch row.State {
 		case "running":
 			t.State = TaskRunning
@@ -286,7 +290,7 @@ func (e *Engine) addRows(ctx context.Context, f *facts) error {
 // served tells whether a worker that lives accepts the activity.
 func (f *facts) served(row store.ListTaskJobsRow) bool {
 	return slices.ContainsFunc(f.workers, func(w WorkerInfo) bool {
-		return slices.ContainsFunc(w.Activities, func(d Definition) bool { return d.Name == row.Kind })
+		return slices.ContainsFunc(w.Activities, func(d Definition) bool { return TaskKind(d.Name, d.Version) == row.Kind })
 	})
 }
 
@@ -389,12 +393,19 @@ func label(name, version string) string {
 // queued explains an instance whose turn is due and not taken up.
 func (f *facts) queued() *Reason {
 	i := f.instance
-	served := slices.ContainsFunc(f.workers, func(w WorkerInfo) bool {
-		return slices.Contains(w.Orchestrations, Definition{Name: i.Name, Version: i.Version})
-	})
+	served := slices.ContainsFunc(f.workers, func(w WorkerInfo) bool { return w.Accepts(i.Name, i.Version) })
 	what := "Not started"
 	if i.StartedAt != nil {
 		what = "Cannot go on"
+	}
+	if others := f.otherVersions(); !served && others != nil {
+		version := "version " + i.Version
+		if i.Version == "" {
+			version = "instances without a version"
+		}
+		return &Reason{Kind: ReasonNoWorker, Since: &i.UpdatedAt, Subject: i.Name, Parts: []ReasonPart{
+			say(what + ": no worker for "), strong(version), say(" of "), strong(i.Name), say("; there are workers for " + strings.Join(others, ", ") + "."),
+		}}
 	}
 	if !served {
 		return &Reason{Kind: ReasonNoWorker, Since: &i.UpdatedAt, Subject: i.Name, Parts: []ReasonPart{
@@ -404,6 +415,18 @@ func (f *facts) queued() *Reason {
 	return &Reason{Kind: ReasonQueued, Since: &i.UpdatedAt, Subject: i.Name, Parts: []ReasonPart{
 		say("Queued for "), since(i.UpdatedAt), say(": the workers that accept "), strong(label(i.Name, i.Version)), say(" are busy."),
 	}}
+}
+
+// otherVersions says which versions of the instance's orchestration the workers take that have it.
+func (f *facts) otherVersions() []string {
+	var out []string
+	for n := range f.workers {
+		if text := f.workers[n].describe(f.instance.Name); text != "" && !slices.Contains(out, text) {
+			out = append(out, text)
+		}
+	}
+	slices.Sort(out)
+	return out
 }
 
 // waits explains an instance by what it waits for.
@@ -509,7 +532,7 @@ func (f *facts) describe(t WaitingTask, lead string) (ReasonKind, []ReasonPart) 
 	p, known := f.tasks[t.ID]
 	switch {
 	case known && p.State == TaskNoWorker:
-		return ReasonNoWorker, []ReasonPart{verb("No worker accepts activity ", "no worker accepts activity "), strong(t.Name), say(".")}
+		return ReasonNoWorker, []ReasonPart{verb("No worker accepts activity ", "no worker accepts activity "), strong(label(t.Name, p.Version)), say(".")}
 	case known && p.State == TaskRetrying:
 		parts := []ReasonPart{verb("Activity ", "activity "), strong(t.Name), say(fmt.Sprintf(" failed %d times", p.Attempt))}
 		if p.Attempt == 1 {

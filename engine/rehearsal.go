@@ -717,7 +717,7 @@ func (r *Rehearsal) startChild(i *rehearsed, c *history.SubOrchestrationInstance
 		r.deliver(i, letter{kind: msgResult, gen: i.state.gen, task: c.ID, events: []history.Event{childRefused(c.ID, c.InstanceID, r.now)}})
 		return
 	}
-	r.start(&StartRequest{Name: c.Name, ID: c.InstanceID, Version: c.Version, Input: c.Input}, parentOf{i, i.state.gen, c.ID})
+	r.start(&StartRequest{Name: c.Name, ID: c.InstanceID, Version: c.Version, Input: c.Input, Tags: c.Tags}, parentOf{i, i.state.gen, c.ID})
 }
 
 // cancel stops what the code has given up.

@@ -38,14 +38,14 @@ func (t *rehearsedTask) what() string {
 	if t.event.Step {
 		return fmt.Sprintf("step %q", t.event.Name)
 	}
-	return fmt.Sprintf("activity %q", t.event.Name)
+	return fmt.Sprintf("activity %q%s", t.event.Name, ofVersion(t.event.Version))
 }
 
 type rehearsalKey struct{}
 
 // dispatch starts a task, right here: the first attempt at once.
 func (r *Rehearsal) dispatch(i *rehearsed, e *history.TaskScheduled) error {
-	kind, retry := r.cfg.Executor.Activity(e.Name)
+	kind, retry := r.cfg.Executor.Activity(e.Name, e.Version)
 	if e.Retry != nil {
 		retry = e.Retry
 	}
@@ -58,7 +58,7 @@ func (r *Rehearsal) dispatch(i *rehearsed, e *history.TaskScheduled) error {
 	t := &rehearsedTask{
 		r: r, instance: i, n: r.entries, gen: i.state.gen, event: e, retry: retry,
 		task: Task{
-			Hub: r.cfg.Hub, InstanceID: i.info.InstanceID, ID: e.ID, Name: e.Name, Input: e.Input, Attempt: 1, Timeout: time.Duration(e.Timeout),
+			Hub: r.cfg.Hub, InstanceID: i.info.InstanceID, ID: e.ID, Name: e.Name, Version: e.Version, Input: e.Input, Attempt: 1, Timeout: time.Duration(e.Timeout),
 			Heartbeat: time.Duration(e.Heartbeat),
 		},
 	}

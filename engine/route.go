@@ -22,6 +22,25 @@ func TurnKind(name, version string) string {
 	return "turn:" + name + "<" + version + ">"
 }
 
+// TaskKind is the River kind of an activity: its name, and the version that a call asks for.
+func TaskKind(name, version string) string {
+	if version == "" {
+		return name
+	}
+	return name + "<" + version + ">"
+}
+
+// activityOf tells how this process runs the activity of a River kind.
+func (n *Node) activityOf(kind string) ActivityKind {
+	for _, d := range n.exec.Kinds().Activities {
+		if TaskKind(d.Name, d.Version) == kind {
+			how, _ := n.exec.Activity(d.Name, d.Version)
+			return how
+		}
+	}
+	return NoActivity
+}
+
 // DeliverKind is the River kind of the jobs that deliver events raised in users' transactions.
 const DeliverKind = "weir.deliver"
 

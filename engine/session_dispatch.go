@@ -27,7 +27,7 @@ func (s *session) dispatch(ctx context.Context, f *flight, t *history.TaskSchedu
 	var (
 		u           = &f.unit
 		key         = taskKey{s.no, s.state.gen, t.ID}
-		kind, retry = s.n.exec.Activity(t.Name)
+		kind, retry = s.n.exec.Activity(t.Name, t.Version)
 		here        = (kind == PlainActivity || kind == TxActivity) && !t.Native && s.n.serves(t.Queue)
 	)
 	if t.Step {
@@ -72,7 +72,7 @@ func (s *session) dispatch(ctx context.Context, f *flight, t *history.TaskSchedu
 // taskJob is the River row of a task.
 func (s *session) taskJob(id int64, key taskKey, t *history.TaskScheduled, state string, attempt int16) job {
 	j := job{
-		id: id, state: state, attempt: attempt, priority: s.priorityOf(t), kind: t.Name, queue: ActivityQueue(s.hub.no, t.Queue),
+		id: id, state: state, attempt: attempt, priority: s.priorityOf(t), kind: TaskKind(t.Name, t.Version), queue: ActivityQueue(s.hub.no, t.Queue),
 		args: taskArgs(s.info.InstanceID, t), key: key.bytes(), max: unlimited,
 	}
 	if t.Native {

@@ -184,7 +184,7 @@ func (s *session) startChildren(ctx context.Context, u *unit, p *plan) error {
 		s.children[c.ID] = no
 		u.starts = append(u.starts, start{
 			no: no, hub: s.hub.no, id: c.InstanceID, name: c.Name, version: c.Version, input: input, turnJob: turn,
-			parentNo: s.no, parentGen: s.state.gen, parentTask: c.ID, priority: cmp.Or(int16(c.Priority), s.priority),
+			parentNo: s.no, parentGen: s.state.gen, parentTask: c.ID, priority: cmp.Or(int16(c.Priority), s.priority), tags: encodeTags(c.Tags),
 		})
 	}
 	gen, now := s.state.gen, s.state.lastTurn

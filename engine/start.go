@@ -63,7 +63,7 @@ func (e *Engine) check(r *StartRequest, index int) error {
 	}
 	return errors.Join(
 		first(CheckName(at("name"), r.Name), CheckID(at("id"), r.ID), CheckVersion(at("version"), r.Version),
-			checkTags(at("tags"), r.Tags), CheckPriority(at("priority"), r.Priority), e.checkPayload(at("input"), r.Input)))
+			CheckTags(at("tags"), r.Tags), CheckPriority(at("priority"), r.Priority), e.checkPayload(at("input"), r.Input)))
 }
 
 // NewID makes up an id for an instance, as a start without one does.

@@ -36,8 +36,8 @@ func CheckTag(field, key, value string) error {
 	return nil
 }
 
-// checkTags tests the tags of an instance: at most 32, each as CheckTag says.
-func checkTags(field string, tags map[string]string) error {
+// CheckTags tests the tags of an instance: at most 32, each as CheckTag says.
+func CheckTags(field string, tags map[string]string) error {
 	if len(tags) > maxTags {
 		return invalid(field, "are %d, at most %d are allowed", len(tags), maxTags)
 	}
@@ -88,7 +88,7 @@ func (e *Engine) SetTags(ctx context.Context, hubName, id string, set map[string
 	if err != nil {
 		return err
 	}
-	if err := first(CheckID("instance", id), checkTags("set", set)); err != nil {
+	if err := first(CheckID("instance", id), CheckTags("set", set)); err != nil {
 		return err
 	}
 	if len(remove) > maxTags {

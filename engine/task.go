@@ -16,6 +16,7 @@ type TaskJob struct {
 	ID      int64
 	Key     []byte // the row's unique key
 	Name    string
+	Version string
 	Attempt int
 	Args    TaskArgs
 	// Errors are the failed attempts that the row remembers, as far as River's library reads them.
@@ -50,14 +51,14 @@ func (n *Node) RunTask(ctx context.Context, j TaskJob) (done bool, err error) {
 	if err := n.slots.acquire(ctx); err != nil {
 		return false, nil // the process stops: the job goes back
 	}
-	kind, retry := n.exec.Activity(j.Name)
+	kind, retry := n.exec.Activity(j.Name, j.Version)
 	if j.Args.Retry != nil {
 		retry = j.Args.Retry
 	}
 	a := &attempt{
 		n: n, retry: retry, tx: kind == TxActivity, token: j.ID, ctx: ctx, cancel: cancel, endBy: j.Args.EndBy, limited: j.Args.Limit != "",
 		task: Task{
-			InstanceID: j.Args.Instance, ID: key.task, Name: j.Name, Input: input, Attempt: max(j.Attempt, 1),
+			InstanceID: j.Args.Instance, ID: key.task, Name: j.Name, Version: j.Version, Input: input, Attempt: max(j.Attempt, 1),
 			Timeout: time.Duration(j.Args.Timeout), Heartbeat: time.Duration(j.Args.Heartbeat), key: key, e: n.e, node: n,
 		},
 	}

@@ -88,7 +88,7 @@ func TestReasons(t *testing.T) {
 			return fail(w.Subject != nil && *w.Subject == "sleeper", "subject")
 		}},
 		{"NoWorker", vars{"name": "unserved", "version": "2"}, "NO_WORKER", []string{"Not started: no worker accepts unserved 2."}, nil},
-		{"NoWorkerForThisVersion", vars{"name": "echo", "version": "9", "input": 1}, "NO_WORKER", []string{"no worker accepts echo 9."}, nil},
+		{"NoWorkerForThisVersion", vars{"name": "echo", "version": "9", "input": 1}, "NO_WORKER", []string{"no worker for version 9 of echo; there are workers for "}, nil},
 		{"NoWorkerForTheActivity", vars{"name": "lonely", "input": 1}, "NO_WORKER", []string{"No worker accepts activity nobody."}, func(w waiting) string {
 			return fail(w.Subject != nil && *w.Subject == "nobody", "subject")
 		}},

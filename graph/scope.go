@@ -81,6 +81,6 @@ func (r *Resolver) served(ctx context.Context, hub string) (func(engine.Definiti
 		return nil, err
 	}
 	return func(d engine.Definition) bool {
-		return slices.ContainsFunc(workers, func(w engine.WorkerInfo) bool { return slices.Contains(w.Orchestrations, d) })
+		return slices.ContainsFunc(workers, func(w engine.WorkerInfo) bool { return w.Accepts(d.Name, d.Version) })
 	}, nil
 }

@@ -30,7 +30,7 @@ type Config struct {
 	// activities; each adds itself to the bundle.
 	Orchestrations []engine.Definition
 	Entities       []string
-	Activities     []string
+	Activities     []engine.Definition
 	Native         []func(*river.Workers)
 	// NativeKinds are the kinds of those.
 	NativeKinds []string
@@ -95,11 +95,15 @@ func AddWorkers(workers *river.Workers, source *Source, cfg *Config) (err error)
 		}
 		river.AddWorkerArgs(workers, turnArgs{kind: kind}, &turnWorker{source: source})
 	}
-	for _, name := range cfg.Activities {
-		if err := CheckKind(name); err != nil {
+	for _, d := range cfg.Activities {
+		if err := CheckKind(d.Name); err != nil {
 			return fmt.Errorf("activity: %w", err)
 		}
-		river.AddWorkerArgs(workers, taskArgs{kind: name}, &taskWorker{source: source})
+		kind := engine.TaskKind(d.Name, d.Version)
+		if !kindPattern.MatchString(kind) {
+			return fmt.Errorf("activity %q, version %q: River accepts letters, digits and _ - [ ] < > / . · : +", d.Name, d.Version)
+		}
+		river.AddWorkerArgs(workers, taskArgs{kind: kind}, &taskWorker{source: source, activity: d})
 	}
 	for _, add := range cfg.Native {
 		add(workers)

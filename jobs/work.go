@@ -139,7 +139,8 @@ func (a taskArgs) Kind() string { return a.kind }
 // taskWorker works activities that came through River.
 type taskWorker struct {
 	unlimited[taskArgs]
-	source *Source
+	source   *Source
+	activity engine.Definition
 }
 
 // Work runs the activity and delivers its outcome by the job's row, which is the token.
@@ -149,7 +150,7 @@ func (w *taskWorker) Work(ctx context.Context, job *river.Job[taskArgs]) error {
 		return river.JobSnooze(100 * time.Millisecond)
 	}
 	done, err := n.RunTask(ctx, engine.TaskJob{
-		ID: job.ID, Key: job.UniqueKey, Name: job.Kind, Attempt: job.Attempt, Args: job.Args.TaskArgs, Errors: earlier(job.Errors),
+		ID: job.ID, Key: job.UniqueKey, Name: w.activity.Name, Version: w.activity.Version, Attempt: job.Attempt, Args: job.Args.TaskArgs, Errors: earlier(job.Errors),
 	})
 	if err != nil {
 		return fmt.Errorf("run activity: %w", err)

@@ -131,6 +131,9 @@ func appendEvent(b []byte, e Event, sameTime bool) ([]byte, error) {
 		if e.Priority != 0 {
 			o.number("priority", int64(e.Priority))
 		}
+		if len(e.Tags) > 0 {
+			o.value("tags", e.Tags)
+		}
 	case *SubOrchestrationInstanceCompleted:
 		o.number("taskId", int64(e.TaskID))
 		o.payload("result", e.Result)

@@ -184,6 +184,8 @@ type SubOrchestrationInstanceCreated struct {
 	Input      Payload `json:"input,omitzero"`
 	// Priority is the child's; zero means that of its parent.
 	Priority int `json:"priority,omitempty"`
+	// Tags are those that the child is started with.
+	Tags map[string]string `json:"tags,omitempty"`
 }
 
 // SubOrchestrationInstanceCompleted is the output of a child.
