@@ -206,7 +206,7 @@ func (e *Engine) Holders(ctx context.Context, hubName, name string, limit int) (
 		return nil, err
 	}
 	if CheckLimit("name", name) != nil {
-		return nil, nil
+		return nil, nil //nolint:nilerr // no limit has such a name
 	}
 	rows, err := e.q.ListHolders(ctx, e.pool, store.ListHoldersParams{Hub: hub.no, Name: name, MaxRows: int32(min(limit, math.MaxInt32))})
 	if err != nil {

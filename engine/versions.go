@@ -2,7 +2,6 @@ package engine
 
 import (
 	"cmp"
-	"fmt"
 	"slices"
 	"strings"
 )
@@ -141,7 +140,7 @@ func (c *Capabilities) describe(name string) string {
 	}
 	text := strings.Join(have, ", ")
 	if text != "" && c.Match == MatchCurrentOrOlder {
-		return fmt.Sprintf("%s or older", text)
+		return text + " or older"
 	}
 	return text
 }

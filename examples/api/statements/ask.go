@@ -24,7 +24,7 @@ func Ask(ctx context.Context, c *http.Client, base string, q Query, seen func(An
 	}
 	req.Header.Set("Content-Type", "application/json")
 	for {
-		resp, a, err := send(c, req)
+		resp, a, err := send(c, req) //nolint:bodyclose // send has closed it
 		if err != nil {
 			return Statement{}, err
 		}

@@ -138,5 +138,5 @@ func refuse(w http.ResponseWriter, err error) {
 func answer(w http.ResponseWriter, status int, a Answer) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(a) // whoever has gone does not need it
+	_ = json.NewEncoder(w).Encode(a) //nolint:errchkjson // whoever has gone does not need it
 }
