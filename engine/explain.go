@@ -42,7 +42,6 @@ const (
 	ReasonEntity        ReasonKind = "ENTITY"
 	ReasonLock          ReasonKind = "LOCK"
 	ReasonLimit         ReasonKind = "LIMIT"
-	ReasonDeadLetter    ReasonKind = "DEAD_LETTER"
 	ReasonRunning       ReasonKind = "RUNNING"
 )
 
@@ -129,8 +128,6 @@ const (
 	TaskNoWorker TaskState = "NO_WORKER"
 	// TaskLimited waits to be let through its limit.
 	TaskLimited TaskState = "LIMITED"
-	// TaskDead is set aside as a dead letter.
-	TaskDead TaskState = "DEAD_LETTER"
 )
 
 // facts is what a reason is made of.
@@ -504,7 +501,7 @@ func (f *facts) tasksOf(r *Reason, w *Waiting, lead string) {
 
 // mostTelling picks the task to name: one that nobody can run, else one that has failed, else the oldest.
 func (f *facts) mostTelling(w *Waiting) WaitingTask {
-	for _, state := range []TaskState{TaskNoWorker, TaskDead, TaskRetrying, TaskLimited} {
+	for _, state := range []TaskState{TaskNoWorker, TaskRetrying, TaskLimited} {
 		for _, t := range w.Tasks {
 			if f.tasks[t.ID].State == state {
 				return t
@@ -546,8 +543,6 @@ func (f *facts) describe(t WaitingTask, lead string) (ReasonKind, []ReasonPart) 
 			parts = append(parts, say(" The next attempt is at "), at(*p.NextAttemptAt), say("."))
 		}
 		return ReasonRetry, parts
-	case known && p.State == TaskDead:
-		return ReasonDeadLetter, []ReasonPart{verb("Activity ", "activity "), strong(t.Name), say(deadText)}
 	case known && p.State == TaskLimited:
 		return describeLimit(p, t, verb)
 	case known && p.State == TaskQueued:

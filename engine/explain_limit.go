@@ -80,6 +80,3 @@ func places(n int) string {
 	}
 	return fmt.Sprintf("%d places are taken", n)
 }
-
-// deadText ends the sentence about an activity that is a dead letter.
-const deadText = " is set aside: the workers that ran it died, again and again. It waits to be redriven or discarded."

@@ -127,7 +127,7 @@ func (h *herald) news(ctx context.Context, conn *pgx.Conn) (*pgx.Conn, error) {
 	h.many = false
 	h.mu.Unlock()
 	var payloads []string
-	const each = 400 // a change is at most 20 bytes long for numbers that fit into 40 bits
+	const each = 350 // a change is at most 20 bytes long for numbers that fit into 40 bits
 	for len(changes) > 0 && !many {
 		n := min(len(changes), each)
 		payloads, changes = append(payloads, encodeChanges(changes[:n])), changes[n:]

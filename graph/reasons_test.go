@@ -46,6 +46,9 @@ func TestReasons(t *testing.T) {
 			if n == 1 {
 				return Flaky.Call(ctx, n, durable.Retry{Attempts: 5, Initial: time.Hour})
 			}
+			if n == 2 {
+				return Work.Call(ctx, n, durable.Limit("nobody has put"))
+			}
 			_, err := Work.Map(ctx, make([]int, n))
 			return n, err
 		}),
@@ -91,6 +94,9 @@ func TestReasons(t *testing.T) {
 		{"NoWorkerForThisVersion", vars{"name": "echo", "version": "9", "input": 1}, "NO_WORKER", []string{"no worker for version 9 of echo; there are workers for "}, nil},
 		{"NoWorkerForTheActivity", vars{"name": "lonely", "input": 1}, "NO_WORKER", []string{"No worker accepts activity nobody."}, func(w waiting) string {
 			return fail(w.Subject != nil && *w.Subject == "nobody", "subject")
+		}},
+		{"Limit", vars{"name": "caller", "input": 2}, "LIMIT", []string{"waits for limit nobody has put, which nobody has put."}, func(w waiting) string {
+			return fail(w.Subject != nil && *w.Subject == "work", "subject")
 		}},
 		{"Held", vars{"name": "panics", "input": 1}, "HELD", []string{"Held:", "out of cheese", "Nothing is lost"}, nil},
 		{"Scheduled", vars{"name": "echo", "startAt": "2099-01-01T00:00:00Z"}, "SCHEDULED", []string{"Starts at 2099-01-01 00:00:00 UTC."}, func(w waiting) string {
@@ -157,6 +163,8 @@ func TestReasons(t *testing.T) {
 				t.Errorf("task %d: %+v", n, p)
 			}
 		}
+		limited := a.must(a.start(vars{"name": "caller", "input": 2})).InstanceID
+		a.until("the task waits for its limit", func() bool { p := pending(limited); return len(p) == 1 && p[0].State == "LIMITED" })
 		flaky := a.must(a.start(vars{"name": "caller", "input": 1})).InstanceID
 		a.until("the task is retried", func() bool { p := pending(flaky); return len(p) == 1 && p[0].State == "RETRYING" })
 		if p := pending(flaky)[0]; p.NextAttemptAt == nil || p.LastError == nil || !strings.HasPrefix(*p.LastError, "line is busy") {

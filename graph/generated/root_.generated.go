@@ -4468,6 +4468,8 @@ enum WaitKind {
   ENTITY
   "It waits for a lock of entities, or for an entity that another has locked."
   LOCK
+  "It waits for a limit of the hub to let its activity through."
+  LIMIT
   "A worker is at it."
   RUNNING
 }
@@ -4578,6 +4580,8 @@ enum PendingTaskState {
   RETRYING
   "No worker accepts it."
   NO_WORKER
+  "It waits to be let through its limit."
+  LIMITED
 }
 
 "Which instances. Conditions that are not given select everything."

@@ -1629,6 +1629,8 @@ const (
 	PendingTaskStateRetrying PendingTaskState = "RETRYING"
 	// No worker accepts it.
 	PendingTaskStateNoWorker PendingTaskState = "NO_WORKER"
+	// It waits to be let through its limit.
+	PendingTaskStateLimited PendingTaskState = "LIMITED"
 )
 
 var AllPendingTaskState = []PendingTaskState{
@@ -1636,11 +1638,12 @@ var AllPendingTaskState = []PendingTaskState{
 	PendingTaskStateRunning,
 	PendingTaskStateRetrying,
 	PendingTaskStateNoWorker,
+	PendingTaskStateLimited,
 }
 
 func (e PendingTaskState) IsValid() bool {
 	switch e {
-	case PendingTaskStateQueued, PendingTaskStateRunning, PendingTaskStateRetrying, PendingTaskStateNoWorker:
+	case PendingTaskStateQueued, PendingTaskStateRunning, PendingTaskStateRetrying, PendingTaskStateNoWorker, PendingTaskStateLimited:
 		return true
 	}
 	return false
@@ -1970,6 +1973,8 @@ const (
 	WaitKindEntity WaitKind = "ENTITY"
 	// It waits for a lock of entities, or for an entity that another has locked.
 	WaitKindLock WaitKind = "LOCK"
+	// It waits for a limit of the hub to let its activity through.
+	WaitKindLimit WaitKind = "LIMIT"
 	// A worker is at it.
 	WaitKindRunning WaitKind = "RUNNING"
 )
@@ -1988,12 +1993,13 @@ var AllWaitKind = []WaitKind{
 	WaitKindOrchestration,
 	WaitKindEntity,
 	WaitKindLock,
+	WaitKindLimit,
 	WaitKindRunning,
 }
 
 func (e WaitKind) IsValid() bool {
 	switch e {
-	case WaitKindEnded, WaitKindHeld, WaitKindSuspended, WaitKindScheduled, WaitKindNoWorker, WaitKindQueued, WaitKindEvent, WaitKindTimer, WaitKindActivity, WaitKindRetry, WaitKindOrchestration, WaitKindEntity, WaitKindLock, WaitKindRunning:
+	case WaitKindEnded, WaitKindHeld, WaitKindSuspended, WaitKindScheduled, WaitKindNoWorker, WaitKindQueued, WaitKindEvent, WaitKindTimer, WaitKindActivity, WaitKindRetry, WaitKindOrchestration, WaitKindEntity, WaitKindLock, WaitKindLimit, WaitKindRunning:
 		return true
 	}
 	return false

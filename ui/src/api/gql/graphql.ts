@@ -165,6 +165,8 @@ export type PayloadEncoding =
 
 /** Where a pending task stands. */
 export type PendingTaskState =
+  /** It waits to be let through its limit. */
+  | 'LIMITED'
   /** No worker accepts it. */
   | 'NO_WORKER'
   /** In River's queue, for any worker that accepts it. */
@@ -249,6 +251,8 @@ export type WaitKind =
   | 'EVENT'
   /** Its turn is held. */
   | 'HELD'
+  /** It waits for a limit of the hub to let its activity through. */
+  | 'LIMIT'
   /** It waits for a lock of entities, or for an entity that another has locked. */
   | 'LOCK'
   /** No worker accepts its orchestration, or the activity it waits for. */

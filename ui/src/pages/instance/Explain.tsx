@@ -20,6 +20,7 @@ const kinds: Record<WaitKind, { icon: IconName; tone: string }> = {
   ORCHESTRATION: { icon: "child", tone: "running" },
   ENTITY: { icon: "activity", tone: "running" },
   LOCK: { icon: "held", tone: "suspended" },
+  LIMIT: { icon: "queued", tone: "pending" },
   RUNNING: { icon: "orchestration", tone: "running" },
 };
 
