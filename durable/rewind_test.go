@@ -219,6 +219,41 @@ func TestRewindWithChildren(t *testing.T) {
 	b.atRest()
 }
 
+// TestRewindToAChild: a child that has completed begins anew when its result is taken back; of one that is gone the result
+// comes again.
+func TestRewindToAChild(t *testing.T) {
+	b := setup(t)
+	var runs atomic.Int32
+	b.worker(nil,
+		Trip.Handler(func(ctx *durable.Context, in string) (string, error) {
+			out, err := Leg.Call(ctx, "leg", durable.ID("leg"))
+			return in + out, err
+		}),
+		Leg.Handler(func(ctx *durable.Context, _ string) (string, error) {
+			return durable.Step(ctx, "count", func(context.Context) (string, error) { return fmt.Sprint(runs.Add(1)), nil })
+		}))
+	inst := start(b, Trip, "x")
+	if got := wait(b, inst); got != "x1" {
+		t.Fatalf("got %q", got)
+	}
+	if err := inst.Rewind(b.ctx, "once more", durable.FromStep(0)); err != nil {
+		t.Fatal(err)
+	}
+	if got := wait(b, inst); got != "x2" {
+		t.Errorf("got %q, want x2", got)
+	}
+	if done, err := b.client.Purge(b.ctx, durable.Purge{IDs: []string{"leg"}}); err != nil || done.Deleted != 1 {
+		t.Fatal(done, err)
+	}
+	if err := inst.Rewind(b.ctx, "once more", durable.FromStep(0)); err != nil {
+		t.Fatal(err)
+	}
+	if got := wait(b, inst); got != "x2" {
+		t.Errorf("got %q, want x2", got)
+	}
+	b.atRest()
+}
+
 // TestRewindWhileAChildIsAtWork: a child that lives has its session in memory, and tells the new generation all the same.
 func TestRewindWhileAChildIsAtWork(t *testing.T) {
 	b := setup(t)

@@ -93,8 +93,8 @@ type rewindPlan struct {
 	state *state
 	// again are messages that came later and come again.
 	again []letter
-	// failed are children that failed and are rewound, or whose failure comes again if they are gone.
-	failed map[int32]history.Event
+	// children are those whose result is taken back: they are rewound, or begin anew; if they are gone, it comes again.
+	children map[int32]history.Event
 }
 
 // place is an event in a history: the turn, and where in it.
@@ -105,7 +105,7 @@ type place struct{ turn, event int }
 func planRewind(turns [][]history.Event, status history.Status, step *int32) (*rewindPlan, error) {
 	var taken []place // answers that are taken back
 	var err error
-	p := &rewindPlan{state: newState(0), failed: map[int32]history.Event{}}
+	p := &rewindPlan{state: newState(0), children: map[int32]history.Event{}}
 	switch {
 	case step != nil:
 		taken, err = answerOf(turns, *step)
@@ -163,9 +163,9 @@ func (p *rewindPlan) comesAgain(e history.Event, taken bool) {
 	switch e.(type) {
 	case *history.TimerFired:
 		return // its row fires it again, at once
-	case *history.SubOrchestrationInstanceFailed:
+	case *history.SubOrchestrationInstanceCompleted, *history.SubOrchestrationInstanceFailed:
 		if taken {
-			p.failed[id] = e
+			p.children[id] = e
 			return
 		}
 	}
@@ -362,12 +362,12 @@ func (w *rewriting) pending(ctx context.Context, tx pgx.Tx, gen int32, children 
 			timers.Tasks, timers.Kinds, timers.Holders = append(timers.Tasks, id), append(timers.Kinds, timerTask), append(timers.Holders, 0)
 		case p.child != nil:
 			tasks = append(tasks, id)
-			failure := w.plan.failed[id]
+			taken := w.plan.children[id]
 			n := slices.IndexFunc(children, func(c store.FindChildrenOfRow) bool { return c.ParentTask == id })
 			switch {
-			case n < 0 && failure != nil: // purged: it failed, and that is all that is known
-				again = append(again, letter{kind: msgResult, task: id, events: []history.Event{failure}})
-			case n >= 0 && failure != nil:
+			case n < 0 && taken != nil: // purged: its result is all that is known
+				again = append(again, letter{kind: msgResult, task: id, events: []history.Event{taken}})
+			case n >= 0 && taken != nil:
 				args, err := json.Marshal(ControlArgs{No: children[n].No, Parent: i.no, Reason: w.reason, Rewind: true})
 				if err != nil {
 					return err
@@ -407,7 +407,8 @@ func (w *rewriting) pending(ctx context.Context, tx pgx.Tx, gen int32, children 
 	return nil
 }
 
-// rewindChild rewinds a child with its parent. One that has nothing to take back begins anew.
+// rewindChild rewinds a child with its parent. One that has nothing to take back, such as one that has completed, begins
+// anew.
 func (e *Engine) rewindChild(ctx context.Context, row store.FindInstancesRow, reason string) error {
 	hub, err := e.hubByNo(ctx, row.Hub)
 	if err != nil {

@@ -134,7 +134,7 @@ func (q *Queries) InsertControlJobs(ctx context.Context, db DBTX, args [][]byte)
 
 const restartChild = `-- name: RestartChild :many
 WITH before AS (
-    SELECT i.no, i.base_seq FROM instances i WHERE i.no = $2 AND i.outcome IN (3, 4, 5)
+    SELECT i.no, i.base_seq FROM instances i WHERE i.no = $2 AND i.outcome IN (1, 3, 4, 5)
 ), record AS (
     DELETE FROM history h USING before WHERE h.instance_no = before.no AND h.seq < before.base_seq
 )
@@ -157,7 +157,7 @@ type RestartChildRow struct {
 	Priority int16
 }
 
-// A child that failed and has nothing to take back begins anew, as in RestartInstances, but stays its parent's child.
+// A child whose result is taken back and that has nothing to take back itself begins anew, as in RestartInstances, but stays its parent's child.
 func (q *Queries) RestartChild(ctx context.Context, db DBTX, arg RestartChildParams) ([]RestartChildRow, error) {
 	rows, err := db.Query(ctx, restartChild, arg.Job, arg.No)
 	if err != nil {

@@ -39,10 +39,10 @@ WHERE c.parent_no = @parent_no::bigint AND c.parent_gen = @old_gen::integer AND 
 INSERT INTO river_job (state, max_attempts, scheduled_at, created_at, priority, kind, queue, args, metadata, tags)
 SELECT 'available', 32767, now(), now(), 1, 'weir.control', 'weir_system', unnest(@args::jsonb[]), '{}', '{}';
 
--- A child that failed and has nothing to take back begins anew, as in RestartInstances, but stays its parent's child.
+-- A child whose result is taken back and that has nothing to take back itself begins anew, as in RestartInstances, but stays its parent's child.
 -- name: RestartChild :many
 WITH before AS (
-    SELECT i.no, i.base_seq FROM instances i WHERE i.no = @no AND i.outcome IN (3, 4, 5)
+    SELECT i.no, i.base_seq FROM instances i WHERE i.no = @no AND i.outcome IN (1, 3, 4, 5)
 ), record AS (
     DELETE FROM history h USING before WHERE h.instance_no = before.no AND h.seq < before.base_seq
 )
