@@ -145,6 +145,12 @@ func AddTo(workers *river.Workers, pool *pgxpool.Pool, cfg *Config, handlers ...
 	if err != nil {
 		return nil, err
 	}
+	if v := &w.cfg.Versions; v.Match != "" && v.Match != MatchStrict || v.Unmatched == FailUnmatched {
+		return nil, &engine.Error{
+			Code: engine.CodeInvalid, Field: "Versions",
+			Message: "a worker inside a River application takes the versions of its handlers only: MatchStrict and RejectUnmatched are allowed",
+		}
+	}
 	w.borrowed = jobs.NewSource()
 	if err := jobs.AddWorkers(workers, w.borrowed, &w.jobs); err != nil {
 		return nil, err
@@ -270,7 +276,7 @@ func (w *Worker) runOnce(ctx context.Context, e *engine.Engine) (worked time.Dur
 			return 0, err
 		}
 	}
-	if err := node.RetryHeld(ctx, w.turnKinds()); err != nil {
+	if err := node.RetryHeld(ctx, append(w.turnKinds(), node.OtherTurnKinds()...)); err != nil {
 		w.cfg.Logger.WarnContext(ctx, "look for held turns", "error", err)
 	}
 	w.cfg.Logger.InfoContext(ctx, "worker runs", "worker", node.No(), "hub", w.cfg.Hub,

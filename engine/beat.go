@@ -142,6 +142,14 @@ func (n *Node) notified(channel, payload string) {
 			n.watch = watchEverything
 		}
 		n.mu.Unlock()
+	case strings.HasSuffix(channel, ".versions"):
+		if payload != strconv.Itoa(int(n.hub.no)) {
+			return
+		}
+		select {
+		case n.versionsNoted <- struct{}{}:
+		default:
+		}
 	case payload == "*":
 		n.mu.Lock()
 		nos := make([]int64, 0, len(n.sessions))

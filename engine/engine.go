@@ -63,6 +63,7 @@ type Engine struct {
 	herald  *herald
 	limiter *limiter
 	plans   planAge
+	known   knownVersions
 }
 
 // Hub is a task hub: an isolated set of instances with workers of their own.
@@ -147,7 +148,7 @@ func (e *Engine) fetchInstanceNos(ctx context.Context, n int) ([]int64, error) {
 }
 
 // SchemaVersion is the version of the database schema that this package is written for.
-const SchemaVersion = 11
+const SchemaVersion = 12
 
 func (e *Engine) checkVersion(ctx context.Context) error {
 	have, err := e.q.MigrationVersion(ctx, e.pool)

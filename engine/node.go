@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -60,6 +61,7 @@ type Node struct {
 	build  string
 	client string
 	hub    *Hub
+	caps   Capabilities
 	limits limits
 	clock  *clock
 
@@ -86,6 +88,9 @@ type Node struct {
 	lastFence time.Time     // owned by reap
 	harvested time.Time     // when all finalized jobs were looked at
 	deaths    chan int32
+
+	otherKinds    atomic.Pointer[[]string] // see OtherTurnKinds
+	versionsNoted chan struct{}
 }
 
 // Join registers the process under a fresh number and takes the advisory lock that says it lives. Errors:
@@ -124,7 +129,7 @@ func (e *Engine) Join(ctx context.Context, cfg NodeConfig) (*Node, error) {
 		limits: limits{payload: e.cfg.PayloadLimit, decisions: cfg.MaxDecisions},
 		slots:  &slots{limit: cfg.Activities, backlog: cfg.Backlog}, cache: newCache(cfg.Cache),
 		sessions: map[int64]*session{}, attempts: map[taskKey]*attempt{}, handed: map[int64]bool{},
-		deaths: make(chan int32, 16), busy: make(chan struct{}, 1),
+		deaths: make(chan int32, 16), versionsNoted: make(chan struct{}, 1), busy: make(chan struct{}, 1),
 	}
 	var hubNo int32
 	if cfg.Hub != "" {
@@ -163,12 +168,11 @@ func (n *Node) register(ctx context.Context, hub int32) error {
 		return fail(err)
 	}
 	n.client = fmt.Sprintf("weir-%d-%d", n.no, time.Now().UnixNano())
-	caps := Capabilities{}
 	if n.exec != nil {
-		caps = n.exec.Kinds()
-		caps.Slots = n.cfg.Activities
+		n.caps = n.exec.Kinds()
+		n.caps.Slots = n.cfg.Activities
 	}
-	capsJSON, err := json.Marshal(caps)
+	capsJSON, err := json.Marshal(n.caps)
 	if err != nil {
 		return fail(err)
 	}
@@ -187,7 +191,11 @@ func (n *Node) register(ctx context.Context, hub int32) error {
 	if err != nil {
 		return fail(err)
 	}
-	for _, channel := range []string{"wake." + strconv.Itoa(int(n.no)), "watch"} {
+	channels := []string{"wake." + strconv.Itoa(int(n.no)), "watch"}
+	if n.looksForVersions() {
+		channels = append(channels, "versions")
+	}
+	for _, channel := range channels {
 		if _, err := conn.Exec(ctx, "LISTEN "+pgx.Identifier{e.db.Channel(channel)}.Sanitize()); err != nil {
 			return fail(err)
 		}
@@ -198,6 +206,11 @@ func (n *Node) register(ctx context.Context, hub int32) error {
 	n.conn = conn
 	n.timers = newTimers(n)
 	n.ctx, n.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
+	if n.looksForVersions() {
+		if err := n.findVersions(ctx); err != nil {
+			return err
+		}
+	}
 	return n.beat(ctx)
 }
 
@@ -240,6 +253,7 @@ func (n *Node) Run() error {
 	g.Go(func() error { return n.ring(ctx) })
 	g.Go(func() error { return n.audit(ctx) })
 	g.Go(func() error { return n.fireSchedules(ctx) })
+	g.Go(func() error { return n.followVersions(ctx) })
 	err := g.Wait()
 	if cause := context.Cause(n.ctx); errors.Is(cause, ErrFenced) {
 		err = ErrFenced

@@ -277,6 +277,6 @@ func (n *Node) replaceRows(ctx context.Context, tx pgx.Tx, client string, ids, n
 // tidy removes what is left of processes long gone.
 func (n *Node) tidy(ctx context.Context) error {
 	q, pool := n.e.q, n.e.pool
-	return errors.Join(q.ForgetWorkers(ctx, pool), q.ForgetLanes(ctx, pool), q.ForgetPayloads(ctx, pool), n.forgetSchedules(ctx), n.tidyEntities(ctx),
-		q.ForgetBuckets(ctx, pool), q.ForgetLimitCalls(ctx, pool))
+	return errors.Join(q.ForgetWorkers(ctx, pool), q.ForgetLanes(ctx, pool), q.ForgetPayloads(ctx, pool), q.ForgetVersions(ctx, pool),
+		n.forgetSchedules(ctx), n.tidyEntities(ctx), q.ForgetBuckets(ctx, pool), q.ForgetLimitCalls(ctx, pool))
 }

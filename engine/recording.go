@@ -127,7 +127,8 @@ func (r *Recording) Info() Info {
 }
 
 // Past is the history to be replayed: without an end that is not the code's own, because nothing the code does brings
-// it about. Such ends come from outside (a termination), or from the engine, which refused a value over the limit.
+// it about. Such ends come from outside (a termination), or from the engine, which refused a value over the limit, or has
+// no worker for the version.
 func (r *Recording) Past() ([]history.Event, error) {
 	events, err := history.Decode(history.JSON, r.Events)
 	if err != nil {
@@ -141,7 +142,7 @@ func (r *Recording) Past() ([]history.Event, error) {
 			if e.ID < 0 { // no decision
 				return events[:n], nil
 			}
-			if e.Failure != nil && e.Failure.Type == string(CodeTooLarge) {
+			if e.Failure != nil && (e.Failure.Type == string(CodeTooLarge) || e.Failure.Type == string(CodeVersionMismatch)) {
 				return events[:lastTurn(events[:n])], nil
 			}
 		}

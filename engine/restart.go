@@ -43,6 +43,13 @@ func (e *Engine) Restart(ctx context.Context, r RestartRequest) (Started, error)
 	if r.New {
 		return e.startLike(ctx, i, r.NewID)
 	}
+	hub, err := e.hub(ctx, r.Hub)
+	if err != nil {
+		return Started{}, err
+	}
+	if err := e.noteVersion(ctx, hub.no, i.Name, i.Version); err != nil {
+		return Started{}, err
+	}
 	o, err := e.commit(ctx, &unit{kind: unitRestart, no: i.no})
 	if err != nil {
 		return Started{}, err

@@ -213,11 +213,15 @@ func backwards(turns [][]history.Event) iter.Seq2[place, history.Event] {
 }
 
 // lastFailures finds the failures that an instance failed of: the last one, and those before it since when the code
-// decided nothing. What it decided afterwards, such as to make up for them, is taken back with them.
+// decided nothing. What it decided afterwards, such as to make up for them, is taken back with them. Of one that no worker
+// took in its version the end itself is taken back: its code had no part in that.
 func lastFailures(turns [][]history.Event) (taken []place, err error) {
 	for at, e := range backwards(turns) {
 		_, decision := DecisionID(e)
+		end, isEnd := e.(*history.ExecutionCompleted)
 		switch {
+		case isEnd && end.Failure != nil && end.Failure.Type == string(CodeVersionMismatch) && taken == nil && at.turn == len(turns)-1:
+			return []place{at}, nil
 		case isFailure(e):
 			taken = append(taken, at)
 		case decision && taken != nil:
@@ -313,6 +317,9 @@ func (w *rewriting) write(ctx context.Context, tx pgx.Tx) error {
 	}
 	hub, err := w.e.hub(ctx, i.Hub)
 	if err != nil {
+		return err
+	}
+	if err := w.e.noteVersion(ctx, hub.no, i.Name, i.Version); err != nil {
 		return err
 	}
 	jobs := &store.Batch{}
@@ -428,6 +435,9 @@ func (e *Engine) rewindChild(ctx context.Context, row store.FindInstancesRow, re
 		}
 		again, err := e.q.RestartChild(ctx, tx, store.RestartChildParams{No: row.No, Job: &job})
 		if err != nil || len(again) == 0 { // somebody was faster, and it lives
+			return err
+		}
+		if err := e.noteVersion(ctx, row.Hub, again[0].Name, deref(again[0].Version)); err != nil {
 			return err
 		}
 		jobs := &store.Batch{}

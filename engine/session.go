@@ -220,7 +220,7 @@ func (s *session) failed(ctx context.Context, err error) Verdict {
 	case errors.Is(err, ErrNoHandler):
 		s.n.log.WarnContext(ctx, "no handler for the orchestration of a turn job", "orchestration", s.info.Name, "version", s.info.Version)
 		return Verdict{Snooze: 5 * time.Second}
-	case errors.Is(err, ErrFenced), errors.Is(err, ErrUnavailable), errors.Is(err, context.Canceled):
+	case errors.Is(err, ErrFenced), errors.Is(err, ErrUnavailable), errors.Is(err, context.Canceled), errors.Is(err, errTaken):
 	default:
 		s.n.log.ErrorContext(ctx, "session ended", "instance", s.info.InstanceID, "instance_no", s.no, "error", err)
 		return Verdict{Snooze: time.Second}
@@ -542,7 +542,7 @@ func (s *session) letGo() {
 
 // keep parks the instance's state in the cache, so that the next session here need not replay it.
 func (s *session) keep() {
-	if s.code == nil {
+	if _, none := s.code.(*unmatched); s.code == nil || none {
 		return
 	}
 	s.n.cache.put(s.no, &kept{

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -165,6 +166,9 @@ func (s *session) replay(ctx context.Context) error {
 		s.n.metrics.replays.Inc()
 	}
 	code, err := s.n.exec.Open(ctx, s.info, past)
+	if errors.Is(err, ErrNoHandler) {
+		code, err = s.openUnmatched(ctx)
+	}
 	if err != nil {
 		return err
 	}

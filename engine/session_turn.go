@@ -164,6 +164,9 @@ func (s *session) setTimer(f *flight, t *history.TimerCreated) {
 // startChildren starts child orchestrations inside this commit.
 func (s *session) startChildren(ctx context.Context, u *unit, p *plan) error {
 	for _, c := range p.children {
+		if err := s.n.e.noteVersion(ctx, s.hub.no, c.Name, c.Version); err != nil {
+			return err
+		}
 		no, err := s.n.e.instanceNos.one(ctx)
 		if err != nil {
 			return err
@@ -299,6 +302,9 @@ func (s *session) continueAsNew(ctx context.Context, f *flight, end *history.Exe
 	u.version = s.info.Version
 	if end.NewVersion != "" && end.NewVersion != s.info.Version {
 		u.version = end.NewVersion
+		if err := s.n.e.noteVersion(ctx, s.hub.no, s.info.Name, u.version); err != nil {
+			return err
+		}
 		id, err := s.n.e.jobIDs.one(ctx)
 		if err != nil {
 			return err

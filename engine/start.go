@@ -128,6 +128,9 @@ func (e *Engine) evictPurged(ctx context.Context, o outcome) {
 }
 
 func (e *Engine) newStart(ctx context.Context, hub *Hub, r *StartRequest) (start, []largePayload, error) {
+	if err := e.noteVersion(ctx, hub.no, r.Name, r.Version); err != nil {
+		return start{}, nil, fmt.Errorf("start: %w", err)
+	}
 	no, err := e.instanceNos.one(ctx)
 	if err != nil {
 		return start{}, nil, fmt.Errorf("start: %w", err)
@@ -259,6 +262,9 @@ func (e *Engine) StartTx(ctx context.Context, tx pgx.Tx, r StartRequest) (Starte
 	}
 	if len(r.Reuse.Replace) > 0 {
 		return Started{}, invalid("reuse", "a start in a transaction cannot replace an instance")
+	}
+	if err := e.noteVersion(ctx, hub.no, r.Name, r.Version); err != nil {
+		return Started{}, fmt.Errorf("start: %w", err)
 	}
 	no, err := e.instanceNos.one(ctx)
 	if err != nil {

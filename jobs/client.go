@@ -88,6 +88,9 @@ func AddWorkers(workers *river.Workers, source *Source, cfg *Config) (err error)
 		}
 		river.AddWorkerArgs(workers, turnArgs{kind: kind}, &turnWorker{source: source})
 	}
+	if len(cfg.Orchestrations) > 0 {
+		river.AddWorkerArgs(workers, turnArgs{kind: anyTurn}, &turnWorker{source: source})
+	}
 	for _, name := range cfg.Entities {
 		kind := engine.TurnKind(engine.EntityKind(name), "")
 		if !kindPattern.MatchString(kind) {
@@ -146,7 +149,7 @@ func NewClient(cfg Config) (*Client, error) {
 		// The two GIN indexes are not there (package migrations); the others are worth rebuilding.
 		ReindexerIndexNames: []string{"river_job_kind", "river_job_prioritized_fetching_index", "river_job_state_and_finalized_at_index", "river_job_unique_idx"},
 	}
-	client, err := river.NewClient(riverpgxv5.New(cfg.Pool), rc)
+	client, err := river.NewClient(&driver{riverpgxv5.New(cfg.Pool), cfg.Node}, rc)
 	if err != nil {
 		return nil, fmt.Errorf("make river client: %w", err)
 	}

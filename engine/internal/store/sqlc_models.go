@@ -310,6 +310,13 @@ type Timer struct {
 	Kind       int16
 }
 
+type Version struct {
+	Hub     int32
+	Name    string
+	Version string
+	SeenAt  time.Time
+}
+
 type Watcher struct {
 	ID         string
 	Until      time.Time
