@@ -112,6 +112,15 @@
 // Who watches more than ends is told after the commit, by the herald of the process: a notification in a commit
 // makes Postgres wake every listener of the database before it answers.
 //
+// # Versions
+//
+// River hands a worker only the kinds of jobs that it knows, and a turn job's kind has the version in it: what nobody takes
+// is fetched by nobody. Versions that a worker takes and cannot list stand in the table versions, which has every version
+// that was ever started and is noted beside the start, not in its batch: whoever comes to know a version looks for its
+// jobs then, so it does not matter which of the two is seen first. A worker that is to fail what nobody takes fetches those
+// versions that no live worker accepts, and asks once more before it opens the instance; the turn that ends it is decided
+// by unmatched in place of the code.
+//
 // # The session
 //
 // open reads the instance, its inbox and its task rows in one snapshot; the history only if the cache has not
