@@ -217,5 +217,5 @@
 // tokens, because nothing in it can be lost. Package durabletest holds its histories against those on Postgres.
 //
 // test/model explores these rules exhaustively in small worlds, and finds each of the faults that leaving one out
-// brings.
+// brings. TestSimulation runs sessions, lanes, slots and timers themselves, by a seed, on a store in memory.
 package engine

@@ -295,7 +295,7 @@ func (e *Engine) callLane(ctx context.Context) (*lane, error) {
 		return nil, fmt.Errorf("open lane: %w", err)
 	}
 	l := newLane(&lane{
-		db: e.db, q: e.q, log: e.log, name: "calls", no: no, jobIDs: e.jobIDs,
+		db: e.db, link: &pgLink{db: e.db, q: e.q, name: "calls"}, log: e.log, no: no, jobIDs: e.jobIDs,
 		watched: e.feed.watchedBy(), plans: e.plans.now, tell: e.herald.tell, woken: func([]int64) {}, committed: e.feed.local, fenced: e.lostCallLane,
 		limited: e.limiter.let,
 	})

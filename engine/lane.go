@@ -21,9 +21,8 @@ import (
 // comes from: a commit costs the same for one unit as for hundreds.
 type lane struct {
 	db     *store.DB
-	q      *store.Queries
+	link   link
 	log    *slog.Logger
-	name   string
 	no     int32 // of the worker, or of the client process
 	index  int16
 	client string // River client id in whose name task rows run
@@ -55,17 +54,13 @@ type lane struct {
 	signal chan struct{}
 
 	// Owned by the goroutine of run.
-	conn     *pgx.Conn
-	pipeline *store.Pipeline // on conn
-	next     store.Batch     // memory for the next batch
-	busy     map[int64]bool  // and for what take knows of it
-	once     map[any]bool
-	told     watch // when the present batch was sent
-	fired    bool  // the last batch fired timers, and did nothing else
-	inc      int32
-	batch    int64
-	pid      int32
-	start    time.Time
+	next  store.Batch    // memory for the next batch
+	busy  map[int64]bool // and for what take knows of it
+	once  map[any]bool
+	told  watch // when the present batch was sent
+	fired bool  // the last batch fired timers, and did nothing else
+	inc   int32
+	batch int64
 }
 
 const (
@@ -113,29 +108,10 @@ func (l *lane) poke() {
 
 // open connects and enters the lane in the database.
 func (l *lane) open(ctx context.Context) error {
-	if err := l.connect(ctx); err != nil {
+	if err := l.link.connect(ctx); err != nil {
 		return err
 	}
-	err := l.q.InsertLane(ctx, l.conn, store.InsertLaneParams{WorkerNo: l.no, Lane: l.index, Pid: l.pid, BackendStart: l.start})
-	if err != nil {
-		return fmt.Errorf("register lane: %w", err)
-	}
-	return nil
-}
-
-func (l *lane) connect(ctx context.Context) error {
-	conn, err := l.db.Connect(ctx, l.name, store.Pinned())
-	if err != nil {
-		return err
-	}
-	pid, start, err := store.BackendOf(ctx, conn)
-	if err != nil {
-		_ = conn.Close(ctx)
-		return err
-	}
-	l.conn, l.pid, l.start = conn, pid, start
-	l.pipeline = store.NewPipeline(conn)
-	return nil
+	return l.link.enter(ctx, l)
 }
 
 // run commits batches until ctx ends. Units still queued then are answered with an error.
@@ -171,9 +147,7 @@ func (l *lane) run(ctx context.Context) {
 	if errors.Is(why, ErrFenced) {
 		l.fenced(why)
 	}
-	if l.conn != nil {
-		_ = l.conn.Close(context.WithoutCancel(ctx))
-	}
+	l.link.close(context.WithoutCancel(ctx))
 }
 
 // take removes the units of the next batch from the queue. Of one instance there is at most one writer; later
@@ -342,7 +316,7 @@ func (l *lane) send(ctx context.Context, units []*unit) (*store.Result, error) {
 		}
 	}
 	if len(large.Ids) > 0 {
-		if err := l.q.InsertPayloads(ctx, l.conn, large); err != nil {
+		if err := l.link.putLarge(ctx, large); err != nil {
 			return nil, err
 		}
 		for _, u := range units {
@@ -355,15 +329,12 @@ func (l *lane) send(ctx context.Context, units []*unit) (*store.Result, error) {
 	}
 	// Ends are told in the commit itself, because somebody may wait for them. For the rest a notification in the
 	// commit would be too dear: Postgres wakes every listener of the database before it answers.
-	if l.told = l.watched(ctx, l.conn); l.told != watchNothing {
+	if l.told = l.link.watched(ctx, l.watched); l.told != watchNothing {
 		if payload := encodeChanges(ends(changes(units))); payload != "" {
 			b.Notifications = append(b.Notifications, store.NotifyChannelParams{Channel: l.db.Channel("feed"), Payload: payload})
 		}
 	}
-	if err := l.pipeline.ReplanFor(ctx, l.plans()); err != nil {
-		return nil, err
-	}
-	return b.Run(ctx, l.pipeline)
+	return l.link.commit(ctx, b, l.plans())
 }
 
 // settle tells everybody that the batch has landed.
@@ -469,10 +440,9 @@ func (l *lane) fail(units []*unit, why error) error {
 // that ctx has ended.
 func (l *lane) resolve(ctx context.Context, cause error) (landed bool, lost error) {
 	l.log.WarnContext(ctx, "lane lost its connection", "lane", l.index, "error", cause)
-	_ = l.conn.Close(ctx)
-	oldPid, oldStart := l.pid, l.start
+	l.link.close(ctx)
 	for wait := 20 * time.Millisecond; ; wait = min(2*wait, time.Second) {
-		last, err := l.reconnect(ctx, oldPid, oldStart)
+		last, err := l.reconnect(ctx)
 		switch {
 		case err == nil:
 			landed = last == l.batch+1
@@ -491,22 +461,15 @@ func (l *lane) resolve(ctx context.Context, cause error) (landed bool, lost erro
 	}
 }
 
-func (l *lane) reconnect(ctx context.Context, oldPid int32, oldStart time.Time) (last int64, err error) {
-	if err := l.connect(ctx); err != nil {
+func (l *lane) reconnect(ctx context.Context) (last int64, err error) {
+	if err := l.link.connect(ctx); err != nil {
 		return 0, err
 	}
-	if err := store.TerminateBackend(ctx, l.conn, oldPid, oldStart); err != nil {
-		_ = l.conn.Close(ctx)
-		return 0, err
-	}
-	last, err = l.q.TakeOverLane(ctx, l.conn, store.TakeOverLaneParams{
-		WorkerNo: l.no, Lane: l.index, Inc: l.inc, Pid: l.pid, BackendStart: l.start,
-	})
+	last, err = l.link.takeOver(ctx, l)
 	if err != nil {
-		_ = l.conn.Close(ctx)
-		return 0, err
+		l.link.close(ctx)
 	}
-	return last, nil
+	return last, err
 }
 
 // dropLosers answers the units whose instance has moved on and returns the others, in their order. The batch
@@ -518,7 +481,7 @@ func (l *lane) dropLosers(ctx context.Context, units []*unit) []*unit {
 			nos = append(nos, u.no)
 		}
 	}
-	rows, err := l.q.ReadFences(ctx, l.conn, nos)
+	rows, err := l.link.fences(ctx, nos)
 	if err != nil {
 		return units // the next round meets the same trouble and deals with it
 	}
@@ -564,7 +527,7 @@ func (l *lane) dropTaken(ctx context.Context, units []*unit) (rest []*unit, deci
 			p.Hubs, p.Ids = append(p.Hubs, u.starts[i].hub), append(p.Ids, u.starts[i].id)
 		}
 	}
-	rows, err := l.q.FindInstances(ctx, l.conn, p)
+	rows, err := l.link.taken(ctx, p)
 	if err != nil {
 		return units, false
 	}
@@ -600,7 +563,7 @@ func (l *lane) park(ctx context.Context, units []*unit) []*unit {
 	for _, u := range units {
 		nos = append(nos, u.touches()...)
 	}
-	free, err := l.q.FindUnlocked(ctx, l.conn, nos)
+	free, err := l.link.unlocked(ctx, nos)
 	if err != nil {
 		return units
 	}

@@ -19,6 +19,9 @@ type loader struct {
 	conn  *pgx.Conn
 	plans int64 // the generation that its plans are for
 	reqs  chan loadRequest
+	// These are asked of the engine's pool, because they are rare.
+	generation func(context.Context, store.ReadGenerationParams) ([]store.ReadGenerationRow, error)
+	deleteJob  func(ctx context.Context, id int64) error
 }
 
 type loadRequest struct {
@@ -36,7 +39,14 @@ type loadReply struct {
 const maxLoads = 500
 
 func newLoader(ctx context.Context, n *Node) (*loader, error) {
-	l := &loader{n: n, reqs: make(chan loadRequest, maxLoads)}
+	e := n.e
+	l := &loader{
+		n: n, reqs: make(chan loadRequest, maxLoads),
+		generation: func(ctx context.Context, p store.ReadGenerationParams) ([]store.ReadGenerationRow, error) {
+			return e.q.ReadGeneration(ctx, e.pool, p)
+		},
+		deleteJob: func(ctx context.Context, id int64) error { return e.q.DeleteJob(ctx, e.pool, id) },
+	}
 	var err error
 	l.conn, err = n.e.db.Connect(ctx, "loader", store.Pinned())
 	return l, err
@@ -176,7 +186,7 @@ func (l *loader) read(ctx context.Context, batch []loadRequest) error {
 
 // history reads a generation's events, from base to seq. A gap is an error: it would mean a lost commit.
 func (l *loader) history(ctx context.Context, no, base, seq int64) ([]history.Event, error) {
-	rows, err := l.n.e.q.ReadGeneration(ctx, l.n.e.pool, store.ReadGenerationParams{No: no, BaseSeq: base, Seq: seq})
+	rows, err := l.generation(ctx, store.ReadGenerationParams{No: no, BaseSeq: base, Seq: seq})
 	if err != nil {
 		return nil, fmt.Errorf("read history: %w", err)
 	}

@@ -178,7 +178,7 @@ func (n *Node) register(ctx context.Context, hub int32) error {
 	}
 	n.log = e.log.With("worker", n.no)
 	n.lane = newLane(&lane{
-		db: e.db, q: e.q, log: n.log, name: "lane", no: n.no, client: n.client, jobIDs: e.jobIDs,
+		db: e.db, link: &pgLink{db: e.db, q: e.q, name: "lane"}, log: n.log, no: n.no, client: n.client, jobIDs: e.jobIDs,
 		watched: n.watched, plans: e.plans.now, tell: e.herald.tell, woken: n.wake, committed: e.feed.local, fenced: n.fence,
 		limited: e.limiter.let,
 	})
@@ -413,7 +413,7 @@ func (n *Node) watched(context.Context, *pgx.Conn) watch {
 
 // dropJob deletes a turn job that entitles nobody.
 func (n *Node) dropJob(ctx context.Context, s *session) error {
-	if err := n.e.q.DeleteJob(ctx, n.e.pool, s.job); err != nil {
+	if err := n.loader.deleteJob(ctx, s.job); err != nil {
 		return fmt.Errorf("drop stale turn job: %w", err)
 	}
 	s.verdict = &Verdict{Done: true}

@@ -42,7 +42,7 @@ func (l *lane) dropMoved(ctx context.Context, units []*unit) []*unit {
 			nos = append(nos, u.firing.no)
 		}
 	}
-	rows, err := l.q.ReadScheduleSeqs(ctx, l.conn, nos)
+	rows, err := l.link.scheduleSeqs(ctx, nos)
 	if err != nil {
 		return units // the next round meets the same trouble and deals with it
 	}
