@@ -97,6 +97,14 @@ bench: ## measure the workloads on a Postgres of its own; writes bench.json (ONL
 soak: ## break things at random under load for 10 minutes (SOAK="-for 1h -workers 5 -seed 1")
 	go run $(RACE) ./test/faults/cmd/soak $(SOAK)
 
+.PHONY: prop
+prop: ## try 10,000 random sequences of operations against a model, and 10,000 seeds of the simulation (PROP="-rapid.seed=1")
+	go test ./engine -run TestSimulation -sim.seeds 10000 -v | grep -aE "^(---|ok|FAIL|panic)|To reproduce|seeds"
+	for part in 1 2 3 4 5; do $(PROPERTIES) || exit 1; done
+
+# Each part has a database of its own, which is not vacuumed.
+PROPERTIES = go test ./test/property -timeout 60m -count 1 -sequences 2000 -v $(PROP) | grep -aE "^(---|ok|FAIL|panic)|[Rr]eproduce|left in histories"
+
 .PHONY: screenshots
 screenshots: bin/weir test/e2e/node_modules/.installed chromium ## take the pictures of the docs anew
 	cd test/e2e && npx playwright test -c shots.config.ts
