@@ -161,7 +161,7 @@ func (x *simExec) Open(_ context.Context, info Info, past []history.Event) (Orch
 }
 
 // Activity implements Executor.
-func (x *simExec) Activity(string) (ActivityKind, *history.Retry) { return PlainActivity, nil }
+func (x *simExec) Activity(string, string) (ActivityKind, *history.Retry) { return PlainActivity, nil }
 
 // Run implements Executor.
 func (x *simExec) Run(_ context.Context, task *Task) Result {

@@ -279,6 +279,7 @@ func (s *simulation) lane(n *simNode, no int32, client string) *lane {
 	l := newLane(&lane{
 		db: s.e.db, link: &simLink{s, n}, log: s.e.log, no: no, client: client, jobIDs: s.e.jobIDs,
 		plans: func() int64 { return 0 }, tell: func([]change) {}, committed: func([]change) {}, fenced: func(error) {},
+		limited: func([]store.Bucket) {},
 	})
 	if err := l.open(s.e.ctx); err != nil {
 		s.t.Fatal(err)
@@ -452,7 +453,7 @@ func (s *simulation) work(n *simNode, j simJob) {
 		default:
 		}
 		answer := &history.TaskCompleted{Header: history.Header{At: n.clock.now()}, TaskID: j.key.task, Result: history.Text(`"done"`)}
-		n.submitToken(j.id, j.key, answer, func(outcome) {})
+		n.submitToken(j.id, j.key, false, answer, func(outcome) {})
 	}()
 }
 

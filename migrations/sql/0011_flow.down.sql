@@ -97,12 +97,10 @@ $$;
 
 -- Nobody would let them go.
 UPDATE river_job j SET state = 'available', metadata = '{}'
-WHERE j.state = 'pending' AND (octet_length(j.unique_key) = 16 OR j.kind LIKE 'turn:%') AND j.queue ~ '^h[0-9]+_';
-DROP TABLE dead_letters;
+WHERE j.state = 'pending' AND octet_length(j.unique_key) = 16 AND j.queue ~ '^h[0-9]+_';
 DROP FUNCTION let_through(integer, text, text, text);
 DROP TABLE limit_calls;
 DROP SEQUENCE limit_call_no;
 DROP TABLE limit_buckets;
 DROP TABLE limits;
-ALTER TABLE hubs DROP COLUMN max_dispatches;
 ALTER TABLE instances DROP COLUMN priority;

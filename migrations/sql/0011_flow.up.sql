@@ -1,10 +1,7 @@
--- Flow control: priorities, limits of calls, and what is set aside because it crashes its workers.
+-- Flow control: priorities, and limits of calls.
 
 -- Where the instance's turns and activities stand in the queue: River's, 1 goes first, 4 last.
 ALTER TABLE instances ADD COLUMN priority smallint NOT NULL DEFAULT 2;
-
--- A turn or an activity that was at work in so many workers that died is set aside; 0 = never.
-ALTER TABLE hubs ADD COLUMN max_dispatches smallint NOT NULL DEFAULT 10;
 
 -- Limits that calls name. Each key that calls give has a bucket of its own, with the same bounds.
 CREATE TABLE limits (
@@ -39,7 +36,7 @@ CREATE INDEX limit_buckets_due ON limit_buckets (due_at) WHERE due_at IS NOT NUL
 
 -- Calls that a limit bounds. The truth is the call's River row: it is pending while the call waits, and when it is gone,
 -- so is the call's place. granted_at null = it waits; while ready is false it does not even wait, because its next attempt
--- is not due, or it is set aside.
+-- is not due.
 CREATE SEQUENCE limit_call_no;
 
 CREATE TABLE limit_calls (
@@ -160,26 +157,6 @@ BEGIN
     RETURN v_due;
 END;
 $$;
-
--- What was set aside because the worker that was at work on it died, again and again. The River row is the truth: it is
--- pending, which River hands out to nobody, and its instance waits for it as before.
-CREATE TABLE dead_letters (
-    no          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    job         bigint NOT NULL UNIQUE,
-    instance_no bigint NOT NULL,
-    at          timestamptz NOT NULL DEFAULT now(),
-    hub         integer NOT NULL,
-    gen         integer NOT NULL,
-    -- The number of the activity; -1 = a turn of the instance.
-    task        integer NOT NULL,
-    dispatches  smallint NOT NULL,
-    -- Of the activity, or of the instance's orchestration or entity.
-    name        text COLLATE "C" NOT NULL,
-    worker      text NOT NULL
-);
-
-CREATE INDEX dead_letters_hub ON dead_letters (hub, no);
-CREATE INDEX dead_letters_instance ON dead_letters (instance_no);
 
 -- As before, with the priority.
 DROP FUNCTION start_instance(integer, bigint, text, text, text, bytea, bigint, timestamptz, text);

@@ -104,7 +104,7 @@ WHERE NOT c.ready AND 0 = (
 )
 `
 
-// Calls whose next attempt was not due, or that were set aside, and that are gone.
+// Calls whose next attempt was not due, and that are gone.
 func (q *Queries) ForgetLimitCalls(ctx context.Context, db DBTX) error {
 	_, err := db.Exec(ctx, forgetLimitCalls)
 	return err

@@ -60,19 +60,6 @@ func (ns NullRiverJobState) Value() (driver.Value, error) {
 	return string(ns.RiverJobState), nil
 }
 
-type DeadLetter struct {
-	No         int64
-	Job        int64
-	InstanceNo int64
-	At         time.Time
-	Hub        int32
-	Gen        int32
-	Task       int32
-	Dispatches int16
-	Name       string
-	Worker     string
-}
-
 type EntityLock struct {
 	EntityNo  int64
 	HolderNo  int64
@@ -110,11 +97,10 @@ type History struct {
 }
 
 type Hub struct {
-	No            int32
-	Name          string
-	ActivityRows  bool
-	CreatedAt     time.Time
-	MaxDispatches int16
+	No           int32
+	Name         string
+	ActivityRows bool
+	CreatedAt    time.Time
 }
 
 type Inbox struct {

@@ -147,7 +147,7 @@ WHERE 0 = (SELECT count(*) FROM limit_calls c WHERE c.hub = b.hub AND c.name = b
         AND b.filled_at + l.period * (l.burst::float8 / l.rate) > now()
   );
 
--- Calls whose next attempt was not due, or that were set aside, and that are gone.
+-- Calls whose next attempt was not due, and that are gone.
 -- name: ForgetLimitCalls :exec
 DELETE FROM limit_calls c
 WHERE NOT c.ready AND 0 = (
