@@ -11,7 +11,7 @@ import (
 )
 
 // link is how a lane reaches the database: a connection of its own, or the store of a simulation.
-type link interface {
+type link interface { //nolint:interfacebloat // all that a lane asks of the database, and no more
 	// connect makes the connection, instead of the one before if that is broken.
 	connect(ctx context.Context) error
 	// enter enters the lane in the database.

@@ -174,19 +174,19 @@ func (k *simLink) commit(_ context.Context, b *store.Batch, _ int64) (*store.Res
 	}
 	switch {
 	case k.sim.fault(40):
-		k.sim.log("the connection breaks before a commit")
+		k.sim.logf("the connection breaks before a commit")
 		return nil, errSimBroken
 	case k.sim.fault(40):
-		k.sim.log("the connection breaks after a commit")
+		k.sim.logf("the connection breaks after a commit")
 		if _, err := k.sim.db.commit(b); err != nil {
-			k.sim.log("which had failed: %v", err)
+			k.sim.logf("which had failed: %v", err)
 		}
 		return nil, errSimBroken
 	case k.sim.fault(60):
-		k.sim.log("a deadlock")
+		k.sim.logf("a deadlock")
 		return nil, pgError("40P01")
 	case k.node != nil && k.sim.fault(100):
-		k.sim.log("node %d is killed after a commit", k.node.no)
+		k.sim.logf("node %d is killed after a commit", k.node.no)
 		_, _ = k.sim.db.commit(b)
 		k.node.killed = true
 		return nil, errSimBroken
@@ -227,12 +227,12 @@ func (s *simulation) fault(n int) bool {
 	return true
 }
 
-func (s *simulation) log(format string, args ...any) {
+func (s *simulation) logf(format string, args ...any) {
 	s.trace = append(s.trace, fmt.Sprintf(format, args...))
 }
 
 // fatal ends the simulation with the line that repeats it, and its last steps.
-func (s *simulation) fatal(format string, args ...any) {
+func (s *simulation) fatalf(format string, args ...any) {
 	s.t.Helper()
 	last := s.trace[max(0, len(s.trace)-*simTrace):]
 	s.end()
@@ -558,7 +558,7 @@ func (s *simulation) raise(i simInstance, n int) {
 		s.t.Fatal(err)
 	}
 	if o := s.call(u); o.err != nil {
-		s.fatal("raise: %v", o.err)
+		s.fatalf("raise: %v", o.err)
 	}
 }
 
@@ -598,7 +598,7 @@ func (s *simulation) start(n int) {
 		return false
 	}}
 	if o := s.call(u); o.err != nil {
-		s.fatal("start: %v", o.err)
+		s.fatalf("start: %v", o.err)
 	}
 }
 
@@ -626,16 +626,16 @@ func (s *simulation) run() {
 	for synctest.Wait(); !s.done(); synctest.Wait() {
 		s.steps++
 		if why := s.db.wrong(); why != "" {
-			s.fatal("%s", why)
+			s.fatalf("%s", why)
 		}
 		if s.steps > 20_000 {
-			s.fatal("it does not come to an end")
+			s.fatalf("it does not come to an end")
 		}
 		all, progress := s.actions()
 		if progress == 0 {
 			// Nothing can be done now: time goes by, and what waits for it is looked at.
 			if idle++; idle > 3000 && len(all) == 0 {
-				s.fatal("it is stuck: %s", s.left())
+				s.fatalf("it is stuck: %s", s.left())
 			}
 			if len(all) == 0 || s.rng.IntN(2) == 0 {
 				s.pass()
@@ -646,7 +646,7 @@ func (s *simulation) run() {
 		if progress > 0 && s.rng.IntN(4) > 0 {
 			a = all[s.rng.IntN(progress)]
 		}
-		s.log("%s", a.what)
+		s.logf("%s", a.what)
 		a.do()
 	}
 	s.check()
@@ -681,7 +681,7 @@ func (s *simulation) audit() {
 		}
 		working := slices.ContainsFunc(s.pauses, func(p *pause) bool { return p.what == "task" && p.job == j.id })
 		if n := s.nodes[at]; !working && !n.running(j.key) {
-			s.log("node %d gives away task %d of %d", n.no, j.key.task, j.key.no)
+			s.logf("node %d gives away task %d of %d", n.no, j.key.task, j.key.no)
 			s.db.sweep(j)
 		}
 	}
@@ -708,23 +708,23 @@ func (s *simulation) left() string {
 // check looks at what is left when all has ended.
 func (s *simulation) check() {
 	if why := s.db.wrong(); why != "" {
-		s.fatal("%s", why)
+		s.fatalf("%s", why)
 	}
 	for _, i := range s.db.instances {
 		if i.status != history.Completed {
-			s.fatal("%s is %s: %s", i.id, i.status, i.failure)
+			s.fatalf("%s is %s: %s", i.id, i.status, i.failure)
 		}
 		var seen []string
 		if err := json.Unmarshal(i.output, &seen); err != nil {
-			s.fatal("%s: output %s: %v", i.id, i.output, err)
+			s.fatalf("%s: output %s: %v", i.id, i.output, err)
 		}
 		for n, e := range seen {
 			if e != fmt.Sprint(n) {
-				s.fatal("%s has taken in the events %v: number %d is wrong", i.id, seen, n)
+				s.fatalf("%s has taken in the events %v: number %d is wrong", i.id, seen, n)
 			}
 		}
 		if len(seen) != s.want[i.id] {
-			s.fatal("%s has taken in %d events of %d", i.id, len(seen), s.want[i.id])
+			s.fatalf("%s has taken in %d events of %d", i.id, len(seen), s.want[i.id])
 		}
 		s.history(i)
 	}
@@ -736,12 +736,12 @@ func (s *simulation) history(i simInstance) {
 	decided, answers := map[int32]bool{}, map[int32]bool{}
 	for _, row := range s.db.generation(store.ReadGenerationParams{No: i.no, BaseSeq: i.base, Seq: i.seq}) {
 		if row.Seq-int64(row.N) != at {
-			s.fatal("%s: there is a gap before event %d", i.id, row.Seq)
+			s.fatalf("%s: there is a gap before event %d", i.id, row.Seq)
 		}
 		at = row.Seq
 		events, err := history.Decode(row.Codec, row.Events)
 		if err != nil {
-			s.fatal("%s: %v", i.id, err)
+			s.fatalf("%s: %v", i.id, err)
 		}
 		for _, e := range events {
 			if id, ok := DecisionID(e); ok {
@@ -749,14 +749,14 @@ func (s *simulation) history(i simInstance) {
 			}
 			if id, ok := answered(e); ok {
 				if !decided[id] || answers[id] {
-					s.fatal("%s: decision %d is answered twice, or before it was made", i.id, id)
+					s.fatalf("%s: decision %d is answered twice, or before it was made", i.id, id)
 				}
 				answers[id] = true
 			}
 		}
 	}
 	if at != i.seq {
-		s.fatal("%s: the history ends at %d, the instance is at %d", i.id, at, i.seq)
+		s.fatalf("%s: the history ends at %d, the instance is at %d", i.id, at, i.seq)
 	}
 }
 

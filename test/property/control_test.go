@@ -127,12 +127,12 @@ func (i *instance) plan(step int) (r rewinding, ok bool) {
 		}
 	}
 search:
-	for t := len(i.turns) - 1; t >= 0; t-- {
+	for t, turn := range slices.Backward(i.turns) {
 		if step < 0 && i.status == "FAILED" && decides[t] > 0 && taken != nil {
 			break
 		}
-		for n := len(i.turns[t]) - 1; n >= 0; n-- {
-			switch in := i.turns[t][n]; {
+		for n, in := range slices.Backward(turn) {
+			switch {
 			case step >= 0:
 				if in.kind == inResult && in.step == step {
 					taken = append(taken, place{t, n})

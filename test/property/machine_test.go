@@ -55,7 +55,7 @@ type Trace struct {
 	Naps  []int    `json:"naps"`
 }
 
-func (t *Trace) add(format string, args ...any) {
+func (t *Trace) addf(format string, args ...any) {
 	t.Steps = append(t.Steps, fmt.Sprintf(format, args...))
 }
 
@@ -86,7 +86,7 @@ func machine(ctx *durable.Context, in Input) (string, error) {
 		opens []open
 	)
 	show := func() { ctx.SetStatus(trace.String()) }
-	trace.add("begun")
+	trace.addf("begun")
 	show()
 	inner, giveUp := durable.WithCancel(ctx)
 	next := Do.Next(ctx)
@@ -115,11 +115,11 @@ func machine(ctx *durable.Context, in Input) (string, error) {
 			out, err := o.f.Await()
 			switch {
 			case err == nil:
-				trace.add("%s%d=%s", o.what, o.n, out)
+				trace.addf("%s%d=%s", o.what, o.n, out)
 			case o.what == opMust || o.what == opMustChild:
 				return "", fmt.Errorf("%s%d: %w", o.what, o.n, err)
 			default:
-				trace.add("%s%d!", o.what, o.n)
+				trace.addf("%s%d!", o.what, o.n)
 			}
 			show()
 			continue
@@ -128,7 +128,7 @@ func machine(ctx *durable.Context, in Input) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		trace.add("%s%d", c.Op, c.N)
+		trace.addf("%s%d", c.Op, c.N)
 		show()
 		job := Job{ctx.ID(), c.N}
 		switch c.Op {

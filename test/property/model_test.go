@@ -43,7 +43,6 @@ type input struct {
 	step int // the decision that it answers
 	ok   bool
 	out  string
-	n    int
 }
 
 type inputKind int
@@ -111,17 +110,17 @@ func (c *code) take(in input) (out []effect) {
 	switch in.kind {
 	case inStart:
 		c.begun = true
-		c.trace.add("begun")
+		c.trace.addf("begun")
 	case inResult:
 		p := c.pending[in.step]
 		delete(c.pending, in.step)
 		switch {
 		case in.ok:
-			c.trace.add("%s%d=%s", p.what, p.n, in.out)
+			c.trace.addf("%s%d=%s", p.what, p.n, in.out)
 		case p.what == opMust || p.what == opMustChild:
 			end("FAILED", "")
 		default:
-			c.trace.add("%s%d!", p.what, p.n)
+			c.trace.addf("%s%d!", p.what, p.n)
 		}
 	case inNap:
 		c.trace.nap(c.pending[in.step].n)
@@ -134,7 +133,7 @@ func (c *code) take(in input) (out []effect) {
 			end("CANCELED", "")
 		}
 	case inCommand:
-		c.trace.add("%s%d", in.cmd.Op, in.cmd.N)
+		c.trace.addf("%s%d", in.cmd.Op, in.cmd.N)
 		switch in.cmd.Op {
 		case opCall, opMust, opFar, opNap, opSleep, opChild, opMustChild:
 			step := c.decide()
@@ -189,7 +188,7 @@ func (i *instance) live() bool {
 }
 
 // start makes an instance; what has its id gives way.
-func (m *model) start(id string, in Input, by parent, delayed bool) *instance {
+func (m *model) start(id string, in Input, by parent, delayed bool) {
 	m.made++
 	i := &instance{id: id, no: m.made, parent: by, status: "PENDING", input: in, delayed: delayed, code: newCode(in)}
 	if _, known := m.all[id]; !known && !slices.Contains(m.ids, id) {
@@ -199,7 +198,6 @@ func (m *model) start(id string, in Input, by parent, delayed bool) *instance {
 	if !delayed {
 		m.begin(i)
 	}
-	return i
 }
 
 // begin gives an instance its start, with what reached it before.

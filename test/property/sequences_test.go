@@ -43,7 +43,7 @@ func TestMain(m *testing.M) {
 
 // logger is silent, because connections are broken on purpose; WEIR_TEST_LOG has it speak.
 func logger() *slog.Logger {
-	var to io.Writer = io.Discard
+	to := io.Discard
 	if os.Getenv("WEIR_TEST_LOG") != "" {
 		to = os.Stderr
 	}
