@@ -149,6 +149,14 @@
 // activities time, and hands over the rest: running tasks become available River rows, tokens are replaced, the
 // epoch grows.
 //
+// # Limits
+//
+// A call that names a limit waits as a pending River row, which River hands to nobody, with a row in limit_calls (B7). After
+// the commit that made it wait, or that freed a place, the limiter asks the database's function let_through, which locks
+// the bucket of (hub, limit, key), counts the places and makes rows available. Its lock comes before those of River rows,
+// and it waits for none of these. The place is the call's: it is free when the River row is gone, or waits for the call's
+// next attempt. The leader sweeps for what a process that died has not told.
+//
 // # Entities
 //
 // An entity is an instance that never ends: id @name@key, outcome 100. Its turn is a batch of requests: operations, and at

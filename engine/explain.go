@@ -396,12 +396,8 @@ func (f *facts) queued() *Reason {
 		what = "Cannot go on"
 	}
 	if others := f.otherVersions(); !served && others != nil {
-		version := "version " + i.Version
-		if i.Version == "" {
-			version = "instances without a version"
-		}
 		return &Reason{Kind: ReasonNoWorker, Since: &i.UpdatedAt, Subject: i.Name, Parts: []ReasonPart{
-			say(what + ": no worker for "), strong(version), say(" of "), strong(i.Name), say("; there are workers for " + strings.Join(others, ", ") + "."),
+			say(what + ": no worker for "), strong(versionText(i.Version)), say(" of "), strong(i.Name), say("; there are workers for " + strings.Join(others, ", ") + "."),
 		}}
 	}
 	if !served {

@@ -43,13 +43,9 @@ func (u *unmatched) Turn(context.Context, []history.Event) (Turn, error) {
 	if s.state.suspended != nil {
 		return Turn{}, nil
 	}
-	version := "version " + s.info.Version
-	if s.info.Version == "" {
-		version = "instances without a version"
-	}
 	return Turn{Decisions: []history.Event{&history.ExecutionCompleted{
 		ID: s.state.nextID, Status: history.Failed,
-		Failure: failure(CodeVersionMismatch, "no worker for %s of %s; there are workers for %s", version, s.info.Name, u.have),
+		Failure: failure(CodeVersionMismatch, "no worker for %s of %s; there are workers for %s", versionText(s.info.Version), s.info.Name, u.have),
 	}}}, nil
 }
 

@@ -135,7 +135,7 @@ func (c *Capabilities) describe(name string) string {
 	slices.SortFunc(have, func(a, b string) int { return cmp.Or(CompareVersions(a, b), cmp.Compare(a, b)) })
 	for i, v := range have {
 		if v == "" {
-			have[i] = "instances without a version"
+			have[i] = noVersion
 		}
 	}
 	text := strings.Join(have, ", ")
@@ -143,4 +143,15 @@ func (c *Capabilities) describe(name string) string {
 		return text + " or older"
 	}
 	return text
+}
+
+// noVersion stands where instances are meant that have no version.
+const noVersion = "instances without a version"
+
+// versionText names a version to people.
+func versionText(version string) string {
+	if version == "" {
+		return noVersion
+	}
+	return "version " + version
 }
