@@ -468,3 +468,45 @@ func TestCancelInstance(t *testing.T) {
 		canceled(b, inst, err, "x")
 	})
 }
+
+// TestLeftOpen: code that returns without having waited is told of in the last event; what it does not need any more is
+// told to stop.
+func TestLeftOpen(t *testing.T) {
+	b := setup(t)
+	began, ended := make(chan string, 1), make(chan string, 1)
+	b.worker(nil, forever(began, ended), Text.Handler(func(ctx *durable.Context, s string) (string, error) {
+		Echo.Go(ctx, s)
+		ctx.Timer(time.Hour)
+		_, err := Item.Wait(ctx)
+		return "enough", err
+	}), Number.Handler(func(ctx *durable.Context, n int) (int, error) { return n, ctx.Sleep(time.Millisecond) }))
+	inst := start(b, Text, "x")
+	<-began
+	if err := Item.Raise(b.ctx, b.client, inst.ID(), "go"); err != nil {
+		t.Fatal(err)
+	}
+	if got := wait(b, inst); got != "enough" {
+		t.Errorf("returned %q", got)
+	}
+	if got := <-ended; got != "x" {
+		t.Errorf("%q has ended", got)
+	}
+	left := func(id string) string {
+		b.t.Helper()
+		var ids string
+		err := b.pool.QueryRow(b.ctx, `SELECT coalesce(string_agg(e->>'leftOpen', ''), '') FROM weir.instances i JOIN weir.history h ON h.instance_no = i.no,
+			jsonb_array_elements(convert_from(h.events, 'UTF8')::jsonb) e WHERE i.id = $1 AND e->>'type' = 'ExecutionCompleted'`, id).Scan(&ids)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return ids
+	}
+	if got := left(inst.ID()); got != "[0, 1]" {
+		t.Errorf("left open are %q", got)
+	}
+	nap := start(b, Number, 1)
+	wait(b, nap)
+	if got := left(nap.ID()); got != "" {
+		t.Errorf("an orchestration that waited for all has left open %q", got)
+	}
+}

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -190,6 +191,7 @@ func (s *state) refuse(p *plan, what string, size int, lim limits) (*plan, error
 func (s *state) close(p *plan, end *history.ExecutionCompleted) {
 	p.end = end
 	s.unlock(p)
+	end.LeftOpen = s.leftOpen()
 	for _, waiting := range s.pending {
 		switch {
 		case waiting.timer != nil:
@@ -200,6 +202,16 @@ func (s *state) close(p *plan, end *history.ExecutionCompleted) {
 		}
 	}
 	p.tasks, p.timers = nil, nil
+}
+
+// maxLeftOpen bounds how much of what is left open the last event lists.
+const maxLeftOpen = 100
+
+// leftOpen lists the decisions that wait for an answer, in their order. The code has returned without them: their
+// answers count no more.
+func (s *state) leftOpen() []int32 {
+	ids := slices.Sorted(maps.Keys(s.pending))
+	return ids[:min(len(ids), maxLeftOpen)]
 }
 
 func tooLargeFailure(what string, size int, lim limits) *history.Failure {

@@ -32,6 +32,7 @@ func (r *Resolver) event(n engine.NumberedEvent) model.HistoryEvent {
 	case *history.ExecutionCompleted:
 		return &model.ExecutionCompleted{
 			Seq: seq, At: at, Type: kind, Status: model.OrchestrationStatus(e.Status.String()), Result: value(e.Result), Failure: model.NewFailure(e.Failure),
+			LeftOpen: append([]int32{}, e.LeftOpen...),
 		}
 	case *history.ExecutionTerminated:
 		return &model.ExecutionTerminated{Seq: seq, At: at, Type: kind, Reason: text(e.Reason)}

@@ -77,6 +77,9 @@ func appendEvent(b []byte, e Event, sameTime bool) ([]byte, error) {
 		o.failure(e.Failure)
 		o.text("newVersion", e.NewVersion)
 		o.carryOver(e.CarryOver)
+		if len(e.LeftOpen) > 0 {
+			o.value("leftOpen", e.LeftOpen)
+		}
 	case *ExecutionTerminated:
 		o.text("reason", e.Reason)
 		o.payload("output", e.Output)

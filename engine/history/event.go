@@ -63,6 +63,8 @@ type ExecutionCompleted struct {
 	NewVersion string `json:"newVersion,omitempty"`
 	// CarryOver are events this generation received and did not use; they open the next one.
 	CarryOver []*EventRaised `json:"carryOver,omitempty"`
+	// LeftOpen are the decisions that had no answer when the code returned, at most the first 100.
+	LeftOpen []int32 `json:"leftOpen,omitempty"`
 }
 
 // ExecutionTerminated records that somebody ended the instance from outside.

@@ -1524,6 +1524,29 @@ func (ec *executionContext) fieldContext_ExecutionCompleted_failure(_ context.Co
 	return fc, nil
 }
 
+func (ec *executionContext) _ExecutionCompleted_leftOpen(ctx context.Context, field graphql.CollectedField, obj *model.ExecutionCompleted) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ExecutionCompleted_leftOpen(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.LeftOpen, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []int32) graphql.Marshaler {
+			return ec.marshalNInt2ᚕint32ᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ExecutionCompleted_leftOpen(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ExecutionCompleted", field, false, false, errors.New("field of type Int does not have child fields"))
+}
+
 func (ec *executionContext) _ExecutionResumed_seq(ctx context.Context, field graphql.CollectedField, obj *model.ExecutionResumed) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -4879,6 +4902,11 @@ func (ec *executionContext) _ExecutionCompleted(ctx context.Context, sel ast.Sel
 		case "failure":
 			out.Values[i] = ec._ExecutionCompleted_failure(ctx, field, obj)
 			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "leftOpen":
+			out.Values[i] = ec._ExecutionCompleted_leftOpen(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
 		default:

@@ -195,12 +195,13 @@ type ComplexityRoot struct {
 	}
 
 	ExecutionCompleted struct {
-		At      func(childComplexity int) int
-		Failure func(childComplexity int) int
-		Result  func(childComplexity int) int
-		Seq     func(childComplexity int) int
-		Status  func(childComplexity int) int
-		Type    func(childComplexity int) int
+		At       func(childComplexity int) int
+		Failure  func(childComplexity int) int
+		LeftOpen func(childComplexity int) int
+		Result   func(childComplexity int) int
+		Seq      func(childComplexity int) int
+		Status   func(childComplexity int) int
+		Type     func(childComplexity int) int
 	}
 
 	ExecutionResumed struct {
@@ -1320,6 +1321,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.ExecutionCompleted.Failure(childComplexity), true
+	case "ExecutionCompleted.leftOpen":
+		if e.ComplexityRoot.ExecutionCompleted.LeftOpen == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ExecutionCompleted.LeftOpen(childComplexity), true
 	case "ExecutionCompleted.result":
 		if e.ComplexityRoot.ExecutionCompleted.Result == nil {
 			break
@@ -3994,6 +4001,11 @@ type ExecutionCompleted implements HistoryEvent {
   result: Payload
   "Why it failed, if it did."
   failure: Failure
+  """
+  Decisions that had no answer when the code returned, by their ids; at most the first 100. Activities among them are told
+  to stop, and their results count no more; children run on.
+  """
+  leftOpen: [Int!]!
 }
 
 "Somebody ended the instance from outside."

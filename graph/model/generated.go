@@ -326,6 +326,9 @@ type ExecutionCompleted struct {
 	Result *Payload `json:"result,omitempty"`
 	// Why it failed, if it did.
 	Failure *Failure `json:"failure,omitempty"`
+	// Decisions that had no answer when the code returned, by their ids; at most the first 100. Activities among them are told
+	// to stop, and their results count no more; children run on.
+	LeftOpen []int32 `json:"leftOpen"`
 }
 
 func (ExecutionCompleted) IsHistoryEvent() {}

@@ -29,6 +29,16 @@ test("full, with turns folded and quiet time told", () => {
   ]);
 });
 
+test.each<[number[], string]>([
+  [[], "completed"],
+  [[3], "completed, task 3 left open"],
+  [[1, 2, 3, 4, 5, 7, 9], "completed, tasks 1, 2, 3, 4, 5 and 2 more left open"],
+  [Array.from({ length: 100 }, (_, n) => n), "completed, tasks 0, 1, 2, 3, 4 and many more left open"],
+])("what an orchestration did not wait for: %j", (leftOpen, want) => {
+  const end = story(["ExecutionStarted", 0], ["ExecutionCompleted", 5, { leftOpen }]);
+  expect(rows(end, groups(end, running), options).map((r) => (r.kind === "quiet" ? "" : r.summary))).toContain(want);
+});
+
 test("with turns", () => expect(told({ foldTurns: false })).toHaveLength(8));
 
 test("only failures", () => expect(told({ failuresOnly: true })).toEqual(["5|TaskFailed|chargeCard|no answer, gave up after 5 attempts"]));

@@ -140,13 +140,23 @@ function short(type: string): string {
   return type.replace("SubOrchestrationInstance", "SubOrchestration");
 }
 
+/** Names what the code had not waited for: the first of it, and how much more. */
+function leftOpen(ids: readonly number[]): string {
+  if (ids.length === 0) {
+    return "";
+  }
+  const shown = ids.slice(0, 5).join(", ");
+  const more = ids.length >= 100 ? " and many more" : ids.length > 5 ? ` and ${ids.length - 5} more` : "";
+  return `${ids.length === 1 ? "task" : "tasks"} ${shown}${more} left open`;
+}
+
 function summary(event: HistoryEvent, g: Group | undefined, clock: (at: number) => string): string {
   const list = (...parts: (string | false | null | undefined)[]) => parts.filter(Boolean).join(", ");
   switch (event.__typename) {
     case "ExecutionStarted":
       return list(event.version && `version ${event.version}`, event.generation > 0 && `generation ${event.generation}`, event.input && bytes(event.input.size));
     case "ExecutionCompleted":
-      return list(event.status.toLowerCase(), event.cause?.message, event.result && bytes(event.result.size));
+      return list(event.status.toLowerCase(), event.cause?.message, event.result && bytes(event.result.size), leftOpen(event.leftOpen));
     case "ExecutionTerminated":
     case "ExecutionRewound":
       return event.reason ?? "";

@@ -44,7 +44,7 @@ const failure = { type: "errors", message: "no answer", stack: null, nonRetriabl
 const defaults: Record<NonNullable<HistoryEvent["__typename"]>, object> = {
   OrchestratorStarted: {},
   ExecutionStarted: { name: "OrderFulfilment", version: "2.4.1", executionId: "00", generation: 0, input: { size: 96 } },
-  ExecutionCompleted: { status: "COMPLETED", result: null, cause: null },
+  ExecutionCompleted: { status: "COMPLETED", leftOpen: [], result: null, cause: null },
   ExecutionTerminated: { reason: null },
   ExecutionSuspended: { reason: null, by: null },
   ExecutionResumed: { reason: null, by: null },

@@ -355,7 +355,7 @@ type Event_EventSent_Fragment = { __typename: 'EventSent', taskId: number, insta
 
 type Event_ExecutionCancelRequested_Fragment = { __typename: 'ExecutionCancelRequested', reason: string | null, by: string | null, seq: string, at: string, type: HistoryEventType };
 
-type Event_ExecutionCompleted_Fragment = { __typename: 'ExecutionCompleted', status: OrchestrationStatus, seq: string, at: string, type: HistoryEventType, result: { size: number } | null, cause: { type: string, message: string, stack: string | null, nonRetriable: boolean, inner: { type: string, message: string, stack: string | null, inner: { type: string, message: string, stack: string | null } | null } | null } | null };
+type Event_ExecutionCompleted_Fragment = { __typename: 'ExecutionCompleted', status: OrchestrationStatus, leftOpen: Array<number>, seq: string, at: string, type: HistoryEventType, result: { size: number } | null, cause: { type: string, message: string, stack: string | null, nonRetriable: boolean, inner: { type: string, message: string, stack: string | null, inner: { type: string, message: string, stack: string | null } | null } | null } | null };
 
 type Event_ExecutionResumed_Fragment = { __typename: 'ExecutionResumed', reason: string | null, by: string | null, seq: string, at: string, type: HistoryEventType };
 
@@ -437,7 +437,7 @@ export type HistorySubscription = { history: { lastSeq: string, hasMore: boolean
       | { __typename: 'EventRaised', name: string, seq: string, at: string, type: HistoryEventType, payload: { size: number } | null }
       | { __typename: 'EventSent', taskId: number, instanceId: string, name: string, seq: string, at: string, type: HistoryEventType, payload: { size: number } | null }
       | { __typename: 'ExecutionCancelRequested', reason: string | null, by: string | null, seq: string, at: string, type: HistoryEventType }
-      | { __typename: 'ExecutionCompleted', status: OrchestrationStatus, seq: string, at: string, type: HistoryEventType, result: { size: number } | null, cause: { type: string, message: string, stack: string | null, nonRetriable: boolean, inner: { type: string, message: string, stack: string | null, inner: { type: string, message: string, stack: string | null } | null } | null } | null }
+      | { __typename: 'ExecutionCompleted', status: OrchestrationStatus, leftOpen: Array<number>, seq: string, at: string, type: HistoryEventType, result: { size: number } | null, cause: { type: string, message: string, stack: string | null, nonRetriable: boolean, inner: { type: string, message: string, stack: string | null, inner: { type: string, message: string, stack: string | null } | null } | null } | null }
       | { __typename: 'ExecutionResumed', reason: string | null, by: string | null, seq: string, at: string, type: HistoryEventType }
       | { __typename: 'ExecutionRewound', reason: string | null, seq: string, at: string, type: HistoryEventType }
       | { __typename: 'ExecutionStarted', name: string, version: string | null, executionId: string, generation: number, seq: string, at: string, type: HistoryEventType, input: { size: number } | null }
@@ -677,6 +677,7 @@ export const EventFragmentDoc = new TypedDocumentString(`
   }
   ... on ExecutionCompleted {
     status
+    leftOpen
     result {
       size
     }
@@ -1151,6 +1152,7 @@ fragment Event on HistoryEvent {
   }
   ... on ExecutionCompleted {
     status
+    leftOpen
     result {
       size
     }
