@@ -39,6 +39,7 @@ const (
 	ReasonEntity        ReasonKind = "ENTITY"
 	ReasonLock          ReasonKind = "LOCK"
 	ReasonLimit         ReasonKind = "LIMIT"
+	ReasonDeadLetter    ReasonKind = "DEAD_LETTER"
 	ReasonRunning       ReasonKind = "RUNNING"
 )
 
@@ -111,7 +112,8 @@ type PendingTask struct {
 	LastError     string
 	Worker        string
 
-	limit *limitWait
+	limit  *limitWait
+	deaths *deaths
 }
 
 // TaskState is where a pending task stands.
@@ -125,6 +127,8 @@ const (
 	TaskNoWorker TaskState = "NO_WORKER"
 	// TaskLimited waits to be let through its limit.
 	TaskLimited TaskState = "LIMITED"
+	// TaskDead is a dead letter: it waits to be redriven.
+	TaskDead TaskState = "DEAD_LETTER"
 )
 
 // Explain says why an instance is not further, exactly: it reads its tasks' rows, and its history if no summary
@@ -160,6 +164,8 @@ func (f *facts) reason() *Reason {
 		return ended(i)
 	case i.Suspended != nil:
 		return suspended(i)
+	case f.turnDeaths != nil:
+		return f.turnDeaths.reason()
 	case i.Held != nil:
 		return &Reason{Kind: ReasonHeld, Since: &i.UpdatedAt, Parts: []ReasonPart{
 			say("Held: "), strong(i.Held.Message), say(". Nothing is lost; it is tried again when a worker with other code comes, and every few minutes."),
@@ -334,7 +340,7 @@ func (f *facts) tasksOf(r *Reason, w *Waiting, lead string) {
 
 // mostTelling picks the task to name: one that nobody can run, else one that has failed, else the oldest.
 func (f *facts) mostTelling(w *Waiting) WaitingTask {
-	for _, state := range []TaskState{TaskNoWorker, TaskRetrying, TaskLimited} {
+	for _, state := range []TaskState{TaskDead, TaskNoWorker, TaskRetrying, TaskLimited} {
 		for _, t := range w.Tasks {
 			if f.tasks[t.ID].State == state {
 				return t
@@ -363,6 +369,8 @@ func (f *facts) describe(t WaitingTask, lead string) (ReasonKind, []ReasonPart) 
 	switch {
 	case known && p.State == TaskNoWorker:
 		return ReasonNoWorker, []ReasonPart{verb("No worker accepts activity ", "no worker accepts activity "), strong(label(t.Name, p.Version)), say(".")}
+	case known && p.deaths != nil:
+		return p.deaths.describe(verb("Activity ", "activity "), strong(t.Name))
 	case known && p.State == TaskRetrying:
 		parts := []ReasonPart{verb("Activity ", "activity "), strong(t.Name), say(fmt.Sprintf(" failed %d times", p.Attempt))}
 		if p.Attempt == 1 {

@@ -18,6 +18,8 @@ type facts struct {
 	tasks    map[int32]PendingTask
 	workers  []WorkerInfo
 	holders  map[string]string // of entities that are waited for and locked
+	// turnDeaths is what keeps the turn from being given out, if workers have died of it.
+	turnDeaths *deaths
 }
 
 // foldLimit is the longest history that is folded to explain an instance that is at work.
@@ -33,6 +35,11 @@ func (e *Engine) facts(ctx context.Context, i *Instance) (*facts, error) {
 		return nil, err
 	}
 	f.workers = workers
+	died, err := e.deathsOf(ctx, i)
+	if err != nil {
+		return nil, err
+	}
+	f.turnDeaths = died[wholeTurn]
 	if i.Seq == 0 {
 		return f, nil
 	}
@@ -59,7 +66,7 @@ func (e *Engine) facts(ctx context.Context, i *Instance) (*facts, error) {
 	if err := e.addHolders(ctx, f); err != nil {
 		return nil, err
 	}
-	return f, e.addRows(ctx, f)
+	return f, e.addRows(ctx, f, died)
 }
 
 // addHolders adds who has the entities locked that are waited for.
@@ -86,7 +93,7 @@ func (e *Engine) addHolders(ctx context.Context, f *facts) error {
 }
 
 // addRows adds what the tasks' River rows tell.
-func (e *Engine) addRows(ctx context.Context, f *facts) error {
+func (e *Engine) addRows(ctx context.Context, f *facts, died map[int32]*deaths) error {
 	rows, err := e.q.ListTaskJobs(ctx, e.pool, f.instance.no)
 	if err != nil {
 		return fmt.Errorf("read tasks: %w", err)
@@ -130,6 +137,12 @@ func (e *Engine) addRows(ctx context.Context, f *facts) error {
 		for _, r := range retries {
 			if r.Gen == row.Gen && r.Task == row.Task {
 				t.NextAttemptAt = &r.FireAt
+			}
+		}
+		if d := died[row.Task]; d != nil && (row.State == "pending" || row.State == "scheduled") {
+			t.deaths, t.LastError = d, d.text()
+			if d.heldAt != nil {
+				t.State, t.NextAttemptAt = TaskDead, nil
 			}
 		}
 		f.tasks[row.Task] = t

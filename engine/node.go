@@ -86,7 +86,8 @@ type Node struct {
 	empty     chan struct{}
 	busy      chan struct{} // there is a session, where there was none
 	lastFence time.Time     // owned by reap
-	harvested time.Time     // when all finalized jobs were looked at
+	suspects  suspects
+	harvested time.Time // when all finalized jobs were looked at
 	deaths    chan int32
 
 	otherKinds    atomic.Pointer[[]string] // see OtherTurnKinds

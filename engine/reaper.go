@@ -107,7 +107,7 @@ func (n *Node) reap(ctx context.Context) error {
 			continue
 		}
 		every := sweepSlow
-		if time.Since(n.lastFence) < quickFor {
+		if time.Since(n.lastFence) < quickFor || n.suspects.waiting {
 			every = sweepQuick
 		}
 		if dead != 0 || time.Since(lastSweep) >= every {
@@ -154,6 +154,9 @@ func (n *Node) gather(ctx context.Context) {
 	}
 	if !n.isLeader() {
 		return
+	}
+	if err := n.giveOut(ctx); err != nil {
+		n.warn(ctx, "give out suspects", err)
 	}
 	if err := n.e.limiter.sweep(ctx); err != nil {
 		n.warn(ctx, "sweep limits", err)
@@ -255,22 +258,41 @@ func (n *Node) sweep(ctx context.Context) error {
 }
 
 // replaceRows deletes rows that run in the name of a dead node, or of the client, and puts others in their place. It
-// returns how many. The caller has locked their instances.
+// returns how many. The caller has locked their instances. Activities go first: where one was in hand together with its
+// instance's turn, it is to blame for the death.
 func (n *Node) replaceRows(ctx context.Context, tx pgx.Tx, client string, ids, nos []int64) (int, error) {
 	q := n.e.q
-	turns, err := q.SweepTurns(ctx, tx, store.SweepTurnsParams{Ids: ids, Nos: nos, Client: client})
+	tested, err := q.AnyTested(ctx, tx, store.AnyTestedParams{Ids: ids, Nos: nos})
+	if err != nil {
+		return 0, fmt.Errorf("suspects: %w", err)
+	}
+	tasks, err := q.SweepTasks(ctx, tx, store.SweepTasksParams{Ids: ids, Client: client, Tested: tested})
+	if err != nil {
+		return 0, fmt.Errorf("tasks: %w", err)
+	}
+	var queues []string
+	blamed := make([]int64, len(tasks))
+	for i, t := range tasks {
+		queues, blamed[i] = append(queues, t.Queue), t.No
+		if t.Rests {
+			n.suspect(ctx, "activity "+t.Kind, t.Instance, t.Deaths, t.Held)
+		}
+	}
+	turns, err := q.SweepTurns(ctx, tx, store.SweepTurnsParams{Ids: ids, Nos: nos, Client: client, Tested: tested, Blamed: blamed})
 	if err != nil {
 		return 0, fmt.Errorf("turns: %w", err)
 	}
-	tasks, err := q.SweepTasks(ctx, tx, store.SweepTasksParams{Ids: ids, Client: client})
-	if err != nil {
-		return 0, fmt.Errorf("tasks: %w", err)
+	for _, t := range turns {
+		queues = append(queues, t.Queue)
+		if t.Rests {
+			n.suspect(ctx, "turn", t.ID, t.Deaths, t.Held)
+		}
 	}
 	system, err := q.SweepSystem(ctx, tx, store.SweepSystemParams{Ids: ids, Client: client})
 	if err != nil {
 		return 0, fmt.Errorf("deliveries: %w", err)
 	}
-	queues := append(append(turns, tasks...), system...)
+	queues = append(queues, system...)
 	return len(queues), q.NotifyQueues(ctx, tx, store.NotifyQueuesParams{RiverChannel: n.e.db.RiverChannel(), Queues: queues})
 }
 
@@ -278,5 +300,5 @@ func (n *Node) replaceRows(ctx context.Context, tx pgx.Tx, client string, ids, n
 func (n *Node) tidy(ctx context.Context) error {
 	q, pool := n.e.q, n.e.pool
 	return errors.Join(q.ForgetWorkers(ctx, pool), q.ForgetLanes(ctx, pool), q.ForgetPayloads(ctx, pool), q.ForgetVersions(ctx, pool),
-		n.forgetSchedules(ctx), n.tidyEntities(ctx), q.ForgetBuckets(ctx, pool), q.ForgetLimitCalls(ctx, pool))
+		q.ForgetDeaths(ctx, pool), n.forgetSchedules(ctx), n.tidyEntities(ctx), q.ForgetBuckets(ctx, pool), q.ForgetLimitCalls(ctx, pool))
 }

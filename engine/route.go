@@ -108,6 +108,9 @@ type TurnArgs struct {
 	// Start is the instance as it was started, so that its first session need not read it. Whether it still is like
 	// that, the first commit tells.
 	Start *Fresh `json:"start,omitempty"`
+	// Deaths counts the workers that have died with the turn in hand since it last got on. One of its activities may be what
+	// they died of: so each gets a River row from the start, by which the next death is known to be its.
+	Deaths int `json:"deaths,omitempty"`
 }
 
 // Fresh is an instance that nobody has worked on.

@@ -56,7 +56,7 @@ func (s *session) dispatch(ctx context.Context, f *flight, t *history.TaskSchedu
 		retry = t.Retry
 	}
 	a := s.n.newAttempt(s, key, t, retry, kind == TxActivity, token)
-	if token == 0 && (a.tx || (s.hub.ActivityRows && !t.Step)) {
+	if token == 0 && (a.tx || ((s.hub.ActivityRows || s.handed.Deaths > 0) && !t.Step)) {
 		id, err := s.n.e.jobIDs.one(ctx)
 		if err != nil {
 			return err

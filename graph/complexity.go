@@ -49,6 +49,8 @@ func complexity() generated.ComplexityRoot {
 	c.Query.Entities = func(child int, _ string, _ *model.EntityFilter, first int32, _ *string) int {
 		return 10 + size(&first)*child
 	}
+	c.ExecutionCompleted.LeftOpen = few
+	c.Query.DeadLetters = func(child int, _ string, first int32, _ *string) int { return 10 + size(&first)*child }
 	c.Entity.State = func(child int) int { return 10 + child }
 	c.Entity.AllowedActions = few
 	c.TaskHub.Workers = func(child int) int { return 10 + 10*child }

@@ -66,6 +66,28 @@ type ComplexityRoot struct {
 		Value func(childComplexity int) int
 	}
 
+	DeadLetter struct {
+		Activity   func(childComplexity int) int
+		Deaths     func(childComplexity int) int
+		HeldAt     func(childComplexity int) int
+		InstanceID func(childComplexity int) int
+		LastAt     func(childComplexity int) int
+		Name       func(childComplexity int) int
+		TaskID     func(childComplexity int) int
+		Worker     func(childComplexity int) int
+	}
+
+	DeadLetterConnection struct {
+		Edges    func(childComplexity int) int
+		Nodes    func(childComplexity int) int
+		PageInfo func(childComplexity int) int
+	}
+
+	DeadLetterEdge struct {
+		Cursor func(childComplexity int) int
+		Node   func(childComplexity int) int
+	}
+
 	Definition struct {
 		Name    func(childComplexity int) int
 		Version func(childComplexity int) int
@@ -289,12 +311,15 @@ type ComplexityRoot struct {
 		PurgeOrchestrations    func(childComplexity int, input model.PurgeOrchestrationsInput) int
 		PutSchedule            func(childComplexity int, input model.PutScheduleInput) int
 		RaiseEvent             func(childComplexity int, input model.RaiseEventInput) int
+		RedriveDeadLetters     func(childComplexity int, input model.RedriveDeadLettersInput) int
+		RedriveOrchestration   func(childComplexity int, input model.RedriveOrchestrationInput) int
 		ReleaseEntityLock      func(childComplexity int, input model.ReleaseEntityLockInput) int
 		RestartOrchestration   func(childComplexity int, input model.RestartOrchestrationInput) int
 		ResumeOrchestration    func(childComplexity int, input model.ResumeOrchestrationInput) int
 		ResumeSchedule         func(childComplexity int, input model.ResumeScheduleInput) int
 		RewindOrchestration    func(childComplexity int, input model.RewindOrchestrationInput) int
 		RunSchedule            func(childComplexity int, input model.RunScheduleInput) int
+		SetMaxDeaths           func(childComplexity int, input model.SetMaxDeathsInput) int
 		SetTags                func(childComplexity int, input model.SetTagsInput) int
 		SignalEntity           func(childComplexity int, input model.SignalEntityInput) int
 		StartOrchestration     func(childComplexity int, input model.StartOrchestrationInput) int
@@ -448,6 +473,7 @@ type ComplexityRoot struct {
 	}
 
 	Query struct {
+		DeadLetters    func(childComplexity int, hub string, first int32, after *string) int
 		Entities       func(childComplexity int, hub string, filter *model.EntityFilter, first int32, after *string) int
 		Entity         func(childComplexity int, hub string, name string, key string) int
 		Hub            func(childComplexity int, name string) int
@@ -466,6 +492,12 @@ type ComplexityRoot struct {
 		Strong func(childComplexity int) int
 		Style  func(childComplexity int) int
 		Text   func(childComplexity int) int
+	}
+
+	RedriveDeadLettersPayload struct {
+		Errors    func(childComplexity int) int
+		Redriven  func(childComplexity int) int
+		RequestID func(childComplexity int) int
 	}
 
 	RunSchedulePayload struct {
@@ -531,6 +563,12 @@ type ComplexityRoot struct {
 		Now          func(childComplexity int) int
 		PayloadLimit func(childComplexity int) int
 		Version      func(childComplexity int) int
+	}
+
+	SetMaxDeathsPayload struct {
+		Errors    func(childComplexity int) int
+		Hub       func(childComplexity int) int
+		RequestID func(childComplexity int) int
 	}
 
 	StatusCounts struct {
@@ -812,6 +850,87 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Count.Value(childComplexity), true
+
+	case "DeadLetter.activity":
+		if e.ComplexityRoot.DeadLetter.Activity == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DeadLetter.Activity(childComplexity), true
+	case "DeadLetter.deaths":
+		if e.ComplexityRoot.DeadLetter.Deaths == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DeadLetter.Deaths(childComplexity), true
+	case "DeadLetter.heldAt":
+		if e.ComplexityRoot.DeadLetter.HeldAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DeadLetter.HeldAt(childComplexity), true
+	case "DeadLetter.instanceId":
+		if e.ComplexityRoot.DeadLetter.InstanceID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DeadLetter.InstanceID(childComplexity), true
+	case "DeadLetter.lastAt":
+		if e.ComplexityRoot.DeadLetter.LastAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DeadLetter.LastAt(childComplexity), true
+	case "DeadLetter.name":
+		if e.ComplexityRoot.DeadLetter.Name == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DeadLetter.Name(childComplexity), true
+	case "DeadLetter.taskId":
+		if e.ComplexityRoot.DeadLetter.TaskID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DeadLetter.TaskID(childComplexity), true
+	case "DeadLetter.worker":
+		if e.ComplexityRoot.DeadLetter.Worker == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DeadLetter.Worker(childComplexity), true
+
+	case "DeadLetterConnection.edges":
+		if e.ComplexityRoot.DeadLetterConnection.Edges == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DeadLetterConnection.Edges(childComplexity), true
+	case "DeadLetterConnection.nodes":
+		if e.ComplexityRoot.DeadLetterConnection.Nodes == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DeadLetterConnection.Nodes(childComplexity), true
+	case "DeadLetterConnection.pageInfo":
+		if e.ComplexityRoot.DeadLetterConnection.PageInfo == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DeadLetterConnection.PageInfo(childComplexity), true
+
+	case "DeadLetterEdge.cursor":
+		if e.ComplexityRoot.DeadLetterEdge.Cursor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DeadLetterEdge.Cursor(childComplexity), true
+	case "DeadLetterEdge.node":
+		if e.ComplexityRoot.DeadLetterEdge.Node == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DeadLetterEdge.Node(childComplexity), true
 
 	case "Definition.name":
 		if e.ComplexityRoot.Definition.Name == nil {
@@ -1748,6 +1867,28 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.RaiseEvent(childComplexity, args["input"].(model.RaiseEventInput)), true
+	case "Mutation.redriveDeadLetters":
+		if e.ComplexityRoot.Mutation.RedriveDeadLetters == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_redriveDeadLetters_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.RedriveDeadLetters(childComplexity, args["input"].(model.RedriveDeadLettersInput)), true
+	case "Mutation.redriveOrchestration":
+		if e.ComplexityRoot.Mutation.RedriveOrchestration == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_redriveOrchestration_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.RedriveOrchestration(childComplexity, args["input"].(model.RedriveOrchestrationInput)), true
 	case "Mutation.releaseEntityLock":
 		if e.ComplexityRoot.Mutation.ReleaseEntityLock == nil {
 			break
@@ -1814,6 +1955,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.RunSchedule(childComplexity, args["input"].(model.RunScheduleInput)), true
+	case "Mutation.setMaxDeaths":
+		if e.ComplexityRoot.Mutation.SetMaxDeaths == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_setMaxDeaths_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.SetMaxDeaths(childComplexity, args["input"].(model.SetMaxDeathsInput)), true
 	case "Mutation.setTags":
 		if e.ComplexityRoot.Mutation.SetTags == nil {
 			break
@@ -2481,6 +2633,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.PurgeRefusal.Message(childComplexity), true
 
+	case "Query.deadLetters":
+		if e.ComplexityRoot.Query.DeadLetters == nil {
+			break
+		}
+
+		args, err := ec.field_Query_deadLetters_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.DeadLetters(childComplexity, args["hub"].(string), args["first"].(int32), args["after"].(*string)), true
 	case "Query.entities":
 		if e.ComplexityRoot.Query.Entities == nil {
 			break
@@ -2623,6 +2786,25 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.ReasonPart.Text(childComplexity), true
+
+	case "RedriveDeadLettersPayload.errors":
+		if e.ComplexityRoot.RedriveDeadLettersPayload.Errors == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RedriveDeadLettersPayload.Errors(childComplexity), true
+	case "RedriveDeadLettersPayload.redriven":
+		if e.ComplexityRoot.RedriveDeadLettersPayload.Redriven == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RedriveDeadLettersPayload.Redriven(childComplexity), true
+	case "RedriveDeadLettersPayload.requestId":
+		if e.ComplexityRoot.RedriveDeadLettersPayload.RequestID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RedriveDeadLettersPayload.RequestID(childComplexity), true
 
 	case "RunSchedulePayload.errors":
 		if e.ComplexityRoot.RunSchedulePayload.Errors == nil {
@@ -2916,6 +3098,25 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.ServerInfo.Version(childComplexity), true
+
+	case "SetMaxDeathsPayload.errors":
+		if e.ComplexityRoot.SetMaxDeathsPayload.Errors == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SetMaxDeathsPayload.Errors(childComplexity), true
+	case "SetMaxDeathsPayload.hub":
+		if e.ComplexityRoot.SetMaxDeathsPayload.Hub == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SetMaxDeathsPayload.Hub(childComplexity), true
+	case "SetMaxDeathsPayload.requestId":
+		if e.ComplexityRoot.SetMaxDeathsPayload.RequestID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SetMaxDeathsPayload.RequestID(childComplexity), true
 
 	case "StatusCounts.all":
 		if e.ComplexityRoot.StatusCounts.All == nil {
@@ -3605,6 +3806,8 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		ec.unmarshalInputPurgeOrchestrationsInput,
 		ec.unmarshalInputPutScheduleInput,
 		ec.unmarshalInputRaiseEventInput,
+		ec.unmarshalInputRedriveDeadLettersInput,
+		ec.unmarshalInputRedriveOrchestrationInput,
 		ec.unmarshalInputReleaseEntityLockInput,
 		ec.unmarshalInputRestartOrchestrationInput,
 		ec.unmarshalInputResumeOrchestrationInput,
@@ -3612,6 +3815,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		ec.unmarshalInputRewindOrchestrationInput,
 		ec.unmarshalInputRunScheduleInput,
 		ec.unmarshalInputScheduleFilter,
+		ec.unmarshalInputSetMaxDeathsInput,
 		ec.unmarshalInputSetTagsInput,
 		ec.unmarshalInputSignalEntityInput,
 		ec.unmarshalInputStartOrchestrationInput,
@@ -4324,6 +4528,115 @@ type ExecutionRewound implements HistoryEvent {
   reason: String
 }
 `, BuiltIn: false},
+	{Name: "../schema/letters.graphqls", Input: `extend type Query {
+  """
+  The dead letters of a hub, the latest first: turns and activities with which in hand worker after worker has died. They
+  are not given out until they are redriven.
+  """
+  deadLetters(
+    "The name of the hub."
+    hub: String!
+    "How many, at most 200."
+    first: Int! = 50
+    "Read on after this cursor."
+    after: String
+  ): DeadLetterConnection!
+}
+
+extend type Mutation {
+  """
+  Gives out again, at once, what of an instance is a dead letter, or rests because workers have died of it. Deaths are
+  counted anew.
+  """
+  redriveOrchestration("Which instance." input: RedriveOrchestrationInput!): OrchestrationPayload!
+  "Redrives all dead letters that a hub has."
+  redriveDeadLetters("Which hub." input: RedriveDeadLettersInput!): RedriveDeadLettersPayload!
+  "Says how many workers may die with the same turn or activity in hand until that is a dead letter; 10 if nobody says."
+  setMaxDeaths("How many, in which hub." input: SetMaxDeathsInput!): SetMaxDeathsPayload!
+}
+
+"A turn or an activity with which in hand worker after worker has died."
+type DeadLetter {
+  "Its instance, or the entity's."
+  instanceId: String!
+  "The name of the orchestration or entity."
+  name: String!
+  "The number of the activity, as in the history; null for a turn."
+  taskId: Int
+  "The name of the activity; null for a turn."
+  activity: String
+  "How many workers have died."
+  deaths: Int!
+  "The name of the last one."
+  worker: String!
+  "When that died."
+  lastAt: DateTime!
+  "Since when it is a dead letter."
+  heldAt: DateTime!
+}
+
+"A page of dead letters."
+type DeadLetterConnection {
+  "The dead letters with their cursors."
+  edges: [DeadLetterEdge!]!
+  "The dead letters, the latest first."
+  nodes: [DeadLetter!]!
+  "Where the page lies."
+  pageInfo: PageInfo!
+}
+
+"A dead letter and its place in the list."
+type DeadLetterEdge {
+  "Its place in the list, to read on after it."
+  cursor: String!
+  "The dead letter."
+  node: DeadLetter!
+}
+
+"Which instance to redrive."
+input RedriveOrchestrationInput {
+  "The name of the hub."
+  hub: String!
+  "The instance, or an entity by its id."
+  instanceId: String!
+  "One activity by its number; all there is of the instance if it is not given."
+  taskId: Int
+}
+
+"Which hub's dead letters to redrive."
+input RedriveDeadLettersInput {
+  "The name of the hub."
+  hub: String!
+}
+
+"What was redriven."
+type RedriveDeadLettersPayload {
+  "How many turns and activities."
+  redriven: Int!
+  "Why not all were; empty if they were."
+  errors: [UserError!]!
+  "Names the request in the server's logs."
+  requestId: String!
+}
+
+"How many workers may die of one thing."
+input SetMaxDeathsInput {
+  "The name of the hub."
+  hub: String!
+  "How many, up to 1,000,000; 0 for any number."
+  maxDeaths: Int!
+}
+
+"What setMaxDeaths did."
+type SetMaxDeathsPayload {
+  "The hub; null if there is none of that name."
+  hub: TaskHub
+  "Why it did nothing; empty if it did."
+  errors: [UserError!]!
+  "Names the request in the server's logs."
+  requestId: String!
+}
+`, BuiltIn: false},
 	{Name: "../schema/orchestration.graphqls", Input: `"One execution of an orchestration."
 type Orchestration implements Node {
   "The global id: opaque, for use with node(id)."
@@ -4482,6 +4795,8 @@ enum WaitKind {
   LOCK
   "It waits for a limit of the hub to let its activity through."
   LIMIT
+  "Worker after worker has died of its turn, or of an activity: it waits to be redriven."
+  DEAD_LETTER
   "A worker is at it."
   RUNNING
 }
@@ -4594,6 +4909,8 @@ enum PendingTaskState {
   NO_WORKER
   "It waits to be let through its limit."
   LIMITED
+  "A dead letter: it waits to be redriven."
+  DEAD_LETTER
 }
 
 "Which instances. Conditions that are not given select everything."
@@ -5570,6 +5887,50 @@ func (ec *executionContext) childFields_Count(ctx context.Context, field graphql
 	return nil, fmt.Errorf("no field named %q was found under type Count", field.Name)
 }
 
+func (ec *executionContext) childFields_DeadLetter(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "instanceId":
+		return ec.fieldContext_DeadLetter_instanceId(ctx, field)
+	case "name":
+		return ec.fieldContext_DeadLetter_name(ctx, field)
+	case "taskId":
+		return ec.fieldContext_DeadLetter_taskId(ctx, field)
+	case "activity":
+		return ec.fieldContext_DeadLetter_activity(ctx, field)
+	case "deaths":
+		return ec.fieldContext_DeadLetter_deaths(ctx, field)
+	case "worker":
+		return ec.fieldContext_DeadLetter_worker(ctx, field)
+	case "lastAt":
+		return ec.fieldContext_DeadLetter_lastAt(ctx, field)
+	case "heldAt":
+		return ec.fieldContext_DeadLetter_heldAt(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type DeadLetter", field.Name)
+}
+
+func (ec *executionContext) childFields_DeadLetterConnection(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "edges":
+		return ec.fieldContext_DeadLetterConnection_edges(ctx, field)
+	case "nodes":
+		return ec.fieldContext_DeadLetterConnection_nodes(ctx, field)
+	case "pageInfo":
+		return ec.fieldContext_DeadLetterConnection_pageInfo(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type DeadLetterConnection", field.Name)
+}
+
+func (ec *executionContext) childFields_DeadLetterEdge(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_DeadLetterEdge_cursor(ctx, field)
+	case "node":
+		return ec.fieldContext_DeadLetterEdge_node(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type DeadLetterEdge", field.Name)
+}
+
 func (ec *executionContext) childFields_Definition(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "name":
@@ -5996,6 +6357,18 @@ func (ec *executionContext) childFields_ReasonPart(ctx context.Context, field gr
 	return nil, fmt.Errorf("no field named %q was found under type ReasonPart", field.Name)
 }
 
+func (ec *executionContext) childFields_RedriveDeadLettersPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "redriven":
+		return ec.fieldContext_RedriveDeadLettersPayload_redriven(ctx, field)
+	case "errors":
+		return ec.fieldContext_RedriveDeadLettersPayload_errors(ctx, field)
+	case "requestId":
+		return ec.fieldContext_RedriveDeadLettersPayload_requestId(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type RedriveDeadLettersPayload", field.Name)
+}
+
 func (ec *executionContext) childFields_RunSchedulePayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "orchestration":
@@ -6124,6 +6497,18 @@ func (ec *executionContext) childFields_ServerInfo(ctx context.Context, field gr
 		return ec.fieldContext_ServerInfo_payloadLimit(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type ServerInfo", field.Name)
+}
+
+func (ec *executionContext) childFields_SetMaxDeathsPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "hub":
+		return ec.fieldContext_SetMaxDeathsPayload_hub(ctx, field)
+	case "errors":
+		return ec.fieldContext_SetMaxDeathsPayload_errors(ctx, field)
+	case "requestId":
+		return ec.fieldContext_SetMaxDeathsPayload_requestId(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type SetMaxDeathsPayload", field.Name)
 }
 
 func (ec *executionContext) childFields_StatusCounts(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {

@@ -115,6 +115,44 @@ type Count struct {
 	Exact bool `json:"exact"`
 }
 
+// A turn or an activity with which in hand worker after worker has died.
+type DeadLetter struct {
+	// Its instance, or the entity's.
+	InstanceID string `json:"instanceId"`
+	// The name of the orchestration or entity.
+	Name string `json:"name"`
+	// The number of the activity, as in the history; null for a turn.
+	TaskID *int32 `json:"taskId,omitempty"`
+	// The name of the activity; null for a turn.
+	Activity *string `json:"activity,omitempty"`
+	// How many workers have died.
+	Deaths int32 `json:"deaths"`
+	// The name of the last one.
+	Worker string `json:"worker"`
+	// When that died.
+	LastAt time.Time `json:"lastAt"`
+	// Since when it is a dead letter.
+	HeldAt time.Time `json:"heldAt"`
+}
+
+// A page of dead letters.
+type DeadLetterConnection struct {
+	// The dead letters with their cursors.
+	Edges []*DeadLetterEdge `json:"edges"`
+	// The dead letters, the latest first.
+	Nodes []*DeadLetter `json:"nodes"`
+	// Where the page lies.
+	PageInfo *PageInfo `json:"pageInfo"`
+}
+
+// A dead letter and its place in the list.
+type DeadLetterEdge struct {
+	// Its place in the list, to read on after it.
+	Cursor string `json:"cursor"`
+	// The dead letter.
+	Node *DeadLetter `json:"node"`
+}
+
 // Which schedule to delete.
 type DeleteScheduleInput struct {
 	// The name of the task hub.
@@ -735,6 +773,32 @@ type ReasonPart struct {
 	Style ReasonStyle `json:"style"`
 }
 
+// Which hub's dead letters to redrive.
+type RedriveDeadLettersInput struct {
+	// The name of the hub.
+	Hub string `json:"hub"`
+}
+
+// What was redriven.
+type RedriveDeadLettersPayload struct {
+	// How many turns and activities.
+	Redriven int32 `json:"redriven"`
+	// Why not all were; empty if they were.
+	Errors []*UserError `json:"errors"`
+	// Names the request in the server's logs.
+	RequestID string `json:"requestId"`
+}
+
+// Which instance to redrive.
+type RedriveOrchestrationInput struct {
+	// The name of the hub.
+	Hub string `json:"hub"`
+	// The instance, or an entity by its id.
+	InstanceID string `json:"instanceId"`
+	// One activity by its number; all there is of the instance if it is not given.
+	TaskID graphql.Omittable[*int32] `json:"taskId,omitempty"`
+}
+
 // Whose lock is to be released.
 type ReleaseEntityLockInput struct {
 	// The name of its hub.
@@ -861,6 +925,24 @@ type ServerInfo struct {
 	Now time.Time `json:"now"`
 	// The largest value accepted, in bytes.
 	PayloadLimit int32 `json:"payloadLimit"`
+}
+
+// How many workers may die of one thing.
+type SetMaxDeathsInput struct {
+	// The name of the hub.
+	Hub string `json:"hub"`
+	// How many, up to 1,000,000; 0 for any number.
+	MaxDeaths int32 `json:"maxDeaths"`
+}
+
+// What setMaxDeaths did.
+type SetMaxDeathsPayload struct {
+	// The hub; null if there is none of that name.
+	Hub *TaskHub `json:"hub,omitempty"`
+	// Why it did nothing; empty if it did.
+	Errors []*UserError `json:"errors"`
+	// Names the request in the server's logs.
+	RequestID string `json:"requestId"`
 }
 
 // Which tags of which instance to change.
@@ -1634,6 +1716,8 @@ const (
 	PendingTaskStateNoWorker PendingTaskState = "NO_WORKER"
 	// It waits to be let through its limit.
 	PendingTaskStateLimited PendingTaskState = "LIMITED"
+	// A dead letter: it waits to be redriven.
+	PendingTaskStateDeadLetter PendingTaskState = "DEAD_LETTER"
 )
 
 var AllPendingTaskState = []PendingTaskState{
@@ -1642,11 +1726,12 @@ var AllPendingTaskState = []PendingTaskState{
 	PendingTaskStateRetrying,
 	PendingTaskStateNoWorker,
 	PendingTaskStateLimited,
+	PendingTaskStateDeadLetter,
 }
 
 func (e PendingTaskState) IsValid() bool {
 	switch e {
-	case PendingTaskStateQueued, PendingTaskStateRunning, PendingTaskStateRetrying, PendingTaskStateNoWorker, PendingTaskStateLimited:
+	case PendingTaskStateQueued, PendingTaskStateRunning, PendingTaskStateRetrying, PendingTaskStateNoWorker, PendingTaskStateLimited, PendingTaskStateDeadLetter:
 		return true
 	}
 	return false
@@ -1978,6 +2063,8 @@ const (
 	WaitKindLock WaitKind = "LOCK"
 	// It waits for a limit of the hub to let its activity through.
 	WaitKindLimit WaitKind = "LIMIT"
+	// Worker after worker has died of its turn, or of an activity: it waits to be redriven.
+	WaitKindDeadLetter WaitKind = "DEAD_LETTER"
 	// A worker is at it.
 	WaitKindRunning WaitKind = "RUNNING"
 )
@@ -1997,12 +2084,13 @@ var AllWaitKind = []WaitKind{
 	WaitKindEntity,
 	WaitKindLock,
 	WaitKindLimit,
+	WaitKindDeadLetter,
 	WaitKindRunning,
 }
 
 func (e WaitKind) IsValid() bool {
 	switch e {
-	case WaitKindEnded, WaitKindHeld, WaitKindSuspended, WaitKindScheduled, WaitKindNoWorker, WaitKindQueued, WaitKindEvent, WaitKindTimer, WaitKindActivity, WaitKindRetry, WaitKindOrchestration, WaitKindEntity, WaitKindLock, WaitKindLimit, WaitKindRunning:
+	case WaitKindEnded, WaitKindHeld, WaitKindSuspended, WaitKindScheduled, WaitKindNoWorker, WaitKindQueued, WaitKindEvent, WaitKindTimer, WaitKindActivity, WaitKindRetry, WaitKindOrchestration, WaitKindEntity, WaitKindLock, WaitKindLimit, WaitKindDeadLetter, WaitKindRunning:
 		return true
 	}
 	return false

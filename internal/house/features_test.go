@@ -26,7 +26,7 @@ func rowsOf() []string {
 		{"P", 1, 7, 0},
 		{"X", 4, 4, 0},
 		{"X", 8, 8, 0},
-		{"X", 11, 13, 12},
+		{"X", 10, 13, 12},
 	} {
 		for n := r.from; n <= r.to; n++ {
 			if n != r.exception {

@@ -1271,6 +1271,8 @@ WITH unit AS (
       AND river_job_state_in_bitmask(j.unique_states, j.state)
 ), bounded AS (
     DELETE FROM limit_calls c USING victim WHERE c.instance_no = victim.no
+), dead AS (
+    DELETE FROM deaths d USING victim WHERE d.instance_no = victim.no
 ), gone AS (
     DELETE FROM instances i USING victim WHERE i.no = victim.no
     RETURNING i.no

@@ -294,7 +294,7 @@ func (q *Queries) FindUnlocked(ctx context.Context, db DBTX, nos []int64) ([]int
 }
 
 const getHub = `-- name: GetHub :one
-SELECT no, name, activity_rows, created_at FROM hubs WHERE name = $1
+SELECT no, name, activity_rows, created_at, max_deaths FROM hubs WHERE name = $1
 `
 
 func (q *Queries) GetHub(ctx context.Context, db DBTX, name string) (Hub, error) {
@@ -305,12 +305,13 @@ func (q *Queries) GetHub(ctx context.Context, db DBTX, name string) (Hub, error)
 		&i.Name,
 		&i.ActivityRows,
 		&i.CreatedAt,
+		&i.MaxDeaths,
 	)
 	return i, err
 }
 
 const getHubByNo = `-- name: GetHubByNo :one
-SELECT no, name, activity_rows, created_at FROM hubs WHERE no = $1
+SELECT no, name, activity_rows, created_at, max_deaths FROM hubs WHERE no = $1
 `
 
 func (q *Queries) GetHubByNo(ctx context.Context, db DBTX, no int32) (Hub, error) {
@@ -321,6 +322,7 @@ func (q *Queries) GetHubByNo(ctx context.Context, db DBTX, no int32) (Hub, error
 		&i.Name,
 		&i.ActivityRows,
 		&i.CreatedAt,
+		&i.MaxDeaths,
 	)
 	return i, err
 }
@@ -430,7 +432,7 @@ func (q *Queries) GetSetting(ctx context.Context, db DBTX, key string) ([]byte, 
 }
 
 const listHubs = `-- name: ListHubs :many
-SELECT no, name, activity_rows, created_at FROM hubs ORDER BY name
+SELECT no, name, activity_rows, created_at, max_deaths FROM hubs ORDER BY name
 `
 
 func (q *Queries) ListHubs(ctx context.Context, db DBTX) ([]Hub, error) {
@@ -447,6 +449,7 @@ func (q *Queries) ListHubs(ctx context.Context, db DBTX) ([]Hub, error) {
 			&i.Name,
 			&i.ActivityRows,
 			&i.CreatedAt,
+			&i.MaxDeaths,
 		); err != nil {
 			return nil, err
 		}

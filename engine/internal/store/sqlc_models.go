@@ -60,6 +60,20 @@ func (ns NullRiverJobState) Value() (driver.Value, error) {
 	return string(ns.RiverJobState), nil
 }
 
+type Death struct {
+	InstanceNo int64
+	Seq        int64
+	LastAt     time.Time
+	Until      time.Time
+	GivenAt    *time.Time
+	HeldAt     *time.Time
+	Gen        int32
+	Task       int32
+	Hub        int32
+	Deaths     int32
+	Worker     string
+}
+
 type EntityLock struct {
 	EntityNo  int64
 	HolderNo  int64
@@ -101,6 +115,7 @@ type Hub struct {
 	Name         string
 	ActivityRows bool
 	CreatedAt    time.Time
+	MaxDeaths    int32
 }
 
 type Inbox struct {

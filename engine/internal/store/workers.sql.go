@@ -10,6 +10,28 @@ import (
 	"time"
 )
 
+const anyTested = `-- name: AnyTested :one
+SELECT EXISTS (
+    SELECT 1 FROM deaths d JOIN instances i ON i.no = d.instance_no AND i.gen = d.gen AND i.status IN (0, 6, 7)
+    JOIN river_job j ON j.id = ANY($1::bigint[]) AND CASE WHEN d.task = -1 THEN j.id = i.turn_job AND d.seq = i.seq
+        ELSE j.unique_key = int8send(d.instance_no) || int4send(d.gen) || int4send(d.task) END
+    WHERE d.instance_no = ANY($2::bigint[]) AND d.given_at > now() - tested_for(d.deaths)
+)::boolean AS tested
+`
+
+type AnyTestedParams struct {
+	Ids []int64
+	Nos []int64
+}
+
+// Whether suspects are among the rows of the dead that were given out to be tested: if so, they alone are to blame.
+func (q *Queries) AnyTested(ctx context.Context, db DBTX, arg AnyTestedParams) (bool, error) {
+	row := db.QueryRow(ctx, anyTested, arg.Ids, arg.Nos)
+	var tested bool
+	err := row.Scan(&tested)
+	return tested, err
+}
+
 const auditInstances = `-- name: AuditInstances :many
 SELECT seen.no, seen.created_at, seen.turn_job, seen.seq, seen.found::integer AS found, seen.ord::integer AS ord
 FROM (
@@ -918,37 +940,86 @@ WITH gone AS (
           SELECT 1 FROM workers w WHERE w.state = 0 AND w.river_client = j.attempted_by[cardinality(j.attempted_by)]
       ))
     RETURNING j.id, j.attempt, j.max_attempts, j.priority, j.kind, j.queue, j.args, j.errors, j.unique_key,
+              j.attempted_by[cardinality(j.attempted_by)] AS client,
               ('x' || encode(substr(j.unique_key, 1, 8), 'hex'))::bit(64)::bigint AS no,
-              ('x' || encode(substr(j.unique_key, 9, 4), 'hex'))::bit(32)::integer AS gen
+              ('x' || encode(substr(j.unique_key, 9, 4), 'hex'))::bit(32)::integer AS gen,
+              ('x' || encode(substr(j.unique_key, 13, 4), 'hex'))::bit(32)::integer AS task
+), found AS (
+    SELECT gone.id, gone.attempt, gone.max_attempts, gone.priority, gone.kind, gone.queue, gone.args, gone.errors, gone.unique_key, gone.client, gone.no, gone.gen, gone.task, i.hub, i.id AS instance, h.max_deaths,
+           coalesce((SELECT max(w.name) FROM workers w WHERE w.river_client = gone.client), gone.client) AS worker,
+           coalesce(d.deaths, 0) AS before,
+           $2::text = '' AND (NOT $3::boolean OR coalesce(d.given_at > now() - tested_for(d.deaths), false)) AS counts
+    FROM gone JOIN instances i ON i.no = gone.no JOIN hubs h ON h.no = i.hub
+    LEFT JOIN deaths d ON d.instance_no = gone.no AND d.gen = gone.gen AND d.task = gone.task AND d.last_at > now() - interval '1 hour'
+    WHERE i.status IN (0, 6, 7) AND i.gen = gone.gen
+), dead AS (
+    INSERT INTO deaths (instance_no, gen, task, seq, hub, deaths, worker, last_at, until, given_at, held_at)
+    SELECT f.no, f.gen, f.task, 0, f.hub, f.before + 1, f.worker, now(), now() + pause_after(f.before + 1),
+           CASE WHEN f.before = 0 THEN now() END, CASE WHEN f.max_deaths > 0 AND f.before + 1 >= f.max_deaths THEN now() END
+    FROM found AS f
+    WHERE f.counts
+    ON CONFLICT (instance_no, gen, task) DO UPDATE
+    SET deaths = excluded.deaths, worker = excluded.worker, last_at = excluded.last_at, until = excluded.until,
+        given_at = excluded.given_at, held_at = excluded.held_at
+    RETURNING instance_no, gen, task, given_at, held_at
+), resting AS (
+    SELECT dead.instance_no, dead.gen, dead.task, dead.held_at FROM dead WHERE dead.given_at IS NULL OR dead.held_at IS NOT NULL
+), placeless AS (
+    UPDATE limit_calls c SET granted_at = NULL, ready = false
+    FROM resting AS r
+    WHERE c.instance_no = r.instance_no AND c.gen = r.gen AND c.task = r.task
+), queued AS (
+    INSERT INTO river_job (id, state, attempt, max_attempts, scheduled_at, created_at, priority, kind, queue, args, errors, metadata, tags,
+                           unique_key, unique_states)
+    SELECT nextval('river_job_id_seq'), CASE WHEN r.task IS NULL THEN 'available'::river_job_state ELSE 'pending'::river_job_state END,
+           greatest(found.attempt - 1, 0), found.max_attempts, now(), now(), found.priority, found.kind,
+           found.queue, found.args, found.errors, '{}', '{}', found.unique_key, B'11111111'
+    FROM found LEFT JOIN resting AS r ON r.instance_no = found.no AND r.gen = found.gen AND r.task = found.task
 )
-INSERT INTO river_job (id, state, attempt, max_attempts, scheduled_at, created_at, priority, kind, queue, args, errors, metadata, tags,
-                       unique_key, unique_states)
-SELECT nextval('river_job_id_seq'), 'available', greatest(gone.attempt - 1, 0), gone.max_attempts, now(), now(), gone.priority, gone.kind,
-       gone.queue, gone.args, gone.errors, '{}', '{}', gone.unique_key, B'11111111'
-FROM gone JOIN instances i ON i.no = gone.no
-WHERE i.status IN (0, 6, 7) AND i.gen = gone.gen
-RETURNING queue
+SELECT found.queue, found.no::bigint AS no, found.instance, found.kind, (found.before + CASE WHEN found.counts THEN 1 ELSE 0 END)::integer AS deaths,
+       (r.task IS NOT NULL)::boolean AS rests, (r.held_at IS NOT NULL)::boolean AS held
+FROM found LEFT JOIN resting AS r ON r.instance_no = found.no AND r.gen = found.gen AND r.task = found.task
 `
 
 type SweepTasksParams struct {
 	Ids    []int64
 	Client string
+	Tested bool
 }
 
-// Task rows of the dead: likewise, as long as their instance still waits for them.
-func (q *Queries) SweepTasks(ctx context.Context, db DBTX, arg SweepTasksParams) ([]string, error) {
-	rows, err := db.Query(ctx, sweepTasks, arg.Ids, arg.Client)
+type SweepTasksRow struct {
+	Queue    string
+	No       int64
+	Instance string
+	Kind     string
+	Deaths   int32
+	Rests    bool
+	Held     bool
+}
+
+// Task rows of the dead: likewise, as long as their instance still waits for them. A call that rests, or is a dead letter,
+// gives back its place in a limit.
+func (q *Queries) SweepTasks(ctx context.Context, db DBTX, arg SweepTasksParams) ([]SweepTasksRow, error) {
+	rows, err := db.Query(ctx, sweepTasks, arg.Ids, arg.Client, arg.Tested)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	var items []string
+	var items []SweepTasksRow
 	for rows.Next() {
-		var queue string
-		if err := rows.Scan(&queue); err != nil {
+		var i SweepTasksRow
+		if err := rows.Scan(
+			&i.Queue,
+			&i.No,
+			&i.Instance,
+			&i.Kind,
+			&i.Deaths,
+			&i.Rests,
+			&i.Held,
+		); err != nil {
 			return nil, err
 		}
-		items = append(items, queue)
+		items = append(items, i)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, err
@@ -963,42 +1034,95 @@ WITH gone AS (
       AND (j.attempted_by[cardinality(j.attempted_by)] = $2::text OR NOT EXISTS (
           SELECT 1 FROM workers w WHERE w.state = 0 AND w.river_client = j.attempted_by[cardinality(j.attempted_by)]
       ))
-    RETURNING j.id
+    RETURNING j.id, j.attempted_by[cardinality(j.attempted_by)] AS client
+), found AS (
+    SELECT i.no, i.gen, i.seq, i.hub, h.max_deaths,
+           coalesce((SELECT max(w.name) FROM workers w WHERE w.river_client = gone.client), gone.client) AS worker,
+           coalesce(d.deaths, 0) AS before,
+           $2::text = '' AND NOT i.no = ANY($3::bigint[])
+               AND (NOT $4::boolean OR coalesce(d.given_at > now() - tested_for(d.deaths), false)) AS counts
+    FROM gone JOIN instances i ON i.turn_job = gone.id JOIN hubs h ON h.no = i.hub
+    LEFT JOIN deaths d ON d.instance_no = i.no AND d.gen = i.gen AND d.task = -1 AND d.seq = i.seq AND d.last_at > now() - interval '1 hour'
+    WHERE i.no = ANY($5::bigint[]) AND i.status IN (0, 6, 7)
+), dead AS (
+    INSERT INTO deaths (instance_no, gen, task, seq, hub, deaths, worker, last_at, until, given_at, held_at)
+    SELECT f.no, f.gen, -1, f.seq, f.hub, f.before + 1, f.worker, now(), now() + pause_after(f.before + 1),
+           CASE WHEN f.before = 0 THEN now() END, CASE WHEN f.max_deaths > 0 AND f.before + 1 >= f.max_deaths THEN now() END
+    FROM found AS f
+    WHERE f.counts
+    ON CONFLICT (instance_no, gen, task) DO UPDATE
+    SET seq = excluded.seq, deaths = excluded.deaths, worker = excluded.worker, last_at = excluded.last_at, until = excluded.until,
+        given_at = excluded.given_at, held_at = excluded.held_at
+    RETURNING instance_no, deaths, given_at, held_at
 ), moved AS (
-    UPDATE instances i SET owner = NULL, epoch = i.epoch + 1, turn_job = nextval('river_job_id_seq')
-    FROM gone
-    WHERE i.no = ANY($3::bigint[]) AND i.turn_job = gone.id AND i.status IN (0, 6, 7)
-    RETURNING i.no, i.turn_job, i.hub, i.name, i.version
+    UPDATE instances i
+    SET owner = NULL, epoch = i.epoch + 1, turn_job = nextval('river_job_id_seq'),
+        held = CASE WHEN dead.held_at IS NULL THEN i.held ELSE convert_to(json_build_object('kind', 'dead_letter', 'step', -1,
+            'message', 'worker after worker died with its turn in hand: ' || dead.deaths || ', the last one ' || found.worker)::text, 'UTF8') END,
+        waiting = CASE WHEN dead.held_at IS NULL THEN i.waiting END,
+        updated_at = CASE WHEN dead.held_at IS NULL THEN i.updated_at ELSE now() END
+    FROM found LEFT JOIN dead ON dead.instance_no = found.no
+    WHERE i.no = found.no
+    RETURNING i.no, i.turn_job, i.hub, i.id, i.name, i.version, coalesce(dead.deaths, found.before) AS deaths,
+              dead.instance_no IS NOT NULL AND (dead.given_at IS NULL OR dead.held_at IS NOT NULL) AS rests, dead.held_at
+), queued AS (
+    INSERT INTO river_job (id, state, attempt, max_attempts, scheduled_at, created_at, priority, kind, queue, args, metadata, tags)
+    SELECT moved.turn_job, CASE WHEN moved.rests THEN 'pending'::river_job_state ELSE 'available'::river_job_state END,
+           0, 32767, now(), now(), 1, turn_kind(moved.name, moved.version), 'h' || moved.hub || '_orch',
+           CASE WHEN moved.deaths > 0 THEN jsonb_build_object('no', moved.no, 'deaths', moved.deaths) ELSE jsonb_build_object('no', moved.no) END,
+           '{}', '{}'
+    FROM moved
 )
-INSERT INTO river_job (id, state, attempt, max_attempts, scheduled_at, created_at, priority, kind, queue, args, metadata, tags)
-SELECT moved.turn_job, 'available', 0, 32767, now(), now(), 1, turn_kind(moved.name, moved.version), 'h' || moved.hub || '_orch',
-       jsonb_build_object('no', moved.no), '{}', '{}'
+SELECT ('h' || moved.hub || '_orch')::text AS queue, moved.id, moved.deaths::integer AS deaths, moved.rests::boolean AS rests,
+       (moved.held_at IS NOT NULL)::boolean AS held
 FROM moved
-RETURNING queue
 `
 
 type SweepTurnsParams struct {
 	Ids    []int64
 	Client string
+	Blamed []int64
+	Tested bool
 	Nos    []int64
+}
+
+type SweepTurnsRow struct {
+	Queue  string
+	ID     string
+	Deaths int32
+	Rests  bool
+	Held   bool
 }
 
 // Turn jobs of the dead: the row goes, and where it was the instance's turn job a new row, with a new id, takes
 // its place, so that nothing the dead process still does by id can touch it. client names a worker that lives and
-// does not run them, or nobody.
-func (q *Queries) SweepTurns(ctx context.Context, db DBTX, arg SweepTurnsParams) ([]string, error) {
-	rows, err := db.Query(ctx, sweepTurns, arg.Ids, arg.Client, arg.Nos)
+// does not run them, or nobody. A death counts against the turn, unless others are to blame: suspects that were tested, or
+// an activity of the instance that the dead had in hand too. Sessions learn of deaths by the new row's arguments.
+func (q *Queries) SweepTurns(ctx context.Context, db DBTX, arg SweepTurnsParams) ([]SweepTurnsRow, error) {
+	rows, err := db.Query(ctx, sweepTurns,
+		arg.Ids,
+		arg.Client,
+		arg.Blamed,
+		arg.Tested,
+		arg.Nos,
+	)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	var items []string
+	var items []SweepTurnsRow
 	for rows.Next() {
-		var queue string
-		if err := rows.Scan(&queue); err != nil {
+		var i SweepTurnsRow
+		if err := rows.Scan(
+			&i.Queue,
+			&i.ID,
+			&i.Deaths,
+			&i.Rests,
+			&i.Held,
+		); err != nil {
 			return nil, err
 		}
-		items = append(items, queue)
+		items = append(items, i)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, err

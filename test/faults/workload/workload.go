@@ -6,6 +6,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"syscall"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -19,19 +21,21 @@ import (
 // charges start receipts and raise events inside their own transactions. Each activity leaves a trace in a table
 // of the workload's own.
 const (
-	Mixed   durable.Orchestration[MixedInput, string] = "mixed"
-	Sub     durable.Orchestration[string, string]     = "sub"
-	Receipt durable.Orchestration[string, string]     = "receipt"
-	Sink    durable.Orchestration[int, SinkOutput]    = "sink"
-	Hello   durable.Orchestration[string, string]     = "hello"
-	Napper  durable.Orchestration[NapInput, int]      = "napper"
-	Work    durable.Activity[string, string]          = "work"
-	Charge  durable.Activity[ChargeInput, int]        = "charge"
-	Flaky   durable.Activity[string, string]          = "flaky"
-	Nap     durable.Activity[int, int]                = "nap"
-	Go      durable.Event[string]                     = "go"
-	Done    durable.Event[string]                     = "done"
-	Paid    durable.Event[string]                     = "paid"
+	Mixed   durable.Orchestration[MixedInput, string]  = "mixed"
+	Sub     durable.Orchestration[string, string]      = "sub"
+	Receipt durable.Orchestration[string, string]      = "receipt"
+	Sink    durable.Orchestration[int, SinkOutput]     = "sink"
+	Hello   durable.Orchestration[string, string]      = "hello"
+	Napper  durable.Orchestration[NapInput, int]       = "napper"
+	Deadly  durable.Orchestration[DeadlyInput, string] = "deadly"
+	Work    durable.Activity[string, string]           = "work"
+	Charge  durable.Activity[ChargeInput, int]         = "charge"
+	Flaky   durable.Activity[string, string]           = "flaky"
+	Nap     durable.Activity[int, int]                 = "nap"
+	Kill    durable.Activity[string, string]           = "kill"
+	Go      durable.Event[string]                      = "go"
+	Done    durable.Event[string]                      = "done"
+	Paid    durable.Event[string]                      = "paid"
 )
 
 // MixedInput is what an instance of Mixed starts with.
@@ -55,6 +59,15 @@ type NapInput struct {
 	Ms    int
 }
 
+// DeadlyInput says what kills the process, unless that is cured: an activity, one that the limit Gate bounds, or else the
+// orchestration's own code. Harmless does not, and has a call that the limit bounds.
+type DeadlyInput struct {
+	Activity, Bounded, Harmless bool
+}
+
+// Gate is a limit, for tests to put.
+const Gate = "gate"
+
 // SinkOutput is what a Sink has heard.
 type SinkOutput struct {
 	Done []string
@@ -71,6 +84,18 @@ const Tables = `
 
 // patient is the policy of activities that use the database while it breaks.
 var patient = durable.Retry{Attempts: 100, Initial: 50 * time.Millisecond, Factor: 2, Max: 500 * time.Millisecond}
+
+// CuredEnv marks a process in which nothing is deadly any more.
+const CuredEnv = "WEIR_FAULTS_CURED"
+
+// die is kill -9 from within.
+func die(s string) string {
+	if os.Getenv(CuredEnv) == "" {
+		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+		select {}
+	}
+	return s
+}
 
 // Handlers serve all of it. The pool is for the traces, the client for what a TxHandler starts and raises.
 func Handlers(pool *pgxpool.Pool, client *durable.Client) []durable.Handler {
@@ -105,6 +130,18 @@ func Handlers(pool *pgxpool.Pool, client *durable.Client) []durable.Handler {
 			}
 			return in.Times, nil
 		}),
+		Deadly.Handler(func(ctx *durable.Context, in DeadlyInput) (string, error) {
+			switch {
+			case in.Harmless:
+				return Work.Call(ctx, "harmless", durable.Limit(Gate))
+			case in.Bounded:
+				return Kill.Call(ctx, "bounded", durable.Limit(Gate))
+			case in.Activity:
+				return Kill.Call(ctx, "activity")
+			}
+			return die("turn"), nil
+		}),
+		Kill.Handler(func(_ context.Context, s string) (string, error) { return die(s), nil }),
 		Nap.Handler(func(ctx context.Context, ms int) (int, error) {
 			select {
 			case <-time.After(time.Duration(ms) * time.Millisecond):

@@ -165,6 +165,8 @@ export type PayloadEncoding =
 
 /** Where a pending task stands. */
 export type PendingTaskState =
+  /** A dead letter: it waits to be redriven. */
+  | 'DEAD_LETTER'
   /** It waits to be let through its limit. */
   | 'LIMITED'
   /** No worker accepts it. */
@@ -243,6 +245,8 @@ export type TerminateOrchestrationInput = {
 export type WaitKind =
   /** An activity or a step runs. */
   | 'ACTIVITY'
+  /** Worker after worker has died of its turn, or of an activity: it waits to be redriven. */
+  | 'DEAD_LETTER'
   /** It has ended. */
   | 'ENDED'
   /** It waits for an operation of an entity. */

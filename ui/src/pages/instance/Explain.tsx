@@ -21,6 +21,7 @@ const kinds: Record<WaitKind, { icon: IconName; tone: string }> = {
   ENTITY: { icon: "activity", tone: "running" },
   LOCK: { icon: "held", tone: "suspended" },
   LIMIT: { icon: "queued", tone: "pending" },
+  DEAD_LETTER: { icon: "held", tone: "failed" },
   RUNNING: { icon: "orchestration", tone: "running" },
 };
 
