@@ -150,6 +150,8 @@ func (n *Node) notified(channel, payload string) {
 		case n.versionsNoted <- struct{}{}:
 		default:
 		}
+	case strings.HasSuffix(channel, ".operations"):
+		poke(n.operationsNoted)
 	case payload == "*":
 		n.mu.Lock()
 		nos := make([]int64, 0, len(n.sessions))

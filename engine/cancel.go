@@ -50,11 +50,14 @@ func (e *Engine) Cancel(ctx context.Context, r CancelRequest) error {
 	if len(rows) == 0 {
 		return instanceNotFound(r.Instance)
 	}
-	row := rows[0]
+	return e.requestCancel(ctx, rows[0], r.event(time.Now()))
+}
+
+// requestCancel asks an instance that was found to end by itself.
+func (e *Engine) requestCancel(ctx context.Context, row store.FindInstancesRow, request *history.ExecutionCancelRequested) error {
 	if !statusOf(row.Status).Live() {
-		return finished(r.Instance, statusOf(row.Status))
+		return finished(row.ID, statusOf(row.Status))
 	}
-	request := r.event(time.Now())
 	if statusOf(row.Status) == history.Pending {
 		u, err := e.cancellation(row, request)
 		if err != nil {
@@ -78,9 +81,9 @@ func (e *Engine) Cancel(ctx context.Context, r CancelRequest) error {
 	case err == nil && statusOf(end.Status) == history.Canceled, o.landed && err == nil && statusOf(end.Status).Live():
 		return nil // as it was asked to, or about to
 	case err == nil && !statusOf(end.Status).Live():
-		return finished(r.Instance, statusOf(end.Status))
+		return finished(row.ID, statusOf(end.Status))
 	}
-	return instanceNotFound(r.Instance)
+	return instanceNotFound(row.ID)
 }
 
 // cancellation ends an instance that nobody has begun.

@@ -1,6 +1,18 @@
 package engine
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 // ForgetSchedules is what the leader does once a minute.
 func (n *Node) ForgetSchedules(ctx context.Context) error { return n.forgetSchedules(ctx) }
+
+// Tidy is what the leader does once a minute.
+func (n *Node) Tidy(ctx context.Context) error { return n.tidy(ctx) }
+
+// SetRest has fn take the place of the rests of operations. To be called before Run.
+func (n *Node) SetRest(fn func(ctx context.Context, d time.Duration) error) { n.rest = fn }
+
+// RestAfter is how long an operation rests.
+var RestAfter = restAfter

@@ -92,6 +92,10 @@ type Node struct {
 
 	otherKinds    atomic.Pointer[[]string] // see OtherTurnKinds
 	versionsNoted chan struct{}
+
+	operationsNoted chan struct{} // there may be an operation to run
+	operating       atomic.Int32  // how many it runs
+	rest            func(ctx context.Context, d time.Duration) error
 }
 
 // Join registers the process under a fresh number and takes the advisory lock that says it lives. Errors:
@@ -131,6 +135,7 @@ func (e *Engine) Join(ctx context.Context, cfg NodeConfig) (*Node, error) {
 		slots:  &slots{limit: cfg.Activities, backlog: cfg.Backlog}, cache: newCache(cfg.Cache),
 		sessions: map[int64]*session{}, attempts: map[taskKey]*attempt{}, handed: map[int64]bool{},
 		deaths: make(chan int32, 16), versionsNoted: make(chan struct{}, 1), busy: make(chan struct{}, 1),
+		operationsNoted: make(chan struct{}, 1), rest: rest,
 	}
 	var hubNo int32
 	if cfg.Hub != "" {
@@ -192,7 +197,7 @@ func (n *Node) register(ctx context.Context, hub int32) error {
 	if err != nil {
 		return fail(err)
 	}
-	channels := []string{"wake." + strconv.Itoa(int(n.no)), "watch"}
+	channels := []string{"wake." + strconv.Itoa(int(n.no)), "watch", "operations"}
 	if n.looksForVersions() {
 		channels = append(channels, "versions")
 	}
@@ -255,6 +260,7 @@ func (n *Node) Run() error {
 	g.Go(func() error { return n.audit(ctx) })
 	g.Go(func() error { return n.fireSchedules(ctx) })
 	g.Go(func() error { return n.followVersions(ctx) })
+	g.Go(func() error { return n.runOperations(ctx) })
 	err := g.Wait()
 	if cause := context.Cause(n.ctx); errors.Is(cause, ErrFenced) {
 		err = ErrFenced
@@ -325,6 +331,9 @@ func (n *Node) Close(ctx context.Context) {
 	if n.ctx.Err() == nil {
 		if err := n.e.q.MarkWorker(ctx, n.e.pool, store.MarkWorkerParams{State: 2, No: n.no}); err != nil {
 			n.log.WarnContext(ctx, "leave", "error", err)
+		}
+		if n.operating.Load() > 0 { // others go on with them
+			n.e.announceOperation(ctx)
 		}
 	}
 	n.cancel(context.Canceled)

@@ -221,36 +221,41 @@ func (e *Engine) ReadValue(ctx context.Context, v history.Payload, limit int) ([
 
 // Filter selects instances of a hub; zero fields select everything.
 type Filter struct {
-	Statuses    []history.Status
-	Name        string
-	IDPrefix    string
-	CreatedFrom time.Time // inclusive
-	CreatedTo   time.Time // exclusive
+	Statuses    []history.Status `json:"statuses,omitempty"`
+	Name        string           `json:"name,omitempty"`
+	IDPrefix    string           `json:"idPrefix,omitempty"`
+	CreatedFrom time.Time        `json:"createdFrom,omitzero"` // inclusive
+	CreatedTo   time.Time        `json:"createdTo,omitzero"`   // exclusive
 	// CompletedFrom and CompletedTo select instances that ended at that time or later, and before that time.
-	CompletedFrom time.Time
-	CompletedTo   time.Time
+	CompletedFrom time.Time `json:"completedFrom,omitzero"`
+	CompletedTo   time.Time `json:"completedTo,omitzero"`
 	// Names, Versions and IDs select instances that have any of these, at most 100, 100 and 500; the version "" is none.
-	Names    []string
-	Versions []string
-	IDs      []string
+	Names    []string `json:"names,omitempty"`
+	Versions []string `json:"versions,omitempty"`
+	IDs      []string `json:"ids,omitempty"`
 	// UpdatedFrom, StartedFrom are inclusive, UpdatedTo, StartedTo exclusive.
-	UpdatedFrom, UpdatedTo time.Time
-	StartedFrom, StartedTo time.Time
+	UpdatedFrom time.Time `json:"updatedFrom,omitzero"`
+	UpdatedTo   time.Time `json:"updatedTo,omitzero"`
+	StartedFrom time.Time `json:"startedFrom,omitzero"`
+	StartedTo   time.Time `json:"startedTo,omitzero"`
 	// LongerThan and ShorterThan bound how long an instance has run, until now if it has not ended.
-	LongerThan, ShorterThan time.Duration
+	LongerThan  time.Duration `json:"longerThan,omitempty"`
+	ShorterThan time.Duration `json:"shorterThan,omitempty"`
 	// FailureType is the class or the declared failure that it failed with; FailureText is in the failure's message,
 	// in any case.
-	FailureType, FailureText string
+	FailureType string `json:"failureType,omitempty"`
+	FailureText string `json:"failureText,omitempty"`
 	// Input and Output are predicates in the language of SQL/JSON paths, such as "$.total > 100". Values over 64 KiB, and
 	// those that are encrypted or no JSON, match none.
-	Input, Output string
-	RootsOnly     bool
+	Input     string `json:"input,omitempty"`
+	Output    string `json:"output,omitempty"`
+	RootsOnly bool   `json:"rootsOnly,omitempty"`
 	// Parent selects the children of an instance.
-	Parent string
+	Parent string `json:"parent,omitempty"`
 	// Tags selects instances that have all of these.
-	Tags map[string]string
+	Tags map[string]string `json:"tags,omitempty"`
 	// Nos selects by number, for subscriptions.
-	Nos []int64
+	Nos []int64 `json:"-"`
 }
 
 // Position is a place in a list: the key of a row.

@@ -134,6 +134,7 @@ func (n *Node) bury(ctx context.Context, dead int32) bool {
 	if fenced {
 		n.log.InfoContext(ctx, "fenced a dead worker", "dead_worker", dead)
 		n.lastFence = time.Now()
+		poke(n.operationsNoted) // it may have run some
 		if n.watched(ctx, nil) == watchEverything {
 			n.e.herald.resync()
 		}
@@ -300,5 +301,6 @@ func (n *Node) replaceRows(ctx context.Context, tx pgx.Tx, client string, ids, n
 func (n *Node) tidy(ctx context.Context) error {
 	q, pool := n.e.q, n.e.pool
 	return errors.Join(q.ForgetWorkers(ctx, pool), q.ForgetLanes(ctx, pool), q.ForgetPayloads(ctx, pool), q.ForgetVersions(ctx, pool),
-		q.ForgetDeaths(ctx, pool), n.forgetSchedules(ctx), n.tidyEntities(ctx), q.ForgetBuckets(ctx, pool), q.ForgetLimitCalls(ctx, pool))
+		q.ForgetDeaths(ctx, pool), n.forgetSchedules(ctx), n.tidyEntities(ctx), q.ForgetBuckets(ctx, pool), q.ForgetLimitCalls(ctx, pool),
+		q.ForgetOperations(ctx, pool, finishedFor.Seconds()))
 }

@@ -50,18 +50,15 @@ type ControlRequest struct {
 // is suspended already stays as it is. Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION when the instance has
 // finished, UNAVAILABLE.
 func (e *Engine) Suspend(ctx context.Context, r ControlRequest) error {
-	at := history.Header{At: time.Now().UTC().Truncate(time.Microsecond)}
-	why := &Suspension{At: at.At, Reason: r.Reason, By: r.By}
-	return e.control(ctx, r, msgSuspend, &history.ExecutionSuspended{Header: at, Reason: r.Reason, By: r.By}, why)
+	return e.control(ctx, r, msgSuspend)
 }
 
 // Resume lets a suspended instance go on; one that is not suspended stays as it is. Errors: as Suspend.
 func (e *Engine) Resume(ctx context.Context, r ControlRequest) error {
-	at := history.Header{At: time.Now().UTC().Truncate(time.Microsecond)}
-	return e.control(ctx, r, msgResume, &history.ExecutionResumed{Header: at, Reason: r.Reason, By: r.By}, nil)
+	return e.control(ctx, r, msgResume)
 }
 
-func (e *Engine) control(ctx context.Context, r ControlRequest, kind int16, event history.Event, why *Suspension) error {
+func (e *Engine) control(ctx context.Context, r ControlRequest, kind int16) error {
 	hub, err := e.hub(ctx, r.Hub)
 	if err != nil {
 		return err
@@ -76,8 +73,20 @@ func (e *Engine) control(ctx context.Context, r ControlRequest, kind int16, even
 	if len(rows) == 0 {
 		return instanceNotFound(r.Instance)
 	}
-	if status := statusOf(rows[0].Status); !status.Live() {
-		return finished(r.Instance, status)
+	return e.controlFound(ctx, rows[0], r, kind)
+}
+
+// controlFound suspends or resumes an instance that was found.
+func (e *Engine) controlFound(ctx context.Context, row store.FindInstancesRow, r ControlRequest, kind int16) error {
+	if status := statusOf(row.Status); !status.Live() {
+		return finished(row.ID, status)
+	}
+	at := history.Header{At: time.Now().UTC().Truncate(time.Microsecond)}
+	var event history.Event = &history.ExecutionResumed{Header: at, Reason: r.Reason, By: r.By}
+	var why *Suspension
+	if kind == msgSuspend {
+		event = &history.ExecutionSuspended{Header: at, Reason: r.Reason, By: r.By}
+		why = &Suspension{At: at.At, Reason: r.Reason, By: r.By}
 	}
 	payload, err := history.Encode([]history.Event{event})
 	if err != nil {
@@ -87,7 +96,7 @@ func (e *Engine) control(ctx context.Context, r ControlRequest, kind int16, even
 	if err != nil {
 		return err
 	}
-	u := &unit{kind: unitControl, no: rows[0].No, control: &control{kind, payload}, events: events, count: 2}
+	u := &unit{kind: unitControl, no: row.No, control: &control{kind, payload}, events: events, count: 2}
 	if why != nil {
 		u.suspended = why.encode()
 	}
@@ -98,9 +107,9 @@ func (e *Engine) control(ctx context.Context, r ControlRequest, kind int16, even
 	case o.landed:
 		return nil // recorded, unless the instance has just finished, when it means nothing
 	case !o.found:
-		return instanceNotFound(r.Instance)
+		return instanceNotFound(row.ID)
 	case !o.status.Live():
-		return finished(r.Instance, o.status)
+		return finished(row.ID, o.status)
 	}
 	return nil
 }

@@ -40,9 +40,13 @@ func (e *Engine) Terminate(ctx context.Context, r TerminateRequest) error {
 	if len(rows) == 0 {
 		return instanceNotFound(r.Instance)
 	}
-	row := rows[0]
+	return e.terminate(ctx, rows[0], r)
+}
+
+// terminate ends an instance that was found. Of the request, what it is for does not count.
+func (e *Engine) terminate(ctx context.Context, row store.FindInstancesRow, r TerminateRequest) error {
 	if !statusOf(row.Status).Live() {
-		return finished(r.Instance, statusOf(row.Status))
+		return finished(row.ID, statusOf(row.Status))
 	}
 	u, err := e.termination(ctx, row, r)
 	if err != nil {
@@ -53,7 +57,7 @@ func (e *Engine) Terminate(ctx context.Context, r TerminateRequest) error {
 		return err
 	}
 	if !o.terminated && !o.landed {
-		return finished(r.Instance, history.Completed)
+		return finished(row.ID, history.Completed)
 	}
 	e.evict(ctx, row.No, o.owner)
 	return nil

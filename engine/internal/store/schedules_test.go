@@ -39,23 +39,29 @@ func TestSchedulesAreLookedUp(t *testing.T) {
 		"delete":    {deleteSchedule, "schedules_hub_id_key"},
 		"forget":    {forgetSchedules, "schedules_completed"},
 	} {
-		d, err := conn.Prepare(t.Context(), "plan of "+name, c.sql)
-		if err != nil {
-			t.Fatal(err)
-		}
-		nulls := strings.TrimSuffix(strings.Repeat("NULL,", len(d.ParamOIDs)), ",")
-		rows, err := conn.Query(t.Context(), fmt.Sprintf("EXPLAIN EXECUTE %q(%s)", d.Name, nulls), pgx.QueryExecModeSimpleProtocol)
-		if err != nil {
-			t.Fatal(err)
-		}
-		lines, err := pgx.CollectRows(rows, pgx.RowTo[string])
-		if err != nil {
-			t.Fatal(err)
-		}
-		plan := strings.Join(lines, "\n")
+		plan := planOf(t, conn, name, c.sql)
 		paged := name == "due" || name == "buffered" || name == "list"
 		if !strings.Contains(plan, c.index) || regexp.MustCompile(`Seq Scan on (schedules|instances)`).MatchString(plan) || paged && strings.Contains(plan, "Sort") {
 			t.Errorf("%s: want the index %s, got\n%s", name, c.index, plan)
 		}
 	}
+}
+
+// planOf is the generic plan of a statement.
+func planOf(t *testing.T, conn *pgx.Conn, name, sql string) string {
+	t.Helper()
+	d, err := conn.Prepare(t.Context(), "plan of "+name, sql)
+	if err != nil {
+		t.Fatal(err)
+	}
+	nulls := strings.TrimSuffix(strings.Repeat("NULL,", len(d.ParamOIDs)), ",")
+	rows, err := conn.Query(t.Context(), fmt.Sprintf("EXPLAIN EXECUTE %q(%s)", d.Name, nulls), pgx.QueryExecModeSimpleProtocol)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Join(lines, "\n")
 }

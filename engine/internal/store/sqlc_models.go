@@ -60,6 +60,38 @@ func (ns NullRiverJobState) Value() (driver.Value, error) {
 	return string(ns.RiverJobState), nil
 }
 
+type BatchOperation struct {
+	No         int64
+	Matched    *int64
+	Examined   int64
+	Done       int64
+	Refused    int64
+	CursorAt   *time.Time
+	CursorNo   *int64
+	CreatedAt  time.Time
+	UpdatedAt  time.Time
+	FinishedAt *time.Time
+	Hub        int32
+	Owner      *int32
+	Claim      int32
+	Kind       int16
+	State      int16
+	ID         string
+	CreatedBy  string
+	Error      string
+	Filter     []byte
+	Options    []byte
+	Page       []byte
+}
+
+type BatchRefusal struct {
+	Operation int64
+	N         int32
+	Instance  string
+	Code      string
+	Message   string
+}
+
 type Death struct {
 	InstanceNo int64
 	Seq        int64
