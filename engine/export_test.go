@@ -11,7 +11,13 @@ func (n *Node) ForgetSchedules(ctx context.Context) error { return n.forgetSched
 // Tidy is what the leader does once a minute.
 func (n *Node) Tidy(ctx context.Context) error { return n.tidy(ctx) }
 
-// SetRest has fn take the place of the rests of operations. To be called before Run.
+// RetainRound is what the leader does, likewise once a minute; nobody else does anything.
+func (n *Node) RetainRound(ctx context.Context) error { return n.retainRound(ctx) }
+
+// Leads tells whether the node is the leader.
+func (n *Node) Leads() bool { return n.isLeader() }
+
+// SetRest has fn take the place of the rests of operations and retention. To be called before Run.
 func (n *Node) SetRest(fn func(ctx context.Context, d time.Duration) error) { n.rest = fn }
 
 // RestAfter is how long an operation rests.

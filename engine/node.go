@@ -261,6 +261,7 @@ func (n *Node) Run() error {
 	g.Go(func() error { return n.fireSchedules(ctx) })
 	g.Go(func() error { return n.followVersions(ctx) })
 	g.Go(func() error { return n.runOperations(ctx) })
+	g.Go(func() error { return n.retain(ctx) })
 	err := g.Wait()
 	if cause := context.Cause(n.ctx); errors.Is(cause, ErrFenced) {
 		err = ErrFenced

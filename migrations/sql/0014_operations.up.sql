@@ -46,3 +46,20 @@ CREATE TABLE batch_refusals (
     message   text NOT NULL,
     PRIMARY KEY (operation, n)
 );
+
+-- How long instances are kept that have ended. Null in name or status stands for any; of the rules of an instance the one
+-- that names most counts, and the name before the status.
+CREATE TABLE retention (
+    updated_at timestamptz NOT NULL DEFAULT now(),
+    hub        integer NOT NULL,
+    -- A final one, as in instances.outcome.
+    status     smallint,
+    name       text COLLATE "C",
+    -- Null = for ever.
+    keep       interval,
+    UNIQUE NULLS NOT DISTINCT (hub, name, status)
+);
+
+-- What has ended first, of a name and an outcome: whatever the rules are, those whose time has come are found without
+-- looking at others. An instance enters it when it ends, in a commit that writes to the other indexes anyway.
+CREATE INDEX instances_ended ON instances (hub, name, outcome, completed_at) WHERE completed_at IS NOT NULL;

@@ -284,6 +284,14 @@ type Progress struct {
 	Ref        *int64
 }
 
+type Retention struct {
+	UpdatedAt time.Time
+	Hub       int32
+	Status    *int16
+	Name      *string
+	Keep      pgtype.Interval
+}
+
 type RiverJob struct {
 	ID           int64
 	State        RiverJobState
