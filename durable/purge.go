@@ -2,11 +2,9 @@ package durable
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/weir-dev/weir/engine"
-	"github.com/weir-dev/weir/engine/history"
 )
 
 // Purge says which instances Client.Purge deletes: IDs, or everything that has ended and that the other fields select.
@@ -50,9 +48,9 @@ func (c *Client) Purge(ctx context.Context, p Purge) (Purged, error) {
 		Name: p.Name, CreatedFrom: p.CreatedFrom, CreatedTo: p.CreatedTo, CompletedFrom: p.CompletedFrom, CompletedTo: p.CompletedTo, Tags: p.Tags,
 	}}
 	for _, name := range p.Statuses {
-		var s history.Status
-		if err := s.UnmarshalText([]byte(name)); err != nil {
-			return Purged{}, &engine.Error{Code: engine.CodeInvalid, Field: "statuses", Message: fmt.Sprintf("there is no status %q", name)}
+		s, err := statusNamed("statuses", name)
+		if err != nil {
+			return Purged{}, err
 		}
 		r.Filter.Statuses = append(r.Filter.Statuses, s)
 	}
