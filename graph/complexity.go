@@ -53,6 +53,14 @@ func complexity() generated.ComplexityRoot {
 	c.Query.DeadLetters = func(child int, _ string, first int32, _ *string) int { return 10 + size(&first)*child }
 	c.Entity.State = func(child int) int { return 10 + child }
 	c.Entity.AllowedActions = few
+	c.Query.BatchOperations = func(child int, _ string, _ []model.BatchOperationState, first int32, _ *string) int {
+		return 10 + size(&first)*child
+	}
+	c.Query.PreviewBatchOperation = func(child int, _ model.PreviewBatchOperationInput) int { return 20 + child }
+	c.Query.Retention = func(child int, _ string) int { return 10 + 50*child }
+	c.RetentionPayload.Rules = func(child int) int { return 10 + 50*child }
+	c.BatchOperation.Refusals = func(child int) int { return 10 + 100*child/5 }
+	c.BatchOperation.AllowedActions = few
 	c.TaskHub.Workers = func(child int) int { return 10 + 10*child }
 	c.Worker.Orchestrations, c.Worker.Activities, c.Worker.Entities = few, few, few
 	c.TaskCompleted.Earlier, c.TaskFailed.Earlier = few, few

@@ -156,6 +156,12 @@ func (r *Resolver) node(ctx context.Context, id string) (model.Node, error) {
 			return nil, err
 		}
 		return &model.Schedule{Schedule: s}, nil
+	case "BatchOperation":
+		o, err := absent(r.engine.Operation(ctx, hub, key))
+		if o == nil || err != nil {
+			return nil, err
+		}
+		return &model.BatchOperation{Operation: o}, nil
 	case "Entity":
 		id, err := engine.ParseEntityID("id", key)
 		if err != nil {

@@ -5316,6 +5316,11 @@ func (ec *executionContext) marshalNOrchestrationEdge2ᚖgithubᚗcomᚋweirᚑd
 	return ec._OrchestrationEdge(ctx, sel, v)
 }
 
+func (ec *executionContext) unmarshalNOrchestrationFilter2ᚖgithubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐOrchestrationFilter(ctx context.Context, v any) (*model.OrchestrationFilter, error) {
+	res, err := ec.unmarshalInputOrchestrationFilter(ctx, v)
+	return &res, graphql.ErrorOnPath(ctx, err)
+}
+
 func (ec *executionContext) marshalNOrchestrationPayload2githubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐOrchestrationPayload(ctx context.Context, sel ast.SelectionSet, v model.OrchestrationPayload) graphql.Marshaler {
 	return ec._OrchestrationPayload(ctx, sel, &v)
 }
@@ -5729,6 +5734,22 @@ func (ec *executionContext) marshalOOrchestrationStatus2ᚕgithubᚗcomᚋweir�
 	}
 
 	return ret
+}
+
+func (ec *executionContext) unmarshalOOrchestrationStatus2ᚖgithubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐOrchestrationStatus(ctx context.Context, v any) (*model.OrchestrationStatus, error) {
+	if v == nil {
+		return nil, nil
+	}
+	var res = new(model.OrchestrationStatus)
+	err := res.UnmarshalGQL(v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalOOrchestrationStatus2ᚖgithubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐOrchestrationStatus(ctx context.Context, sel ast.SelectionSet, v *model.OrchestrationStatus) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return v
 }
 
 func (ec *executionContext) marshalOPayload2ᚖgithubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐPayload(ctx context.Context, sel ast.SelectionSet, v *model.Payload) graphql.Marshaler {

@@ -23,6 +23,7 @@ func NewExecutableSchema(cfg Config) graphql.ExecutableSchema {
 type Config = graphql.Config[ResolverRoot, DirectiveRoot, ComplexityRoot]
 
 type ResolverRoot interface {
+	BatchOperation() BatchOperationResolver
 	Mutation() MutationResolver
 	Orchestration() OrchestrationResolver
 	OrchestrationConnection() OrchestrationConnectionResolver
@@ -43,6 +44,52 @@ type ComplexityRoot struct {
 		RequestID func(childComplexity int) int
 		Schedule  func(childComplexity int) int
 		Started   func(childComplexity int) int
+	}
+
+	BatchOperation struct {
+		AllowedActions func(childComplexity int) int
+		By             func(childComplexity int) int
+		CreatedAt      func(childComplexity int) int
+		Done           func(childComplexity int) int
+		Error          func(childComplexity int) int
+		Examined       func(childComplexity int) int
+		Filter         func(childComplexity int) int
+		FinishedAt     func(childComplexity int) int
+		ID             func(childComplexity int) int
+		Kind           func(childComplexity int) int
+		Matched        func(childComplexity int) int
+		OperationID    func(childComplexity int) int
+		PerSecond      func(childComplexity int) int
+		Reason         func(childComplexity int) int
+		Recursive      func(childComplexity int) int
+		Refusals       func(childComplexity int) int
+		Refused        func(childComplexity int) int
+		State          func(childComplexity int) int
+		TaskHub        func(childComplexity int) int
+		UpdatedAt      func(childComplexity int) int
+	}
+
+	BatchOperationConnection struct {
+		Edges    func(childComplexity int) int
+		Nodes    func(childComplexity int) int
+		PageInfo func(childComplexity int) int
+	}
+
+	BatchOperationEdge struct {
+		Cursor func(childComplexity int) int
+		Node   func(childComplexity int) int
+	}
+
+	BatchOperationPayload struct {
+		Errors    func(childComplexity int) int
+		Operation func(childComplexity int) int
+		RequestID func(childComplexity int) int
+	}
+
+	BatchRefusal struct {
+		Code       func(childComplexity int) int
+		InstanceID func(childComplexity int) int
+		Message    func(childComplexity int) int
 	}
 
 	CallEntityPayload struct {
@@ -304,9 +351,12 @@ type ComplexityRoot struct {
 	Mutation struct {
 		BackfillSchedule       func(childComplexity int, input model.BackfillScheduleInput) int
 		CallEntity             func(childComplexity int, input model.CallEntityInput) int
+		CancelBatchOperation   func(childComplexity int, input model.CancelBatchOperationInput) int
 		CancelOrchestration    func(childComplexity int, input model.CancelOrchestrationInput) int
 		CleanEntities          func(childComplexity int, input model.CleanEntitiesInput) int
+		DeleteRetention        func(childComplexity int, input model.DeleteRetentionInput) int
 		DeleteSchedule         func(childComplexity int, input model.DeleteScheduleInput) int
+		PauseBatchOperation    func(childComplexity int, input model.PauseBatchOperationInput) int
 		PauseSchedule          func(childComplexity int, input model.PauseScheduleInput) int
 		PurgeOrchestrations    func(childComplexity int, input model.PurgeOrchestrationsInput) int
 		PutSchedule            func(childComplexity int, input model.PutScheduleInput) int
@@ -315,13 +365,16 @@ type ComplexityRoot struct {
 		RedriveOrchestration   func(childComplexity int, input model.RedriveOrchestrationInput) int
 		ReleaseEntityLock      func(childComplexity int, input model.ReleaseEntityLockInput) int
 		RestartOrchestration   func(childComplexity int, input model.RestartOrchestrationInput) int
+		ResumeBatchOperation   func(childComplexity int, input model.ResumeBatchOperationInput) int
 		ResumeOrchestration    func(childComplexity int, input model.ResumeOrchestrationInput) int
 		ResumeSchedule         func(childComplexity int, input model.ResumeScheduleInput) int
 		RewindOrchestration    func(childComplexity int, input model.RewindOrchestrationInput) int
 		RunSchedule            func(childComplexity int, input model.RunScheduleInput) int
 		SetMaxDeaths           func(childComplexity int, input model.SetMaxDeathsInput) int
+		SetRetention           func(childComplexity int, input model.SetRetentionInput) int
 		SetTags                func(childComplexity int, input model.SetTagsInput) int
 		SignalEntity           func(childComplexity int, input model.SignalEntityInput) int
+		StartBatchOperation    func(childComplexity int, input model.StartBatchOperationInput) int
 		StartOrchestration     func(childComplexity int, input model.StartOrchestrationInput) int
 		SuspendOrchestration   func(childComplexity int, input model.SuspendOrchestrationInput) int
 		TerminateOrchestration func(childComplexity int, input model.TerminateOrchestrationInput) int
@@ -473,18 +526,22 @@ type ComplexityRoot struct {
 	}
 
 	Query struct {
-		DeadLetters    func(childComplexity int, hub string, first int32, after *string) int
-		Entities       func(childComplexity int, hub string, filter *model.EntityFilter, first int32, after *string) int
-		Entity         func(childComplexity int, hub string, name string, key string) int
-		Hub            func(childComplexity int, name string) int
-		Hubs           func(childComplexity int, first int32, after *string) int
-		Node           func(childComplexity int, id string) int
-		Nodes          func(childComplexity int, ids []string) int
-		Orchestration  func(childComplexity int, hub string, instanceID string) int
-		Orchestrations func(childComplexity int, hub string, filter *model.OrchestrationFilter, first *int32, after *string, last *int32, before *string) int
-		Schedule       func(childComplexity int, hub string, scheduleID string) int
-		Schedules      func(childComplexity int, hub string, filter *model.ScheduleFilter, first int32, after *string) int
-		Server         func(childComplexity int) int
+		BatchOperation        func(childComplexity int, hub string, operationID string) int
+		BatchOperations       func(childComplexity int, hub string, states []model.BatchOperationState, first int32, after *string) int
+		DeadLetters           func(childComplexity int, hub string, first int32, after *string) int
+		Entities              func(childComplexity int, hub string, filter *model.EntityFilter, first int32, after *string) int
+		Entity                func(childComplexity int, hub string, name string, key string) int
+		Hub                   func(childComplexity int, name string) int
+		Hubs                  func(childComplexity int, first int32, after *string) int
+		Node                  func(childComplexity int, id string) int
+		Nodes                 func(childComplexity int, ids []string) int
+		Orchestration         func(childComplexity int, hub string, instanceID string) int
+		Orchestrations        func(childComplexity int, hub string, filter *model.OrchestrationFilter, first *int32, after *string, last *int32, before *string) int
+		PreviewBatchOperation func(childComplexity int, input model.PreviewBatchOperationInput) int
+		Retention             func(childComplexity int, hub string) int
+		Schedule              func(childComplexity int, hub string, scheduleID string) int
+		Schedules             func(childComplexity int, hub string, filter *model.ScheduleFilter, first int32, after *string) int
+		Server                func(childComplexity int) int
 	}
 
 	ReasonPart struct {
@@ -498,6 +555,19 @@ type ComplexityRoot struct {
 		Errors    func(childComplexity int) int
 		Redriven  func(childComplexity int) int
 		RequestID func(childComplexity int) int
+	}
+
+	RetentionPayload struct {
+		Errors    func(childComplexity int) int
+		RequestID func(childComplexity int) int
+		Rules     func(childComplexity int) int
+	}
+
+	RetentionRule struct {
+		Keep      func(childComplexity int) int
+		Name      func(childComplexity int) int
+		Status    func(childComplexity int) int
+		UpdatedAt func(childComplexity int) int
 	}
 
 	RunSchedulePayload struct {
@@ -775,6 +845,197 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.BackfillSchedulePayload.Started(childComplexity), true
+
+	case "BatchOperation.allowedActions":
+		if e.ComplexityRoot.BatchOperation.AllowedActions == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BatchOperation.AllowedActions(childComplexity), true
+	case "BatchOperation.by":
+		if e.ComplexityRoot.BatchOperation.By == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BatchOperation.By(childComplexity), true
+	case "BatchOperation.createdAt":
+		if e.ComplexityRoot.BatchOperation.CreatedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BatchOperation.CreatedAt(childComplexity), true
+	case "BatchOperation.done":
+		if e.ComplexityRoot.BatchOperation.Done == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BatchOperation.Done(childComplexity), true
+	case "BatchOperation.error":
+		if e.ComplexityRoot.BatchOperation.Error == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BatchOperation.Error(childComplexity), true
+	case "BatchOperation.examined":
+		if e.ComplexityRoot.BatchOperation.Examined == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BatchOperation.Examined(childComplexity), true
+	case "BatchOperation.filter":
+		if e.ComplexityRoot.BatchOperation.Filter == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BatchOperation.Filter(childComplexity), true
+	case "BatchOperation.finishedAt":
+		if e.ComplexityRoot.BatchOperation.FinishedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BatchOperation.FinishedAt(childComplexity), true
+	case "BatchOperation.id":
+		if e.ComplexityRoot.BatchOperation.ID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BatchOperation.ID(childComplexity), true
+	case "BatchOperation.kind":
+		if e.ComplexityRoot.BatchOperation.Kind == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BatchOperation.Kind(childComplexity), true
+	case "BatchOperation.matched":
+		if e.ComplexityRoot.BatchOperation.Matched == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BatchOperation.Matched(childComplexity), true
+	case "BatchOperation.operationId":
+		if e.ComplexityRoot.BatchOperation.OperationID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BatchOperation.OperationID(childComplexity), true
+	case "BatchOperation.perSecond":
+		if e.ComplexityRoot.BatchOperation.PerSecond == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BatchOperation.PerSecond(childComplexity), true
+	case "BatchOperation.reason":
+		if e.ComplexityRoot.BatchOperation.Reason == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BatchOperation.Reason(childComplexity), true
+	case "BatchOperation.recursive":
+		if e.ComplexityRoot.BatchOperation.Recursive == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BatchOperation.Recursive(childComplexity), true
+	case "BatchOperation.refusals":
+		if e.ComplexityRoot.BatchOperation.Refusals == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BatchOperation.Refusals(childComplexity), true
+	case "BatchOperation.refused":
+		if e.ComplexityRoot.BatchOperation.Refused == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BatchOperation.Refused(childComplexity), true
+	case "BatchOperation.state":
+		if e.ComplexityRoot.BatchOperation.State == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BatchOperation.State(childComplexity), true
+	case "BatchOperation.hub":
+		if e.ComplexityRoot.BatchOperation.TaskHub == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BatchOperation.TaskHub(childComplexity), true
+	case "BatchOperation.updatedAt":
+		if e.ComplexityRoot.BatchOperation.UpdatedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BatchOperation.UpdatedAt(childComplexity), true
+
+	case "BatchOperationConnection.edges":
+		if e.ComplexityRoot.BatchOperationConnection.Edges == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BatchOperationConnection.Edges(childComplexity), true
+	case "BatchOperationConnection.nodes":
+		if e.ComplexityRoot.BatchOperationConnection.Nodes == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BatchOperationConnection.Nodes(childComplexity), true
+	case "BatchOperationConnection.pageInfo":
+		if e.ComplexityRoot.BatchOperationConnection.PageInfo == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BatchOperationConnection.PageInfo(childComplexity), true
+
+	case "BatchOperationEdge.cursor":
+		if e.ComplexityRoot.BatchOperationEdge.Cursor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BatchOperationEdge.Cursor(childComplexity), true
+	case "BatchOperationEdge.node":
+		if e.ComplexityRoot.BatchOperationEdge.Node == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BatchOperationEdge.Node(childComplexity), true
+
+	case "BatchOperationPayload.errors":
+		if e.ComplexityRoot.BatchOperationPayload.Errors == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BatchOperationPayload.Errors(childComplexity), true
+	case "BatchOperationPayload.operation":
+		if e.ComplexityRoot.BatchOperationPayload.Operation == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BatchOperationPayload.Operation(childComplexity), true
+	case "BatchOperationPayload.requestId":
+		if e.ComplexityRoot.BatchOperationPayload.RequestID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BatchOperationPayload.RequestID(childComplexity), true
+
+	case "BatchRefusal.code":
+		if e.ComplexityRoot.BatchRefusal.Code == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BatchRefusal.Code(childComplexity), true
+	case "BatchRefusal.instanceId":
+		if e.ComplexityRoot.BatchRefusal.InstanceID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BatchRefusal.InstanceID(childComplexity), true
+	case "BatchRefusal.message":
+		if e.ComplexityRoot.BatchRefusal.Message == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BatchRefusal.Message(childComplexity), true
 
 	case "CallEntityPayload.entity":
 		if e.ComplexityRoot.CallEntityPayload.Entity == nil {
@@ -1790,6 +2051,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.CallEntity(childComplexity, args["input"].(model.CallEntityInput)), true
+	case "Mutation.cancelBatchOperation":
+		if e.ComplexityRoot.Mutation.CancelBatchOperation == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_cancelBatchOperation_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.CancelBatchOperation(childComplexity, args["input"].(model.CancelBatchOperationInput)), true
 	case "Mutation.cancelOrchestration":
 		if e.ComplexityRoot.Mutation.CancelOrchestration == nil {
 			break
@@ -1812,6 +2084,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.CleanEntities(childComplexity, args["input"].(model.CleanEntitiesInput)), true
+	case "Mutation.deleteRetention":
+		if e.ComplexityRoot.Mutation.DeleteRetention == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_deleteRetention_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.DeleteRetention(childComplexity, args["input"].(model.DeleteRetentionInput)), true
 	case "Mutation.deleteSchedule":
 		if e.ComplexityRoot.Mutation.DeleteSchedule == nil {
 			break
@@ -1823,6 +2106,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.DeleteSchedule(childComplexity, args["input"].(model.DeleteScheduleInput)), true
+	case "Mutation.pauseBatchOperation":
+		if e.ComplexityRoot.Mutation.PauseBatchOperation == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_pauseBatchOperation_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.PauseBatchOperation(childComplexity, args["input"].(model.PauseBatchOperationInput)), true
 	case "Mutation.pauseSchedule":
 		if e.ComplexityRoot.Mutation.PauseSchedule == nil {
 			break
@@ -1911,6 +2205,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.RestartOrchestration(childComplexity, args["input"].(model.RestartOrchestrationInput)), true
+	case "Mutation.resumeBatchOperation":
+		if e.ComplexityRoot.Mutation.ResumeBatchOperation == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_resumeBatchOperation_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.ResumeBatchOperation(childComplexity, args["input"].(model.ResumeBatchOperationInput)), true
 	case "Mutation.resumeOrchestration":
 		if e.ComplexityRoot.Mutation.ResumeOrchestration == nil {
 			break
@@ -1966,6 +2271,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.SetMaxDeaths(childComplexity, args["input"].(model.SetMaxDeathsInput)), true
+	case "Mutation.setRetention":
+		if e.ComplexityRoot.Mutation.SetRetention == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_setRetention_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.SetRetention(childComplexity, args["input"].(model.SetRetentionInput)), true
 	case "Mutation.setTags":
 		if e.ComplexityRoot.Mutation.SetTags == nil {
 			break
@@ -1988,6 +2304,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.SignalEntity(childComplexity, args["input"].(model.SignalEntityInput)), true
+	case "Mutation.startBatchOperation":
+		if e.ComplexityRoot.Mutation.StartBatchOperation == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_startBatchOperation_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.StartBatchOperation(childComplexity, args["input"].(model.StartBatchOperationInput)), true
 	case "Mutation.startOrchestration":
 		if e.ComplexityRoot.Mutation.StartOrchestration == nil {
 			break
@@ -2633,6 +2960,28 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.PurgeRefusal.Message(childComplexity), true
 
+	case "Query.batchOperation":
+		if e.ComplexityRoot.Query.BatchOperation == nil {
+			break
+		}
+
+		args, err := ec.field_Query_batchOperation_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.BatchOperation(childComplexity, args["hub"].(string), args["operationId"].(string)), true
+	case "Query.batchOperations":
+		if e.ComplexityRoot.Query.BatchOperations == nil {
+			break
+		}
+
+		args, err := ec.field_Query_batchOperations_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.BatchOperations(childComplexity, args["hub"].(string), args["states"].([]model.BatchOperationState), args["first"].(int32), args["after"].(*string)), true
 	case "Query.deadLetters":
 		if e.ComplexityRoot.Query.DeadLetters == nil {
 			break
@@ -2733,6 +3082,28 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.Orchestrations(childComplexity, args["hub"].(string), args["filter"].(*model.OrchestrationFilter), args["first"].(*int32), args["after"].(*string), args["last"].(*int32), args["before"].(*string)), true
+	case "Query.previewBatchOperation":
+		if e.ComplexityRoot.Query.PreviewBatchOperation == nil {
+			break
+		}
+
+		args, err := ec.field_Query_previewBatchOperation_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.PreviewBatchOperation(childComplexity, args["input"].(model.PreviewBatchOperationInput)), true
+	case "Query.retention":
+		if e.ComplexityRoot.Query.Retention == nil {
+			break
+		}
+
+		args, err := ec.field_Query_retention_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.Retention(childComplexity, args["hub"].(string)), true
 	case "Query.schedule":
 		if e.ComplexityRoot.Query.Schedule == nil {
 			break
@@ -2805,6 +3176,50 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.RedriveDeadLettersPayload.RequestID(childComplexity), true
+
+	case "RetentionPayload.errors":
+		if e.ComplexityRoot.RetentionPayload.Errors == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RetentionPayload.Errors(childComplexity), true
+	case "RetentionPayload.requestId":
+		if e.ComplexityRoot.RetentionPayload.RequestID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RetentionPayload.RequestID(childComplexity), true
+	case "RetentionPayload.rules":
+		if e.ComplexityRoot.RetentionPayload.Rules == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RetentionPayload.Rules(childComplexity), true
+
+	case "RetentionRule.keep":
+		if e.ComplexityRoot.RetentionRule.Keep == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RetentionRule.Keep(childComplexity), true
+	case "RetentionRule.name":
+		if e.ComplexityRoot.RetentionRule.Name == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RetentionRule.Name(childComplexity), true
+	case "RetentionRule.status":
+		if e.ComplexityRoot.RetentionRule.Status == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RetentionRule.Status(childComplexity), true
+	case "RetentionRule.updatedAt":
+		if e.ComplexityRoot.RetentionRule.UpdatedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RetentionRule.UpdatedAt(childComplexity), true
 
 	case "RunSchedulePayload.errors":
 		if e.ComplexityRoot.RunSchedulePayload.Errors == nil {
@@ -3796,13 +4211,17 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 	inputUnmarshalMap := graphql.BuildUnmarshalerMap(
 		ec.unmarshalInputBackfillScheduleInput,
 		ec.unmarshalInputCallEntityInput,
+		ec.unmarshalInputCancelBatchOperationInput,
 		ec.unmarshalInputCancelOrchestrationInput,
 		ec.unmarshalInputCleanEntitiesInput,
+		ec.unmarshalInputDeleteRetentionInput,
 		ec.unmarshalInputDeleteScheduleInput,
 		ec.unmarshalInputEntityFilter,
 		ec.unmarshalInputIdReuseInput,
 		ec.unmarshalInputOrchestrationFilter,
+		ec.unmarshalInputPauseBatchOperationInput,
 		ec.unmarshalInputPauseScheduleInput,
+		ec.unmarshalInputPreviewBatchOperationInput,
 		ec.unmarshalInputPurgeOrchestrationsInput,
 		ec.unmarshalInputPutScheduleInput,
 		ec.unmarshalInputRaiseEventInput,
@@ -3810,14 +4229,17 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		ec.unmarshalInputRedriveOrchestrationInput,
 		ec.unmarshalInputReleaseEntityLockInput,
 		ec.unmarshalInputRestartOrchestrationInput,
+		ec.unmarshalInputResumeBatchOperationInput,
 		ec.unmarshalInputResumeOrchestrationInput,
 		ec.unmarshalInputResumeScheduleInput,
 		ec.unmarshalInputRewindOrchestrationInput,
 		ec.unmarshalInputRunScheduleInput,
 		ec.unmarshalInputScheduleFilter,
 		ec.unmarshalInputSetMaxDeathsInput,
+		ec.unmarshalInputSetRetentionInput,
 		ec.unmarshalInputSetTagsInput,
 		ec.unmarshalInputSignalEntityInput,
+		ec.unmarshalInputStartBatchOperationInput,
 		ec.unmarshalInputStartOrchestrationInput,
 		ec.unmarshalInputSuspendOrchestrationInput,
 		ec.unmarshalInputTagInput,
@@ -4634,6 +5056,269 @@ type SetMaxDeathsPayload {
   "Why it did nothing; empty if it did."
   errors: [UserError!]!
   "Names the request in the server's logs."
+  requestId: String!
+}
+`, BuiltIn: false},
+	{Name: "../schema/operation.graphqls", Input: `extend type Query {
+  "An operation on many instances by its id; null if there is none."
+  batchOperation("The name of its hub." hub: String!, "Its id." operationId: String!): BatchOperation
+  "Operations on many instances of a hub, newest first. They are forgotten a week after they are over."
+  batchOperations(
+    "The name of the hub."
+    hub: String!
+    "In any of these states; null or empty for all."
+    states: [BatchOperationState!]
+    "How many, at most 200."
+    first: Int! = 50
+    "Read on after this cursor."
+    after: String
+  ): BatchOperationConnection!
+  "How many instances an operation would act on if it were started now, looking at 10,000 at most."
+  previewBatchOperation("What would be done, and with which instances." input: PreviewBatchOperationInput!): Count!
+  "The rules for how long instances of a hub are kept that have ended, by name and status, those for any first."
+  retention("The name of the hub." hub: String!): [RetentionRule!]!
+}
+
+extend type Mutation {
+  """
+  Starts an operation on many instances. Workers and servers carry it out in the background, one of them at a time; when
+  that dies, another goes on where it was. Instances that are started later are let alone.
+  """
+  startBatchOperation("What to do, and with which instances." input: StartBatchOperationInput!): BatchOperationPayload!
+  "Stops an operation until it is resumed, after the at most 100 instances that are being acted on. One that is paused stays so."
+  pauseBatchOperation("Which operation." input: PauseBatchOperationInput!): BatchOperationPayload!
+  "Lets a paused operation go on. One that runs stays as it is."
+  resumeBatchOperation("Which operation." input: ResumeBatchOperationInput!): BatchOperationPayload!
+  "Ends an operation, after the at most 100 instances that are being acted on. What is done stays done."
+  cancelBatchOperation("Which operation." input: CancelBatchOperationInput!): BatchOperationPayload!
+  """
+  Makes a rule for how long instances are kept that have ended, or replaces the one of that name and status. Within about a
+  minute purging begins of what the rules no longer keep; children go by the rules themselves.
+  """
+  setRetention("The rule." input: SetRetentionInput!): RetentionPayload!
+  "Takes back a rule."
+  deleteRetention("Which rule." input: DeleteRetentionInput!): RetentionPayload!
+}
+
+"Something that is done with many instances, in the background."
+type BatchOperation implements Node {
+  id: ID!
+  "The hub it works on."
+  hub: TaskHub!
+  "The id that people know it by, unique in its hub."
+  operationId: String!
+  "What is done with each instance."
+  kind: BatchOperationKind!
+  "How it stands."
+  state: BatchOperationState!
+  "Which instances, as an OrchestrationFilter in JSON, with the statuses that it acts on."
+  filter: JSON!
+  "Why, as whoever started it said."
+  reason: String!
+  "Who started it; null if nobody said."
+  by: String
+  "Whether the children go too, and theirs."
+  recursive: Boolean!
+  "How many instances are acted on in a second at most; null for no bound."
+  perSecond: Int
+  "How many instances the filter selected as it began; null while that is not known, and for more than a million."
+  matched: Long
+  "How many instances it has come to: done and refused together."
+  examined: Long!
+  "How many are as they were to become."
+  done: Long!
+  "How many are not."
+  refused: Long!
+  "The first instances that are not, at most 100, and why."
+  refusals: [BatchRefusal!]!
+  "Why it failed; null if it has not."
+  error: String
+  "When it was started."
+  createdAt: DateTime!
+  "When it last got on, or somebody changed it."
+  updatedAt: DateTime!
+  "When it was over; null if it is not."
+  finishedAt: DateTime
+  "What may be done with it now."
+  allowedActions: [BatchOperationAction!]!
+}
+
+"What is done with many instances. Each kind has statuses that it acts on if the filter names none."
+enum BatchOperationKind {
+  "Delete them, with everything that belongs to them: any that has ended."
+  PURGE
+  "End them at once: any live one."
+  TERMINATE
+  "Ask them to end by themselves: any live one."
+  CANCEL
+  "Stop them until they are resumed: any live one that is not suspended."
+  SUSPEND
+  "Let them go on: any that is suspended."
+  RESUME
+  "Let them go on from what they failed of: any that has failed; others that were ended before their time if the filter says so."
+  REWIND
+}
+
+"How an operation on many instances stands."
+enum BatchOperationState {
+  "It is carried out, or is about to be."
+  RUNNING
+  "It waits to be resumed."
+  PAUSED
+  "All is done that could be."
+  DONE
+  "Somebody has ended it."
+  CANCELED
+  "It could not go on; its error says why."
+  FAILED
+}
+
+"What may be done with an operation on many instances."
+enum BatchOperationAction {
+  "The mutation pauseBatchOperation."
+  PAUSE
+  "The mutation resumeBatchOperation."
+  RESUME
+  "The mutation cancelBatchOperation."
+  CANCEL
+}
+
+"Why an operation did not do an instance."
+type BatchRefusal {
+  "The instance."
+  instanceId: String!
+  "The class of the reason."
+  code: ErrorCode!
+  "The reason, for people."
+  message: String!
+}
+
+"A page of operations."
+type BatchOperationConnection {
+  "The operations with their cursors."
+  edges: [BatchOperationEdge!]!
+  "The operations, newest first."
+  nodes: [BatchOperation!]!
+  "Where the page lies."
+  pageInfo: PageInfo!
+}
+
+"An operation and its place in the list."
+type BatchOperationEdge {
+  "Its place in this list: to read on after it, with the same hub and states."
+  cursor: String!
+  "The operation."
+  node: BatchOperation!
+}
+
+"What would be done, and with which instances."
+input PreviewBatchOperationInput {
+  "The name of the task hub."
+  hub: String!
+  "What would be done with each instance."
+  kind: BatchOperationKind!
+  "Which instances; without statuses, those that the kind is made for."
+  filter: OrchestrationFilter
+}
+
+"What to do, and with which instances."
+input StartBatchOperationInput {
+  "The name of the task hub."
+  hub: String!
+  "What to do with each instance."
+  kind: BatchOperationKind!
+  "Which instances; without statuses, those that the kind is made for. An empty filter selects all of these."
+  filter: OrchestrationFilter!
+  "Why, for the record and for the instances: 1 to 2000 characters."
+  reason: String!
+  "Whether their children are to be purged, or terminated, too, and theirs. Other kinds do not know it."
+  recursive: Boolean! = false
+  "How many instances to act on in a second at most, 1 to 10,000. Without it as many as the database takes while half of the time is left to others."
+  perSecond: Int
+  "Names the operation in its hub, like an instance id; one that is taken is refused. Made up if it is not given."
+  operationId: String
+  "Who asks, for the record: at most 200 characters."
+  by: String
+}
+
+"Which operation to stop."
+input PauseBatchOperationInput {
+  "The name of the task hub."
+  hub: String!
+  "Its id."
+  operationId: String!
+}
+
+"Which operation to resume."
+input ResumeBatchOperationInput {
+  "The name of the task hub."
+  hub: String!
+  "Its id."
+  operationId: String!
+}
+
+"Which operation to end."
+input CancelBatchOperationInput {
+  "The name of the task hub."
+  hub: String!
+  "Its id."
+  operationId: String!
+}
+
+"The answer to a change of one operation."
+type BatchOperationPayload {
+  "The operation as it is afterwards; null if there is none, or the input was refused."
+  operation: BatchOperation
+  "What was wrong; empty if the change was made."
+  errors: [UserError!]!
+  "Names this call in the server's log."
+  requestId: String!
+}
+
+"""
+How long instances are kept that have ended. Of the rules that fit an instance the one that says most counts: name and
+status, before name, before status, before neither. Without a rule it is kept for ever.
+"""
+type RetentionRule {
+  "The name of the orchestration; null for any."
+  name: String
+  "How they ended; null for any way."
+  status: OrchestrationStatus
+  "How long they are kept from their end on, such as 720h0m0s; null for ever."
+  keep: String
+  "When the rule was set."
+  updatedAt: DateTime!
+}
+
+"How long to keep which instances."
+input SetRetentionInput {
+  "The name of the task hub."
+  hub: String!
+  "The name of the orchestration; null for any."
+  name: String
+  "How they ended: COMPLETED, FAILED, CANCELED or TERMINATED; null for any way."
+  status: OrchestrationStatus
+  "How long from their end on, such as 90m, 72h or 30d: a minute to a hundred years; null for ever."
+  keep: String
+}
+
+"Which rule to take back."
+input DeleteRetentionInput {
+  "The name of the task hub."
+  hub: String!
+  "The name of the orchestration; null for the rule of any."
+  name: String
+  "How they ended; null for the rule of any way."
+  status: OrchestrationStatus
+}
+
+"The answer to a change of a rule."
+type RetentionPayload {
+  "The hub's rules as they are afterwards."
+  rules: [RetentionRule!]!
+  "What was wrong; empty if the change was made."
+  errors: [UserError!]!
+  "Names this call in the server's log."
   requestId: String!
 }
 `, BuiltIn: false},
@@ -5845,6 +6530,98 @@ func (ec *executionContext) childFields_BackfillSchedulePayload(ctx context.Cont
 	return nil, fmt.Errorf("no field named %q was found under type BackfillSchedulePayload", field.Name)
 }
 
+func (ec *executionContext) childFields_BatchOperation(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_BatchOperation_id(ctx, field)
+	case "hub":
+		return ec.fieldContext_BatchOperation_hub(ctx, field)
+	case "operationId":
+		return ec.fieldContext_BatchOperation_operationId(ctx, field)
+	case "kind":
+		return ec.fieldContext_BatchOperation_kind(ctx, field)
+	case "state":
+		return ec.fieldContext_BatchOperation_state(ctx, field)
+	case "filter":
+		return ec.fieldContext_BatchOperation_filter(ctx, field)
+	case "reason":
+		return ec.fieldContext_BatchOperation_reason(ctx, field)
+	case "by":
+		return ec.fieldContext_BatchOperation_by(ctx, field)
+	case "recursive":
+		return ec.fieldContext_BatchOperation_recursive(ctx, field)
+	case "perSecond":
+		return ec.fieldContext_BatchOperation_perSecond(ctx, field)
+	case "matched":
+		return ec.fieldContext_BatchOperation_matched(ctx, field)
+	case "examined":
+		return ec.fieldContext_BatchOperation_examined(ctx, field)
+	case "done":
+		return ec.fieldContext_BatchOperation_done(ctx, field)
+	case "refused":
+		return ec.fieldContext_BatchOperation_refused(ctx, field)
+	case "refusals":
+		return ec.fieldContext_BatchOperation_refusals(ctx, field)
+	case "error":
+		return ec.fieldContext_BatchOperation_error(ctx, field)
+	case "createdAt":
+		return ec.fieldContext_BatchOperation_createdAt(ctx, field)
+	case "updatedAt":
+		return ec.fieldContext_BatchOperation_updatedAt(ctx, field)
+	case "finishedAt":
+		return ec.fieldContext_BatchOperation_finishedAt(ctx, field)
+	case "allowedActions":
+		return ec.fieldContext_BatchOperation_allowedActions(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type BatchOperation", field.Name)
+}
+
+func (ec *executionContext) childFields_BatchOperationConnection(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "edges":
+		return ec.fieldContext_BatchOperationConnection_edges(ctx, field)
+	case "nodes":
+		return ec.fieldContext_BatchOperationConnection_nodes(ctx, field)
+	case "pageInfo":
+		return ec.fieldContext_BatchOperationConnection_pageInfo(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type BatchOperationConnection", field.Name)
+}
+
+func (ec *executionContext) childFields_BatchOperationEdge(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_BatchOperationEdge_cursor(ctx, field)
+	case "node":
+		return ec.fieldContext_BatchOperationEdge_node(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type BatchOperationEdge", field.Name)
+}
+
+func (ec *executionContext) childFields_BatchOperationPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "operation":
+		return ec.fieldContext_BatchOperationPayload_operation(ctx, field)
+	case "errors":
+		return ec.fieldContext_BatchOperationPayload_errors(ctx, field)
+	case "requestId":
+		return ec.fieldContext_BatchOperationPayload_requestId(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type BatchOperationPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_BatchRefusal(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "instanceId":
+		return ec.fieldContext_BatchRefusal_instanceId(ctx, field)
+	case "code":
+		return ec.fieldContext_BatchRefusal_code(ctx, field)
+	case "message":
+		return ec.fieldContext_BatchRefusal_message(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type BatchRefusal", field.Name)
+}
+
 func (ec *executionContext) childFields_CallEntityPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "result":
@@ -6367,6 +7144,32 @@ func (ec *executionContext) childFields_RedriveDeadLettersPayload(ctx context.Co
 		return ec.fieldContext_RedriveDeadLettersPayload_requestId(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type RedriveDeadLettersPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_RetentionPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "rules":
+		return ec.fieldContext_RetentionPayload_rules(ctx, field)
+	case "errors":
+		return ec.fieldContext_RetentionPayload_errors(ctx, field)
+	case "requestId":
+		return ec.fieldContext_RetentionPayload_requestId(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type RetentionPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_RetentionRule(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "name":
+		return ec.fieldContext_RetentionRule_name(ctx, field)
+	case "status":
+		return ec.fieldContext_RetentionRule_status(ctx, field)
+	case "keep":
+		return ec.fieldContext_RetentionRule_keep(ctx, field)
+	case "updatedAt":
+		return ec.fieldContext_RetentionRule_updatedAt(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type RetentionRule", field.Name)
 }
 
 func (ec *executionContext) childFields_RunSchedulePayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {

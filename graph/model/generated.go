@@ -49,6 +49,44 @@ type BackfillSchedulePayload struct {
 	RequestID string `json:"requestId"`
 }
 
+// A page of operations.
+type BatchOperationConnection struct {
+	// The operations with their cursors.
+	Edges []*BatchOperationEdge `json:"edges"`
+	// The operations, newest first.
+	Nodes []*BatchOperation `json:"nodes"`
+	// Where the page lies.
+	PageInfo *PageInfo `json:"pageInfo"`
+}
+
+// An operation and its place in the list.
+type BatchOperationEdge struct {
+	// Its place in this list: to read on after it, with the same hub and states.
+	Cursor string `json:"cursor"`
+	// The operation.
+	Node *BatchOperation `json:"node"`
+}
+
+// The answer to a change of one operation.
+type BatchOperationPayload struct {
+	// The operation as it is afterwards; null if there is none, or the input was refused.
+	Operation *BatchOperation `json:"operation,omitempty"`
+	// What was wrong; empty if the change was made.
+	Errors []*UserError `json:"errors"`
+	// Names this call in the server's log.
+	RequestID string `json:"requestId"`
+}
+
+// Why an operation did not do an instance.
+type BatchRefusal struct {
+	// The instance.
+	InstanceID string `json:"instanceId"`
+	// The class of the reason.
+	Code ErrorCode `json:"code"`
+	// The reason, for people.
+	Message string `json:"message"`
+}
+
 // What an entity is to do and to answer.
 type CallEntityInput struct {
 	// The name of its hub.
@@ -77,6 +115,14 @@ type CallEntityPayload struct {
 	Errors []*UserError `json:"errors"`
 	// Names the request in logs.
 	RequestID string `json:"requestId"`
+}
+
+// Which operation to end.
+type CancelBatchOperationInput struct {
+	// The name of the task hub.
+	Hub string `json:"hub"`
+	// Its id.
+	OperationID string `json:"operationId"`
 }
 
 // Which instance is to end by itself, and why.
@@ -151,6 +197,16 @@ type DeadLetterEdge struct {
 	Cursor string `json:"cursor"`
 	// The dead letter.
 	Node *DeadLetter `json:"node"`
+}
+
+// Which rule to take back.
+type DeleteRetentionInput struct {
+	// The name of the task hub.
+	Hub string `json:"hub"`
+	// The name of the orchestration; null for the rule of any.
+	Name graphql.Omittable[*string] `json:"name,omitempty"`
+	// How they ended; null for the rule of any way.
+	Status graphql.Omittable[*OrchestrationStatus] `json:"status,omitempty"`
 }
 
 // Which schedule to delete.
@@ -606,6 +662,14 @@ type PatchRecorded struct {
 
 func (PatchRecorded) IsHistoryEvent() {}
 
+// Which operation to stop.
+type PauseBatchOperationInput struct {
+	// The name of the task hub.
+	Hub string `json:"hub"`
+	// Its id.
+	OperationID string `json:"operationId"`
+}
+
 // Which schedule to stop, and why.
 type PauseScheduleInput struct {
 	// The name of the task hub.
@@ -634,6 +698,16 @@ type PendingTask struct {
 	LastError *string `json:"lastError,omitempty"`
 	// Who runs it, or ran it last.
 	Worker *string `json:"worker,omitempty"`
+}
+
+// What would be done, and with which instances.
+type PreviewBatchOperationInput struct {
+	// The name of the task hub.
+	Hub string `json:"hub"`
+	// What would be done with each instance.
+	Kind BatchOperationKind `json:"kind"`
+	// Which instances; without statuses, those that the kind is made for.
+	Filter graphql.Omittable[*OrchestrationFilter] `json:"filter,omitempty"`
 }
 
 // A page of an instance's progress.
@@ -823,6 +897,14 @@ type RestartOrchestrationInput struct {
 	NewInstanceID graphql.Omittable[*string] `json:"newInstanceId,omitempty"`
 }
 
+// Which operation to resume.
+type ResumeBatchOperationInput struct {
+	// The name of the task hub.
+	Hub string `json:"hub"`
+	// Its id.
+	OperationID string `json:"operationId"`
+}
+
 // Which instance to let go on, and why.
 type ResumeOrchestrationInput struct {
 	// The name of the task hub.
@@ -839,6 +921,16 @@ type ResumeScheduleInput struct {
 	Hub string `json:"hub"`
 	// Its id.
 	ScheduleID string `json:"scheduleId"`
+}
+
+// The answer to a change of a rule.
+type RetentionPayload struct {
+	// The hub's rules as they are afterwards.
+	Rules []*RetentionRule `json:"rules"`
+	// What was wrong; empty if the change was made.
+	Errors []*UserError `json:"errors"`
+	// Names this call in the server's log.
+	RequestID string `json:"requestId"`
 }
 
 // Which instance is to go on from an earlier point.
@@ -945,6 +1037,18 @@ type SetMaxDeathsPayload struct {
 	RequestID string `json:"requestId"`
 }
 
+// How long to keep which instances.
+type SetRetentionInput struct {
+	// The name of the task hub.
+	Hub string `json:"hub"`
+	// The name of the orchestration; null for any.
+	Name graphql.Omittable[*string] `json:"name,omitempty"`
+	// How they ended: COMPLETED, FAILED, CANCELED or TERMINATED; null for any way.
+	Status graphql.Omittable[*OrchestrationStatus] `json:"status,omitempty"`
+	// How long from their end on, such as 90m, 72h or 30d: a minute to a hundred years; null for ever.
+	Keep graphql.Omittable[*string] `json:"keep,omitempty"`
+}
+
 // Which tags of which instance to change.
 type SetTagsInput struct {
 	// The name of the task hub.
@@ -973,6 +1077,26 @@ type SignalEntityInput struct {
 	At graphql.Omittable[*time.Time] `json:"at,omitempty"`
 	// Of several signals with the same key only the first counts.
 	IdempotencyKey graphql.Omittable[*string] `json:"idempotencyKey,omitempty"`
+}
+
+// What to do, and with which instances.
+type StartBatchOperationInput struct {
+	// The name of the task hub.
+	Hub string `json:"hub"`
+	// What to do with each instance.
+	Kind BatchOperationKind `json:"kind"`
+	// Which instances; without statuses, those that the kind is made for. An empty filter selects all of these.
+	Filter *OrchestrationFilter `json:"filter"`
+	// Why, for the record and for the instances: 1 to 2000 characters.
+	Reason string `json:"reason"`
+	// Whether their children are to be purged, or terminated, too, and theirs. Other kinds do not know it.
+	Recursive bool `json:"recursive"`
+	// How many instances to act on in a second at most, 1 to 10,000. Without it as many as the database takes while half of the time is left to others.
+	PerSecond graphql.Omittable[*int32] `json:"perSecond,omitempty"`
+	// Names the operation in its hub, like an instance id; one that is taken is refused. Made up if it is not given.
+	OperationID graphql.Omittable[*string] `json:"operationId,omitempty"`
+	// Who asks, for the record: at most 200 characters.
+	By graphql.Omittable[*string] `json:"by,omitempty"`
 }
 
 // What to start.
@@ -1250,6 +1374,204 @@ type WaitReason struct {
 	Until *time.Time `json:"until,omitempty"`
 	// The name of what is waited for: an event, an activity, an orchestration.
 	Subject *string `json:"subject,omitempty"`
+}
+
+// What may be done with an operation on many instances.
+type BatchOperationAction string
+
+const (
+	// The mutation pauseBatchOperation.
+	BatchOperationActionPause BatchOperationAction = "PAUSE"
+	// The mutation resumeBatchOperation.
+	BatchOperationActionResume BatchOperationAction = "RESUME"
+	// The mutation cancelBatchOperation.
+	BatchOperationActionCancel BatchOperationAction = "CANCEL"
+)
+
+var AllBatchOperationAction = []BatchOperationAction{
+	BatchOperationActionPause,
+	BatchOperationActionResume,
+	BatchOperationActionCancel,
+}
+
+func (e BatchOperationAction) IsValid() bool {
+	switch e {
+	case BatchOperationActionPause, BatchOperationActionResume, BatchOperationActionCancel:
+		return true
+	}
+	return false
+}
+
+func (e BatchOperationAction) String() string {
+	return string(e)
+}
+
+func (e *BatchOperationAction) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = BatchOperationAction(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid BatchOperationAction", str)
+	}
+	return nil
+}
+
+func (e BatchOperationAction) MarshalGQL(w io.Writer) {
+	fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *BatchOperationAction) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e BatchOperationAction) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
+}
+
+// What is done with many instances. Each kind has statuses that it acts on if the filter names none.
+type BatchOperationKind string
+
+const (
+	// Delete them, with everything that belongs to them: any that has ended.
+	BatchOperationKindPurge BatchOperationKind = "PURGE"
+	// End them at once: any live one.
+	BatchOperationKindTerminate BatchOperationKind = "TERMINATE"
+	// Ask them to end by themselves: any live one.
+	BatchOperationKindCancel BatchOperationKind = "CANCEL"
+	// Stop them until they are resumed: any live one that is not suspended.
+	BatchOperationKindSuspend BatchOperationKind = "SUSPEND"
+	// Let them go on: any that is suspended.
+	BatchOperationKindResume BatchOperationKind = "RESUME"
+	// Let them go on from what they failed of: any that has failed; others that were ended before their time if the filter says so.
+	BatchOperationKindRewind BatchOperationKind = "REWIND"
+)
+
+var AllBatchOperationKind = []BatchOperationKind{
+	BatchOperationKindPurge,
+	BatchOperationKindTerminate,
+	BatchOperationKindCancel,
+	BatchOperationKindSuspend,
+	BatchOperationKindResume,
+	BatchOperationKindRewind,
+}
+
+func (e BatchOperationKind) IsValid() bool {
+	switch e {
+	case BatchOperationKindPurge, BatchOperationKindTerminate, BatchOperationKindCancel, BatchOperationKindSuspend, BatchOperationKindResume, BatchOperationKindRewind:
+		return true
+	}
+	return false
+}
+
+func (e BatchOperationKind) String() string {
+	return string(e)
+}
+
+func (e *BatchOperationKind) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = BatchOperationKind(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid BatchOperationKind", str)
+	}
+	return nil
+}
+
+func (e BatchOperationKind) MarshalGQL(w io.Writer) {
+	fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *BatchOperationKind) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e BatchOperationKind) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
+}
+
+// How an operation on many instances stands.
+type BatchOperationState string
+
+const (
+	// It is carried out, or is about to be.
+	BatchOperationStateRunning BatchOperationState = "RUNNING"
+	// It waits to be resumed.
+	BatchOperationStatePaused BatchOperationState = "PAUSED"
+	// All is done that could be.
+	BatchOperationStateDone BatchOperationState = "DONE"
+	// Somebody has ended it.
+	BatchOperationStateCanceled BatchOperationState = "CANCELED"
+	// It could not go on; its error says why.
+	BatchOperationStateFailed BatchOperationState = "FAILED"
+)
+
+var AllBatchOperationState = []BatchOperationState{
+	BatchOperationStateRunning,
+	BatchOperationStatePaused,
+	BatchOperationStateDone,
+	BatchOperationStateCanceled,
+	BatchOperationStateFailed,
+}
+
+func (e BatchOperationState) IsValid() bool {
+	switch e {
+	case BatchOperationStateRunning, BatchOperationStatePaused, BatchOperationStateDone, BatchOperationStateCanceled, BatchOperationStateFailed:
+		return true
+	}
+	return false
+}
+
+func (e BatchOperationState) String() string {
+	return string(e)
+}
+
+func (e *BatchOperationState) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = BatchOperationState(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid BatchOperationState", str)
+	}
+	return nil
+}
+
+func (e BatchOperationState) MarshalGQL(w io.Writer) {
+	fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *BatchOperationState) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e BatchOperationState) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
 }
 
 // What may be done with an entity.
