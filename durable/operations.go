@@ -114,8 +114,8 @@ type ManyState struct {
 	Over   bool
 	// Matched is how many instances the filter selected as it began; nil while that is not known, and for more than a million.
 	Matched *int64
-	// Examined counts the instances it has come to: Done those that are as they were to become, Refused the others, of which
-	// the first 100 are in Refusals, where one operation is read, with ErrNotFound, ErrWrongState and so on.
+	// Examined counts the instances it has come to: Done those that are as they were to become (asked to, for CancelMany),
+	// Refused the others, of which the first 100 are in Refusals, where one operation is read, with ErrNotFound, ErrWrongState and so on.
 	Examined, Done, Refused int64
 	Refusals                map[string]error
 	Reason, By              string

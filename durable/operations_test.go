@@ -34,7 +34,7 @@ func TestOperationsOnMany(t *testing.T) {
 		}
 	}
 	red := durable.Filter{Tags: durable.Tags{"team": "red"}}
-	do := func(o durable.ManyOperation, done int64) durable.ManyState {
+	do := func(o durable.ManyOperation, done int64) {
 		t.Helper()
 		o.Filter, o.Reason, o.By = red, "a test", "ann"
 		if matched, exact, err := b.client.PreviewOperation(b.ctx, o); err != nil || matched != done || !exact {
@@ -48,7 +48,6 @@ func TestOperationsOnMany(t *testing.T) {
 			s.Reason != "a test" || s.By != "ann" || s.FinishedAt.IsZero() || len(s.Refusals) != 0 {
 			t.Fatalf("%s: %+v, %v", o.Kind, s, err)
 		}
-		return s
 	}
 	b.until("all are at work", inStatus(0))
 	do(durable.ManyOperation{Kind: durable.SuspendMany, ID: "halt"}, n)

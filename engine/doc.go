@@ -192,6 +192,18 @@
 // once, whoever leads and whoever believes to; others than the leader take what is overdue. What waits for an instance
 // to end is in the row, and looked at twice a second.
 //
+// # Operations on many
+//
+// An operation's row says which page of instances is at work, written before the first of them is touched, and how far it
+// is. One node has it, by its number and a count of claims; when that node is dead, or has left, any other claims it. What
+// is done to an instance is what anybody may do to it, in a commit of its own; so a page may be done again, also by a node
+// that has lost the operation and does not know yet. Whoever stores the page's end compares the claim, and what is found as
+// it was to become counts as done: each instance counts once. Pages are ordered by (created_at, no), and end where the
+// operation began.
+//
+// Retention is the leader's: it reads the rules anew for each page, finds what ended long enough ago by (name, outcome,
+// completed_at), and purges it.
+//
 // # Death
 //
 // Every worker holds an advisory lock on a connection on which it also listens for wake-ups, so it cannot miss

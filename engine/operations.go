@@ -153,8 +153,8 @@ type Operation struct {
 	// Matched is how many instances the filter selected as it began; nil if that is not known yet, or they were more than
 	// a million, or could not be counted within seconds.
 	Matched *int64
-	// Examined counts the instances that it has come to: Done those that are now as it was to make them, of which few may
-	// have been so by somebody else's hand, Refused the others.
+	// Examined counts the instances that it has come to: Done those that are now as it was to make them (asked to, for CANCEL;
+	// about to be, for SUSPEND and RESUME), Refused the others. What somebody else did to one at the same time counts as done.
 	Examined int64
 	Done     int64
 	Refused  int64

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 
 	"golang.org/x/sync/errgroup"
 
@@ -25,28 +24,29 @@ func (r *operationRun) act(ctx context.Context) ([]Refusal, error) {
 	if r.o.Kind == OperationPurge {
 		return r.purge(ctx, found)
 	}
-	var mu sync.Mutex
-	var refusals []Refusal
+	errs := make([]error, len(r.page))
 	g, all := errgroup.WithContext(ctx)
 	g.SetLimit(actsAtOnce)
-	for _, t := range r.page {
+	for n, t := range r.page {
 		g.Go(func() error {
 			err := r.actOn(all, t, found)
 			switch {
-			case err == nil:
-				return nil
-			case all.Err() != nil:
+			case err != nil && all.Err() != nil:
 				return all.Err()
-			case !isRefusal(err) && r.tries < patience:
+			case err != nil && !isRefusal(err) && r.tries < patience:
 				return fmt.Errorf("instance %q: %w", t.ID, err)
 			}
-			mu.Lock()
-			defer mu.Unlock()
-			refusals = append(refusals, Refusal{t.ID, err})
+			errs[n] = err
 			return nil
 		})
 	}
 	err = g.Wait()
+	var refusals []Refusal
+	for n, t := range r.page {
+		if errs[n] != nil {
+			refusals = append(refusals, Refusal{t.ID, errs[n]})
+		}
+	}
 	return refusals, err
 }
 

@@ -58,10 +58,10 @@ func (s *site) over(id string, state engine.OperationState, done, refused int64)
 	return o
 }
 
-// inStatus counts the instances of a status by what they are called.
-func (s *site) inStatus(name string, status history.Status) int64 {
+// inStatus counts the instances that wait, or did, in a status.
+func (s *site) inStatus(status history.Status) int64 {
 	s.t.Helper()
-	return s.number("SELECT count(*) FROM weir.instances WHERE name = $1 AND status = $2", name, status)
+	return s.number("SELECT count(*) FROM weir.instances WHERE name = 'waits' AND status = $1", status)
 }
 
 // paced is a node whose operations rest until the test says so.
@@ -152,7 +152,7 @@ func TestOperationKinds(t *testing.T) {
 		case c.filter.Name == "nobody":
 			want = 150
 		}
-		if got := s.inStatus("waits", c.status); got != want {
+		if got := s.inStatus(c.status); got != want {
 			t.Errorf("%s: %d are %s, want %d", c.kind, got, c.status, want)
 		}
 	}
@@ -172,7 +172,7 @@ func TestOperationRewinds(t *testing.T) {
 	s.many(7)
 	s.over(s.operate(engine.OperationRequest{Kind: engine.OperationTerminate, Filter: engine.Filter{IDs: []string{"a-000", "a-001"}}}).ID, engine.OperationDone, 2, 0)
 	s.work(n)
-	s.until("five have begun", func() bool { return s.inStatus("waits", history.Running) == 5 })
+	s.until("five have begun", func() bool { return s.inStatus(history.Running) == 5 })
 	s.over(s.operate(engine.OperationRequest{Kind: engine.OperationTerminate, Reason: "by mistake"}).ID, engine.OperationDone, 5, 0)
 	request := engine.OperationRequest{Kind: engine.OperationRewind, Reason: "it was a mistake", Filter: engine.Filter{Statuses: []history.Status{history.Terminated}}}
 	o := s.over(s.operate(request).ID, engine.OperationDone, 5, 2)
@@ -186,6 +186,30 @@ func TestOperationRewinds(t *testing.T) {
 	for n := 2; n < 7; n++ {
 		s.raise(fmt.Sprintf("a-00%d", n))
 		s.completes(fmt.Sprintf("a-00%d", n))
+	}
+}
+
+// TestOperationRewindsOnce: whoever ran it died after it had rewound some of a page: these go on, and count.
+func TestOperationRewindsOnce(t *testing.T) {
+	s := newSite(t)
+	n := s.join(engine.NodeConfig{Executor: &program{}})
+	s.many(20)
+	s.work(n)
+	s.until("all have begun", func() bool { return s.inStatus(history.Running) == 20 })
+	for i := range 20 {
+		s.end(fmt.Sprintf("a-%03d", i))
+	}
+	s.exec(`INSERT INTO weir.batch_operations (hub, id, kind, created_by, filter, options, state, page)
+		SELECT 1, 'rewind', 5, '', '{"statuses": ["TERMINATED"]}', '{"reason": "r"}', 1,
+			json_agg(json_build_object('no', no, 'id', id, 'gen', gen, 'at', created_at) ORDER BY created_at, no) FROM weir.instances`)
+	for i := range 7 {
+		s.no(s.e.Rewind(s.ctx, engine.RewindRequest{Hub: "default", Instance: fmt.Sprintf("a-%03d", i), Reason: "r"}))
+	}
+	_, err := s.e.ResumeOperation(s.ctx, "default", "rewind")
+	s.no(err)
+	s.over("rewind", engine.OperationDone, 20, 0)
+	if n := s.number("SELECT count(*) FROM weir.instances WHERE gen = 1"); n != 20 {
+		t.Errorf("%d are in their second generation", n)
 	}
 }
 
@@ -293,7 +317,7 @@ func TestOperationChangesHands(t *testing.T) {
 			second.rested(s)
 			second.on <- struct{}{}
 			s.over(id, engine.OperationDone, 250, 0)
-			if n := s.inStatus("waits", history.Terminated); n != 250 {
+			if n := s.inStatus(history.Terminated); n != 250 {
 				t.Errorf("%d are terminated", n)
 			}
 			if n := s.number("SELECT count(*) FROM weir.history WHERE convert_from(events, 'UTF8') LIKE '%ExecutionTerminated%'"); n != 250 {
@@ -359,15 +383,15 @@ func TestOperationIsPaused(t *testing.T) {
 			}
 		}
 	}
-	if n := s.inStatus("waits", history.Terminated); n != 300 {
+	if n := s.inStatus(history.Terminated); n != 300 {
 		t.Errorf("%d are terminated", n)
 	}
-	// A second one does the rest, and is paused before anybody has begun with it.
+	// A second one does the rest.
 	late := s.operate(engine.OperationRequest{Kind: engine.OperationTerminate, Filter: engine.Filter{CreatedTo: canceled.CreatedAt}}).ID
 	n.rested(s)
 	n.on <- struct{}{}
 	s.over(late, engine.OperationDone, 50, 0)
-	if s.inStatus("waits", history.Pending) != 1 {
+	if s.inStatus(history.Pending) != 1 {
 		t.Error("the late one is gone")
 	}
 }

@@ -10,8 +10,9 @@ import (
 )
 
 const (
-	// MinKeep and MaxKeep bound how long instances may be kept, besides for ever.
+	// MinKeep is the shortest time that a rule may have instances kept.
 	MinKeep = time.Minute
+	// MaxKeep is the longest, besides for ever.
 	MaxKeep = 100 * 365 * 24 * time.Hour
 	// maxRetention is how many rules a hub may have.
 	maxRetention = 1000

@@ -12,7 +12,7 @@ import (
 	"github.com/weir-dev/weir/engine/history"
 )
 
-// ended makes instances that have ended so long ago, with the ids name-status-0, -1, and so on.
+// endedAgo makes instances that have ended so long ago, with the ids name-status-0, -1, and so on.
 func (s *site) endedAgo(name string, status history.Status, ago time.Duration, n int) {
 	s.t.Helper()
 	s.exec(`INSERT INTO weir.instances (no, hub, id, name, status, outcome, created_at, updated_at, completed_at)
@@ -45,8 +45,6 @@ func (s *site) leader() *engine.Node {
 	return n
 }
 
-func to[T any](v T) *T { return &v }
-
 // TestRetention: of the rules that fit, the one that says most counts; a change counts from the next round on; what is live
 // stays, and what has no rule.
 func TestRetention(t *testing.T) {
@@ -75,9 +73,9 @@ func TestRetention(t *testing.T) {
 	check("nothing is due", all...)
 	for _, r := range []engine.Retention{
 		{Keep: hour},
-		{Status: to(history.Failed), Keep: 0},
+		{Status: new(history.Failed), Keep: 0},
 		{Name: "b", Keep: 0},
-		{Name: "b", Status: to(history.Failed), Keep: hour},
+		{Name: "b", Status: new(history.Failed), Keep: hour},
 		{Name: "c", Keep: 2 * hour},
 	} {
 		s.no(s.e.SetRetention(s.ctx, "default", r))
@@ -166,8 +164,8 @@ func TestRetentionBadInput(t *testing.T) {
 		{"default", func(r *engine.Retention) { r.Keep = time.Minute - 1 }, engine.CodeInvalid, "keep", "1m0s"},
 		{"default", func(r *engine.Retention) { r.Keep = -time.Hour }, engine.CodeInvalid, "keep", "1m0s"},
 		{"default", func(r *engine.Retention) { r.Keep = engine.MaxKeep + 1 }, engine.CodeInvalid, "keep", "876000h"},
-		{"default", func(r *engine.Retention) { r.Status = to(history.Running) }, engine.CodeInvalid, "status", "RUNNING"},
-		{"default", func(r *engine.Retention) { r.Status = to(history.Status(100)) }, engine.CodeInvalid, "status", "COMPLETED"},
+		{"default", func(r *engine.Retention) { r.Status = new(history.Running) }, engine.CodeInvalid, "status", "RUNNING"},
+		{"default", func(r *engine.Retention) { r.Status = new(history.Status(100)) }, engine.CodeInvalid, "status", "COMPLETED"},
 		{"default", func(r *engine.Retention) { r.Name = strings.Repeat("x", 81) }, engine.CodeInvalid, "name", "80"},
 		{"default", func(r *engine.Retention) { r.Name = "\xff" }, engine.CodeInvalid, "name", "UTF-8"},
 	} {
@@ -179,7 +177,7 @@ func TestRetentionBadInput(t *testing.T) {
 			t.Errorf("%+v: %v, want %s of %s: %s", r, err, c.code, c.field, c.says)
 		}
 	}
-	for _, r := range []engine.Retention{{}, {Name: "a"}, {Status: to(history.Failed)}} {
+	for _, r := range []engine.Retention{{}, {Name: "a"}, {Status: new(history.Failed)}} {
 		if err := s.e.DeleteRetention(s.ctx, "default", r.Name, r.Status); !errors.Is(err, engine.ErrNotFound) {
 			t.Errorf("no rule for %+v: %v", r, err)
 		}
@@ -189,4 +187,26 @@ func TestRetentionBadInput(t *testing.T) {
 		t.Errorf("the rule too much: %v", err)
 	}
 	s.no(s.e.SetRetention(s.ctx, "default", engine.Retention{Name: "7", Keep: time.Hour})) // which is there
+}
+
+// TestRetentionStopsAtOnce: a rule that changes while purging goes on counts from the next page on.
+func TestRetentionStopsAtOnce(t *testing.T) {
+	s := newSite(t)
+	n := s.paced()
+	s.until("it leads", n.Leads)
+	s.endedAgo("a", history.Completed, time.Hour, 350)
+	s.no(s.e.SetRetention(s.ctx, "default", engine.Retention{Keep: time.Minute}))
+	done := make(chan error, 1)
+	go func() { done <- n.RetainRound(s.ctx) }()
+	n.rested(s)
+	n.on <- struct{}{}
+	n.rested(s)
+	s.no(s.e.SetRetention(s.ctx, "default", engine.Retention{Name: "a"})) // for ever
+	n.on <- struct{}{}
+	n.rested(s)
+	n.on <- struct{}{}
+	s.no(<-done)
+	if got, want := s.kept(), []string{"a COMPLETED 150"}; !slices.Equal(got, want) {
+		t.Errorf("kept are %v, want %v", got, want)
+	}
 }
