@@ -96,6 +96,8 @@ const (
 	OverlapTerminate = Overlap(engine.OverlapTerminate)
 	// OverlapAllow starts the next beside it.
 	OverlapAllow = Overlap(engine.OverlapAllow)
+	// OverlapCancel asks the instance to end by itself, and starts the newest firing when it has.
+	OverlapCancel = Overlap(engine.OverlapCancel)
 )
 
 func (p Overlap) applySchedule(o *scheduleOptions) { o.definition.Overlap = engine.Overlap(p) }

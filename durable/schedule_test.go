@@ -1,6 +1,7 @@
 package durable_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -144,5 +145,39 @@ func TestScheduleBackfillAndList(t *testing.T) {
 		if !errors.Is(err, durable.ErrInvalid) {
 			t.Errorf("%s: %v", what, err)
 		}
+	}
+}
+
+// TestScheduleCancelsTheOther: a firing asks the instance before it to end, which undoes what it has done; the next starts
+// when it has ended.
+func TestScheduleCancelsTheOther(t *testing.T) {
+	b := setup(t)
+	undone := make(chan string, 100)
+	b.worker(nil, Report.Handler(func(ctx *durable.Context, _ reportInput) (string, error) {
+		_, err := Item.Wait(ctx) // for ever
+		undo := durable.WithoutCancel(ctx)
+		if _, failed := Echo.Call(undo, ctx.ID()); failed != nil {
+			return "", failed
+		}
+		return "", err
+	}), Echo.Handler(func(_ context.Context, s string) (string, error) { undone <- s; return s, nil }))
+	s := Report.Schedule(b.client, "watch")
+	if err := s.Put(b.ctx, reportInput{"eu", 7}, durable.Every(time.Second), durable.OverlapCancel); err != nil {
+		t.Fatal(err)
+	}
+	b.until("two have been asked to end, and a third started", func() bool {
+		return b.count("SELECT count(*) FROM weir.instances WHERE status = 4") >= 2 && b.count("SELECT count(*) FROM weir.instances WHERE status = 0") == 1
+	})
+	if err := s.Delete(b.ctx); err != nil {
+		t.Fatal(err)
+	}
+	if n := b.count("SELECT count(*) FROM weir.instances WHERE status NOT IN (0, 4)"); n != 0 {
+		t.Errorf("%d instances have ended otherwise", n)
+	}
+	if n := b.count(`SELECT count(*) FROM (SELECT created_at, lag(completed_at) OVER (ORDER BY no) AS before FROM weir.instances) AS i WHERE before > created_at`); n != 0 {
+		t.Errorf("%d instances were started before the one before them had ended", n)
+	}
+	if a, c := <-undone, <-undone; a == c || !strings.HasPrefix(a, "watch-") {
+		t.Errorf("%q and %q have undone what they did", a, c)
 	}
 }

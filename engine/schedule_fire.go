@@ -199,6 +199,12 @@ func (f *firer) plan(ctx context.Context, row *store.DueSchedulesRow) (u *unit, 
 		}
 		return nil, true, err
 	}
+	if p.cancel {
+		err := e.Cancel(ctx, CancelRequest{Hub: hub.Name, Instance: s.otherID, Reason: "the schedule " + s.ID + " starts the next"})
+		if err != nil && !errors.Is(err, ErrWrongState) && !errors.Is(err, ErrNotFound) { // else it has ended by itself
+			return nil, false, err
+		}
+	}
 	if len(p.starts) > 0 {
 		if row.InputSize >= 0 && row.Input == nil {
 			if row.Input, err = e.q.ReadScheduleInput(ctx, e.pool, store.ReadScheduleInputParams{No: row.No, Seq: row.Seq}); err != nil {

@@ -46,6 +46,8 @@ type firingPlan struct {
 	buffered []time.Time
 	// terminate says that the instance that runs is to be ended first, whereupon a new plan is made.
 	terminate bool
+	// cancel says that the instance that runs is to be asked to end.
+	cancel bool
 	// more says that not all that was due is in the plan.
 	more bool
 }
@@ -54,8 +56,8 @@ type firingPlan struct {
 // or skipped.
 func planFirings(s firingState, now time.Time) firingPlan {
 	p := firingPlan{next: s.next, buffered: s.buffered}
-	if s.overlap == OverlapTerminate {
-		return planTerminate(s, p, now)
+	if s.overlap == OverlapTerminate || s.overlap == OverlapCancel {
+		return planNewest(s, p, now)
 	}
 	for len(p.buffered) > 0 && len(p.starts) < s.most && (s.overlap == OverlapAllow || !s.lives) {
 		p.starts, p.buffered, s.lives = append(p.starts, p.buffered[0]), p.buffered[1:], true
@@ -83,9 +85,9 @@ func planFirings(s firingState, now time.Time) firingPlan {
 	return p
 }
 
-// planTerminate is planFirings where a firing ends the instance before it: of several only the newest counts, because
-// the others would be ended as soon as they had started.
-func planTerminate(s firingState, p firingPlan, now time.Time) firingPlan {
+// planNewest is planFirings where a firing ends the instance before it, or asks it to end: of several only the newest counts,
+// because the others would be ended as soon as they had started.
+func planNewest(s firingState, p firingPlan, now time.Time) firingPlan {
 	newest := time.Time{}
 	take := func(at time.Time) {
 		if !newest.IsZero() {
@@ -93,7 +95,7 @@ func planTerminate(s firingState, p firingPlan, now time.Time) firingPlan {
 		}
 		newest = at
 	}
-	for _, at := range p.buffered { // of another policy, before
+	for _, at := range p.buffered { // those that wait until it has ended, or of another policy, before
 		take(at)
 	}
 	p.buffered = nil
@@ -111,8 +113,10 @@ func planTerminate(s firingState, p firingPlan, now time.Time) firingPlan {
 	}
 	switch {
 	case newest.IsZero():
-	case s.lives:
+	case s.lives && s.overlap == OverlapTerminate:
 		p.terminate = true
+	case s.lives:
+		p.buffered, p.cancel = []time.Time{newest}, len(s.buffered) == 0
 	default:
 		p.starts = []time.Time{newest}
 	}

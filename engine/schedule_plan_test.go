@@ -12,7 +12,7 @@ import (
 	"github.com/weir-dev/weir/engine/schedule"
 )
 
-var allOverlaps = []Overlap{OverlapSkip, OverlapBufferOne, OverlapBufferAll, OverlapTerminate, OverlapAllow}
+var allOverlaps = []Overlap{OverlapSkip, OverlapBufferOne, OverlapBufferAll, OverlapTerminate, OverlapAllow, OverlapCancel}
 
 // TestFiringPlans has every overlap policy with a schedule of every minute that nobody fired for five, catch-up windows
 // that reach back for none, some and all of them, and the last instance running or not.
@@ -67,6 +67,11 @@ func TestFiringPlans(t *testing.T) {
 		{OverlapTerminate, some, false, "", "5", "", 4, false},
 		{OverlapTerminate, some, true, "", "", "", 4, true},
 		{OverlapTerminate, all, false, "0", "5", "", 5, false},
+		{OverlapCancel, none, true, "", "", "", 5, false},
+		{OverlapCancel, some, false, "", "5", "", 4, false},
+		{OverlapCancel, some, true, "", "", "5", 4, false},
+		{OverlapCancel, all, true, "0", "", "5", 5, false},
+		{OverlapCancel, all, false, "0", "5", "", 5, false},
 		{OverlapAllow, none, true, "", "", "", 5, false},
 		{OverlapAllow, some, true, "", "3,4,5", "", 2, false},
 		{OverlapAllow, all, false, "", "1,2,3,4,5", "", 0, false},
@@ -77,7 +82,8 @@ func TestFiringPlans(t *testing.T) {
 			s.buffered = []time.Time{base}
 		}
 		p := planFirings(s, base.Add(5*time.Minute+30*time.Second))
-		if minutes(p.starts) != c.starts || minutes(p.buffered) != c.waits || p.skipped != c.skipped || p.terminate != c.terminate || p.more {
+		if minutes(p.starts) != c.starts || minutes(p.buffered) != c.waits || p.skipped != c.skipped || p.terminate != c.terminate || p.more ||
+			p.cancel != (c.overlap == OverlapCancel && c.lives && c.buffered == "" && c.waits != "") { // once is enough
 			t.Errorf("%s, %s, runs %v, buffered %q: starts %q, buffers %q, skips %d, terminates %v, more %v; want %+v", c.overlap, c.catchUp, c.lives,
 				c.buffered, minutes(p.starts), minutes(p.buffered), p.skipped, p.terminate, p.more, c)
 		}

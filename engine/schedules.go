@@ -32,9 +32,12 @@ const (
 	OverlapTerminate
 	// OverlapAllow starts the next beside it.
 	OverlapAllow
+	// OverlapCancel asks the instance to end by itself, and starts the next when it has. Of the firings that come until then
+	// only the newest is started.
+	OverlapCancel
 )
 
-var overlapNames = []string{"SKIP", "BUFFER_ONE", "BUFFER_ALL", "TERMINATE_OTHER", "ALLOW_ALL"}
+var overlapNames = []string{"SKIP", "BUFFER_ONE", "BUFFER_ALL", "TERMINATE_OTHER", "ALLOW_ALL", "CANCEL_OTHER"}
 
 // String is the policy's name in the API.
 func (o Overlap) String() string {

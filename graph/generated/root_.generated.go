@@ -6123,6 +6123,8 @@ enum ScheduleOverlap {
   TERMINATE_OTHER
   "The next is started beside it."
   ALLOW_ALL
+  "The instance is asked to end by itself, and the newest firing is started when it has."
+  CANCEL_OTHER
 }
 
 "What may be done with a schedule."

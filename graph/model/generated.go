@@ -2239,6 +2239,8 @@ const (
 	ScheduleOverlapTerminateOther ScheduleOverlap = "TERMINATE_OTHER"
 	// The next is started beside it.
 	ScheduleOverlapAllowAll ScheduleOverlap = "ALLOW_ALL"
+	// The instance is asked to end by itself, and the newest firing is started when it has.
+	ScheduleOverlapCancelOther ScheduleOverlap = "CANCEL_OTHER"
 )
 
 var AllScheduleOverlap = []ScheduleOverlap{
@@ -2247,11 +2249,12 @@ var AllScheduleOverlap = []ScheduleOverlap{
 	ScheduleOverlapBufferAll,
 	ScheduleOverlapTerminateOther,
 	ScheduleOverlapAllowAll,
+	ScheduleOverlapCancelOther,
 }
 
 func (e ScheduleOverlap) IsValid() bool {
 	switch e {
-	case ScheduleOverlapSkip, ScheduleOverlapBufferOne, ScheduleOverlapBufferAll, ScheduleOverlapTerminateOther, ScheduleOverlapAllowAll:
+	case ScheduleOverlapSkip, ScheduleOverlapBufferOne, ScheduleOverlapBufferAll, ScheduleOverlapTerminateOther, ScheduleOverlapAllowAll, ScheduleOverlapCancelOther:
 		return true
 	}
 	return false
