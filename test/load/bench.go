@@ -64,6 +64,7 @@ var workloads = []workload{
 	{"W10", "10,000 timers due in one second", (*bench).alarms},
 	{"W11", "1,000,000 instances asleep", (*bench).sleepers},
 	{"W12", "fan-out of 10,000 in one instance", (*bench).wide},
+	{"W13", "lists of 1,000,000 instances, and their purge", (*bench).past},
 	{"memory", "10,000 live instances; an idle server", (*bench).memory},
 }
 

@@ -1,0 +1,1 @@
+ALTER FUNCTION json_of(bytea) PARALLEL SAFE;
