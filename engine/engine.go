@@ -108,7 +108,7 @@ func Open(ctx context.Context, cfg Config) (*Engine, error) {
 	if e.pool, err = e.db.Pool(ctx, "reads", cfg.PoolSize, e.unhurried(), e.plans.now); err != nil {
 		return nil, err
 	}
-	if e.lists, err = e.db.Pool(ctx, "lists", cfg.PoolSize, nil, nil); err != nil {
+	if e.lists, err = e.db.Pool(ctx, "lists", cfg.PoolSize, store.Paging(), nil); err != nil {
 		e.pool.Close()
 		return nil, err
 	}

@@ -20,5 +20,8 @@ func (n *Node) Leads() bool { return n.isLeader() }
 // SetRest has fn take the place of the rests of operations and retention. To be called before Run.
 func (n *Node) SetRest(fn func(ctx context.Context, d time.Duration) error) { n.rest = fn }
 
-// RestAfter is how long an operation rests.
-var RestAfter = restAfter
+// RestAfter is how long an operation rests after a page, of which the fastest took so long for each instance.
+func RestAfter(fastest, took time.Duration, acted, perSecond int) time.Duration {
+	p := pace{best: fastest}
+	return p.restAfter(took, acted, perSecond)
+}

@@ -133,7 +133,7 @@ type OperationRequest struct {
 	// Recursive purges, or terminates, the children too, and theirs. Other kinds do not know it.
 	Recursive bool
 	// PerSecond bounds how many instances are acted on in a second, 1 to 10,000; 0 means as many as the database takes
-	// while half of the time is left to others.
+	// while half of the time, or more, is left to others.
 	PerSecond int
 	// By is who asks, for the record: at most 200 characters.
 	By string

@@ -102,6 +102,7 @@ type operationRun struct {
 	// tries counts how often the page was begun, failures how often that, or anything else, did not work since a page did.
 	tries    int
 	failures int
+	pace     pace
 }
 
 // target is an instance to be acted on, as it was when the operation came to it.
@@ -141,7 +142,7 @@ func (r *operationRun) run(ctx context.Context) error {
 		took := time.Since(began)
 		switch {
 		case err == nil:
-			err = r.n.rest(ctx, restAfter(took, acted, r.o.PerSecond))
+			err = r.n.rest(ctx, r.pace.restAfter(took, acted, r.o.PerSecond))
 		case errors.Is(err, errOver), errors.Is(err, errNotOurs), ctx.Err() != nil, isRefusal(err):
 			return err
 		default:
@@ -158,10 +159,24 @@ func (r *operationRun) run(ctx context.Context) error {
 // errOver ends a run that has come to the end.
 var errOver = errors.New("the operation is over")
 
-// restAfter is how long to rest after a page that took so long: half of the time is left to others, and of the instances
-// there are no more than asked for in a second.
-func restAfter(took time.Duration, acted, perSecond int) time.Duration {
-	out := took
+// pace finds out how long to rest after a page, so that who works is not disturbed.
+type pace struct {
+	best time.Duration // what an instance takes when nobody else works
+}
+
+// restAfter is how long to rest after a page that took so long. Half of the time is left to others; more of it, up to four
+// fifths, when a page takes longer than it did, for then others are at work. Of the instances there are no more than
+// asked for in a second, 0 for any number.
+func (p *pace) restAfter(took time.Duration, acted, perSecond int) time.Duration {
+	if acted == 0 {
+		return 0
+	}
+	each := took / time.Duration(acted)
+	if p.best == 0 || each < p.best {
+		p.best = each
+	}
+	out := time.Duration(float64(took) * min(max(2*float64(each)/float64(max(p.best, 1))-1, 1), 4))
+	p.best += p.best / 100 // what comes next may be larger
 	if perSecond > 0 {
 		out = max(out, time.Duration(acted)*time.Second/time.Duration(perSecond)-took)
 	}

@@ -413,19 +413,23 @@ func TestOperationIsThrottled(t *testing.T) {
 	}
 	s.over(id, engine.OperationDone, 50, 0)
 	for _, c := range []struct {
-		took             time.Duration
+		fastest, took    time.Duration
 		acted, perSecond int
 		want             time.Duration
 	}{
-		{time.Second, 100, 0, time.Second},
-		{time.Second, 100, 10, 9 * time.Second},
-		{time.Second, 5, 10, time.Second},
-		{10 * time.Second, 100, 10, 10 * time.Second},
-		{time.Millisecond, 1, 1, 999 * time.Millisecond},
-		{0, 0, 1, 0},
+		{0, time.Second, 100, 0, time.Second},
+		{10 * time.Millisecond, time.Second, 100, 0, time.Second},
+		{20 * time.Millisecond, time.Second, 100, 0, time.Second},
+		{5 * time.Millisecond, time.Second, 100, 0, 3 * time.Second}, // others are at work
+		{time.Millisecond, time.Second, 100, 0, 4 * time.Second},
+		{0, time.Second, 100, 10, 9 * time.Second},
+		{0, time.Second, 5, 10, time.Second},
+		{0, 10 * time.Second, 100, 10, 10 * time.Second},
+		{0, time.Millisecond, 1, 1, 999 * time.Millisecond},
+		{0, 0, 0, 1, 0},
 	} {
-		if got := engine.RestAfter(c.took, c.acted, c.perSecond); got != c.want {
-			t.Errorf("%d took %s at %d in a second: rests %s, want %s", c.acted, c.took, c.perSecond, got, c.want)
+		if got := engine.RestAfter(c.fastest, c.took, c.acted, c.perSecond); got != c.want {
+			t.Errorf("%d took %s at %d in a second, the fastest %s: rests %s, want %s", c.acted, c.took, c.perSecond, c.fastest, got, c.want)
 		}
 	}
 }

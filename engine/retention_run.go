@@ -35,7 +35,7 @@ func (n *Node) retain(ctx context.Context) error {
 }
 
 // retainRound purges what is no longer to be kept, of each hub a page in turn, as long as this node leads. After each page
-// it rests for as long as that took, so that it leaves half of the time to others, however much there is to do.
+// it rests, at least for as long as that took, so that it leaves most of the time to others, however much there is to do.
 func (n *Node) retainRound(ctx context.Context) error {
 	if !n.isLeader() {
 		return nil
@@ -48,17 +48,18 @@ func (n *Node) retainRound(ctx context.Context) error {
 	for i, hub := range hubs {
 		sweeps[i] = &retentionSweep{e: n.e, hub: hub}
 	}
+	var pace pace
 	for len(sweeps) > 0 {
 		for i, s := range sweeps {
 			began := time.Now()
-			more, err := s.page(ctx)
+			acted, more, err := s.page(ctx)
 			if err != nil {
 				return err
 			}
 			if !more {
 				sweeps[i] = nil
 			}
-			if err := n.rest(ctx, time.Since(began)); err != nil || !n.isLeader() {
+			if err := n.rest(ctx, pace.restAfter(time.Since(began), acted, 0)); err != nil || !n.isLeader() {
 				return err
 			}
 		}
@@ -74,22 +75,23 @@ type retentionSweep struct {
 	after string // the last name of which nothing is left to purge, nor of those before it
 }
 
-// page purges up to a hundred instances, by the rules as they are now, and tells whether there may be more.
-func (s *retentionSweep) page(ctx context.Context) (more bool, err error) {
+// page purges up to a hundred instances, by the rules as they are now, and tells how many they were, and whether there may be
+// more.
+func (s *retentionSweep) page(ctx context.Context) (acted int, more bool, err error) {
 	all, err := s.e.retentions(ctx, s.hub)
 	if err != nil {
-		return false, err
+		return 0, false, err
 	}
 	names, err := s.e.q.ListNames(ctx, s.e.pool, store.ListNamesParams{Hub: s.hub, After: s.after, Chunk: retainNames})
 	if err != nil {
-		return false, fmt.Errorf("list names: %w", err)
+		return 0, false, fmt.Errorf("list names: %w", err)
 	}
 	if len(names) == 0 {
-		return false, nil
+		return 0, false, nil
 	}
 	rows, err := s.e.q.FindExpired(ctx, s.e.pool, s.expired(rulesOf(all), names))
 	if err != nil {
-		return false, fmt.Errorf("find what is no longer to be kept: %w", err)
+		return 0, false, fmt.Errorf("find what is no longer to be kept: %w", err)
 	}
 	doom := make([]doomed, len(rows))
 	for i, row := range rows {
@@ -97,13 +99,13 @@ func (s *retentionSweep) page(ctx context.Context) (more bool, err error) {
 	}
 	p := &purger{e: s.e, hub: s.hub}
 	if err := p.purge(ctx, doom); err != nil {
-		return false, err
+		return 0, false, err
 	}
 	if len(rows) == purgesPerUnit && p.out.Deleted > 0 {
-		return true, nil
+		return len(rows), true, nil
 	}
 	s.after = names[len(names)-1]
-	return len(names) == retainNames, nil
+	return len(rows), len(names) == retainNames, nil
 }
 
 // expired asks for what the rules no longer keep, in any order: none of the names is always the last.

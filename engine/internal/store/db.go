@@ -96,6 +96,13 @@ func Pinned() map[string]string {
 	}
 }
 
+// Paging are the settings of connections that read pages of large tables. A page is read along an index in a millisecond; to
+// compile the statement, or to start processes that share the work, takes tens of them, and the planner thinks of neither
+// as a cost of its own.
+func Paging() map[string]string {
+	return map[string]string{"jit": "off", "max_parallel_workers_per_gather": "0"}
+}
+
 // Pool opens a pool on the same database with Weir's search path and some settings. If its plans are pinned, plans tells
 // the generation of the tables' sizes that they must be for.
 func (d *DB) Pool(ctx context.Context, name string, maxConns int32, settings map[string]string, plans func() int64) (*pgxpool.Pool, error) {

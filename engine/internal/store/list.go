@@ -94,21 +94,32 @@ func (f *ListFilter) branches(q *query) []string {
 	}
 	var out []string
 	all := len(f.Live)+len(f.Ended) == 0
-	if all || len(f.Live) > 0 {
+	ended := f.Ended
+	if all {
+		ended = outcomes
+	}
+	if f.FailureType != "" || f.FailureText != "" { // what runs, or has completed, has not failed
+		ended = slices.DeleteFunc(slices.Clone(ended), func(status int16) bool { return status == completed })
+	}
+	if f.live() && (all || len(f.Live) > 0) {
 		live := common + " AND " + f.driver() + ".outcome IS NULL"
 		if !all {
 			live += " AND i.status = ANY(" + q.arg(f.Live) + ")"
 		}
 		out = append(out, live)
 	}
-	ended := f.Ended
-	if all {
-		ended = outcomes
-	}
 	for _, status := range ended {
 		out = append(out, common+" AND "+f.driver()+".outcome = "+q.arg(status))
 	}
+	if out == nil {
+		return []string{common + " AND false"}
+	}
 	return out
+}
+
+// live tells whether instances that live can be among the rows.
+func (f *ListFilter) live() bool {
+	return f.FailureType == "" && f.FailureText == "" && f.CompletedFrom.IsZero() && f.CompletedTo.IsZero()
 }
 
 // few tells that there are few rows, found by themselves.
@@ -122,8 +133,10 @@ func (f *ListFilter) driver() string {
 	return "i"
 }
 
+const completed = 1
+
 // outcomes are the final statuses: completed, failed, canceled, terminated.
-var outcomes = []int16{1, 3, 4, 5}
+var outcomes = []int16{completed, 3, 4, 5}
 
 func (f *ListFilter) anyStatus(q *query) string {
 	if len(f.Live)+len(f.Ended) == 0 {
@@ -256,13 +269,16 @@ func (f *ListFilter) page(q *query, columns string, limit int) string {
 	from, inner := "instances i", order
 	if f.driver() == "t" {
 		from = "instance_tags t JOIN instances i ON i.no = t.instance_no"
-		inner = fmt.Sprintf(" ORDER BY t.created_at %[1]s, t.instance_no %[1]s LIMIT %[2]s", direction, n)
+	}
+	if !f.few() {
+		// In each branch the outcome is one. Of a null the planner does not know that, unless it is in the order.
+		inner = fmt.Sprintf(" ORDER BY %[3]s.outcome %[1]s, %[3]s.created_at %[1]s, %[4]s %[1]s LIMIT %[2]s", direction, n, f.driver(), f.number())
 	}
 	for i, where := range branches {
 		branches[i] = "(SELECT " + columns + " FROM " + from + " WHERE " + where + inner + ")"
 	}
 	if len(branches) == 1 {
-		return branches[0]
+		return branches[0] // in its order, which is that of lists: the outcome is one
 	}
 	return strings.Join(branches, " UNION ALL ") + order
 }
