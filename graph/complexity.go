@@ -65,7 +65,7 @@ func complexity() generated.ComplexityRoot {
 	c.Worker.Orchestrations, c.Worker.Activities, c.Worker.Entities = few, few, few
 	c.TaskCompleted.Earlier, c.TaskFailed.Earlier = few, few
 	c.WaitReason.Parts = few
-	c.Orchestration.Tags, c.ExecutionStarted.Tags = few, few
+	c.Orchestration.Tags, c.ExecutionStarted.Tags, c.SubOrchestrationInstanceCreated.Tags = few, few, few
 	c.PurgePayload.Refused = func(child int) int { return 5 + 100*child/5 }
 	return c
 }

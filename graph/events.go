@@ -45,6 +45,7 @@ func (r *Resolver) event(n engine.NumberedEvent) model.HistoryEvent {
 	case *history.TaskScheduled:
 		return &model.TaskScheduled{
 			Seq: seq, At: at, Type: kind, TaskID: e.ID, Name: e.Name, Version: text(e.Version), Step: e.Step, Native: e.Native, Queue: text(e.Queue), Input: value(e.Input),
+			Priority: some(e.Priority), Limit: text(e.Limit), LimitKey: text(e.Key),
 		}
 	case *history.TaskCompleted:
 		return &model.TaskCompleted{
@@ -63,6 +64,7 @@ func (r *Resolver) event(n engine.NumberedEvent) model.HistoryEvent {
 	case *history.SubOrchestrationInstanceCreated:
 		return &model.SubOrchestrationInstanceCreated{
 			Seq: seq, At: at, Type: kind, TaskID: e.ID, InstanceID: e.InstanceID, Name: e.Name, Version: text(e.Version), Input: value(e.Input),
+			Priority: some(e.Priority), Tags: model.NewTags(e.Tags),
 		}
 	case *history.SubOrchestrationInstanceCompleted:
 		return &model.SubOrchestrationInstanceCompleted{Seq: seq, At: at, Type: kind, TaskID: e.TaskID, Result: value(e.Result)}
@@ -111,6 +113,15 @@ func text(s string) *string {
 		return nil
 	}
 	return &s
+}
+
+// some is null for none.
+func some(n int) *int32 {
+	if n == 0 {
+		return nil
+	}
+	v := int32(n)
+	return &v
 }
 
 func moment(t time.Time) *time.Time {

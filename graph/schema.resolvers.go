@@ -13,33 +13,7 @@ import (
 
 // StartOrchestration is the resolver for the startOrchestration field.
 func (r *mutationResolver) StartOrchestration(ctx context.Context, input model.StartOrchestrationInput) (*model.OrchestrationPayload, error) {
-	id := deref(input.InstanceID.Value())
-	req := engine.StartRequest{Hub: input.Hub, Name: input.Name, ID: id, Version: deref(input.Version.Value())}
-	if input.Input.IsSet() {
-		req.Input = value(input.Input.Value())
-	}
-	var err error
-	if req.Tags, err = tags("tags", input.Tags.Value()); err != nil {
-		return r.changed(ctx, input.Hub, id, err)
-	}
-	if at := input.StartAt.Value(); at != nil {
-		req.At = *at
-	}
-	if reuse := input.Reuse.Value(); reuse != nil {
-		if req.Reuse.Replace, err = statuses("input.reuse.replace", reuse.Replace); err != nil {
-			return nil, err
-		}
-		req.Reuse.Existing = reuse.ReturnExisting
-	}
-	started, err := r.engine.Start(ctx, req)
-	if err == nil {
-		id = started.ID
-	}
-	out, err := r.changed(ctx, input.Hub, id, err)
-	if err == nil {
-		out.Existing = started.Existing
-	}
-	return out, err
+	return r.start(ctx, &input)
 }
 
 // RaiseEvent is the resolver for the raiseEvent field.
@@ -49,6 +23,11 @@ func (r *mutationResolver) RaiseEvent(ctx context.Context, input model.RaiseEven
 		req.Input = value(input.Payload.Value())
 	}
 	return r.changed(ctx, input.Hub, input.InstanceID, r.engine.Raise(ctx, req))
+}
+
+// RaiseOrStart is the resolver for the raiseOrStart field.
+func (r *mutationResolver) RaiseOrStart(ctx context.Context, input model.RaiseOrStartInput) (*model.OrchestrationPayload, error) {
+	return r.raiseOrStart(ctx, &input)
 }
 
 // SetTags is the resolver for the setTags field.

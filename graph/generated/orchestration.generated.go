@@ -858,6 +858,29 @@ func (ec *executionContext) fieldContext_Orchestration_tags(_ context.Context, f
 	return fc, nil
 }
 
+func (ec *executionContext) _Orchestration_priority(ctx context.Context, field graphql.CollectedField, obj *model.Orchestration) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Orchestration_priority(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Priority(), nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int32) graphql.Marshaler {
+			return ec.marshalNInt2int32(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Orchestration_priority(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Orchestration", field, true, false, errors.New("field of type Int does not have child fields"))
+}
+
 func (ec *executionContext) _Orchestration_customStatus(ctx context.Context, field graphql.CollectedField, obj *model.Orchestration) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -3291,6 +3314,117 @@ func (ec *executionContext) unmarshalInputRaiseEventInput(ctx context.Context, o
 	return it, nil
 }
 
+func (ec *executionContext) unmarshalInputRaiseOrStartInput(ctx context.Context, obj any) (model.RaiseOrStartInput, error) {
+	var it model.RaiseOrStartInput
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	if _, present := asMap["replace"]; !present {
+		asMap["replace"] = []any{}
+	}
+
+	fieldsInOrder := [...]string{"hub", "instanceId", "event", "payload", "idempotencyKey", "name", "version", "input", "startAt", "tags", "priority", "replace"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "hub":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("hub"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Hub = data
+		case "instanceId":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("instanceId"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.InstanceID = data
+		case "event":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("event"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Event = data
+		case "payload":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("payload"))
+			data, err := ec.unmarshalOJSON2encodingᚋjsonᚐRawMessage(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Payload = graphql.OmittableOf(data)
+		case "idempotencyKey":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("idempotencyKey"))
+			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.IdempotencyKey = graphql.OmittableOf(data)
+		case "name":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("name"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Name = data
+		case "version":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("version"))
+			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Version = graphql.OmittableOf(data)
+		case "input":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("input"))
+			data, err := ec.unmarshalOJSON2encodingᚋjsonᚐRawMessage(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Input = graphql.OmittableOf(data)
+		case "startAt":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("startAt"))
+			data, err := ec.unmarshalODateTime2ᚖtimeᚐTime(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.StartAt = graphql.OmittableOf(data)
+		case "tags":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("tags"))
+			data, err := ec.unmarshalOTagInput2ᚕᚖgithubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐTagInputᚄ(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Tags = graphql.OmittableOf(data)
+		case "priority":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("priority"))
+			data, err := ec.unmarshalOInt2ᚖint32(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Priority = graphql.OmittableOf(data)
+		case "replace":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("replace"))
+			data, err := ec.unmarshalNOrchestrationStatus2ᚕgithubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐOrchestrationStatusᚄ(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Replace = data
+		}
+	}
+	return it, nil
+}
+
 func (ec *executionContext) unmarshalInputRestartOrchestrationInput(ctx context.Context, obj any) (model.RestartOrchestrationInput, error) {
 	var it model.RestartOrchestrationInput
 	if obj == nil {
@@ -3510,7 +3644,7 @@ func (ec *executionContext) unmarshalInputStartOrchestrationInput(ctx context.Co
 		asMap[k] = v
 	}
 
-	fieldsInOrder := [...]string{"hub", "name", "instanceId", "version", "input", "startAt", "tags", "reuse"}
+	fieldsInOrder := [...]string{"hub", "name", "instanceId", "version", "input", "startAt", "tags", "priority", "reuse"}
 	for _, k := range fieldsInOrder {
 		v, ok := asMap[k]
 		if !ok {
@@ -3566,6 +3700,13 @@ func (ec *executionContext) unmarshalInputStartOrchestrationInput(ctx context.Co
 				return it, err
 			}
 			it.Tags = graphql.OmittableOf(data)
+		case "priority":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("priority"))
+			data, err := ec.unmarshalOInt2ᚖint32(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Priority = graphql.OmittableOf(data)
 		case "reuse":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("reuse"))
 			data, err := ec.unmarshalOIdReuseInput2ᚖgithubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐIDReuseInput(ctx, v)
@@ -4008,6 +4149,11 @@ func (ec *executionContext) _Orchestration(ctx context.Context, sel ast.Selectio
 			}
 		case "tags":
 			out.Values[i] = ec._Orchestration_tags(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "priority":
+			out.Values[i] = ec._Orchestration_priority(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
 				atomic.AddUint32(&out.Invalids, 1)
 			}
@@ -5470,6 +5616,11 @@ func (ec *executionContext) marshalNPurgeRefusal2ᚖgithubᚗcomᚋweirᚑdevᚋ
 
 func (ec *executionContext) unmarshalNRaiseEventInput2githubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐRaiseEventInput(ctx context.Context, v any) (model.RaiseEventInput, error) {
 	res, err := ec.unmarshalInputRaiseEventInput(ctx, v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) unmarshalNRaiseOrStartInput2githubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐRaiseOrStartInput(ctx context.Context, v any) (model.RaiseOrStartInput, error) {
+	res, err := ec.unmarshalInputRaiseOrStartInput(ctx, v)
 	return res, graphql.ErrorOnPath(ctx, err)
 }
 

@@ -361,6 +361,7 @@ type ComplexityRoot struct {
 		PurgeOrchestrations    func(childComplexity int, input model.PurgeOrchestrationsInput) int
 		PutSchedule            func(childComplexity int, input model.PutScheduleInput) int
 		RaiseEvent             func(childComplexity int, input model.RaiseEventInput) int
+		RaiseOrStart           func(childComplexity int, input model.RaiseOrStartInput) int
 		RedriveDeadLetters     func(childComplexity int, input model.RedriveDeadLettersInput) int
 		RedriveOrchestration   func(childComplexity int, input model.RedriveOrchestrationInput) int
 		ReleaseEntityLock      func(childComplexity int, input model.ReleaseEntityLockInput) int
@@ -401,6 +402,7 @@ type ComplexityRoot struct {
 		Output         func(childComplexity int) int
 		Parent         func(childComplexity int) int
 		PendingTasks   func(childComplexity int) int
+		Priority       func(childComplexity int) int
 		Progress       func(childComplexity int, first int32, after *string) int
 		ScheduledAt    func(childComplexity int) int
 		StartedAt      func(childComplexity int) int
@@ -666,7 +668,9 @@ type ComplexityRoot struct {
 		Input      func(childComplexity int) int
 		InstanceID func(childComplexity int) int
 		Name       func(childComplexity int) int
+		Priority   func(childComplexity int) int
 		Seq        func(childComplexity int) int
+		Tags       func(childComplexity int) int
 		TaskID     func(childComplexity int) int
 		Type       func(childComplexity int) int
 		Version    func(childComplexity int) int
@@ -741,16 +745,19 @@ type ComplexityRoot struct {
 	}
 
 	TaskScheduled struct {
-		At      func(childComplexity int) int
-		Input   func(childComplexity int) int
-		Name    func(childComplexity int) int
-		Native  func(childComplexity int) int
-		Queue   func(childComplexity int) int
-		Seq     func(childComplexity int) int
-		Step    func(childComplexity int) int
-		TaskID  func(childComplexity int) int
-		Type    func(childComplexity int) int
-		Version func(childComplexity int) int
+		At       func(childComplexity int) int
+		Input    func(childComplexity int) int
+		Limit    func(childComplexity int) int
+		LimitKey func(childComplexity int) int
+		Name     func(childComplexity int) int
+		Native   func(childComplexity int) int
+		Priority func(childComplexity int) int
+		Queue    func(childComplexity int) int
+		Seq      func(childComplexity int) int
+		Step     func(childComplexity int) int
+		TaskID   func(childComplexity int) int
+		Type     func(childComplexity int) int
+		Version  func(childComplexity int) int
 	}
 
 	TimerCreated struct {
@@ -2161,6 +2168,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.RaiseEvent(childComplexity, args["input"].(model.RaiseEventInput)), true
+	case "Mutation.raiseOrStart":
+		if e.ComplexityRoot.Mutation.RaiseOrStart == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_raiseOrStart_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.RaiseOrStart(childComplexity, args["input"].(model.RaiseOrStartInput)), true
 	case "Mutation.redriveDeadLetters":
 		if e.ComplexityRoot.Mutation.RedriveDeadLetters == nil {
 			break
@@ -2474,6 +2492,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Orchestration.PendingTasks(childComplexity), true
+	case "Orchestration.priority":
+		if e.ComplexityRoot.Orchestration.Priority == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Orchestration.Priority(childComplexity), true
 	case "Orchestration.progress":
 		if e.ComplexityRoot.Orchestration.Progress == nil {
 			break
@@ -3643,12 +3667,24 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.SubOrchestrationInstanceCreated.Name(childComplexity), true
+	case "SubOrchestrationInstanceCreated.priority":
+		if e.ComplexityRoot.SubOrchestrationInstanceCreated.Priority == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SubOrchestrationInstanceCreated.Priority(childComplexity), true
 	case "SubOrchestrationInstanceCreated.seq":
 		if e.ComplexityRoot.SubOrchestrationInstanceCreated.Seq == nil {
 			break
 		}
 
 		return e.ComplexityRoot.SubOrchestrationInstanceCreated.Seq(childComplexity), true
+	case "SubOrchestrationInstanceCreated.tags":
+		if e.ComplexityRoot.SubOrchestrationInstanceCreated.Tags == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SubOrchestrationInstanceCreated.Tags(childComplexity), true
 	case "SubOrchestrationInstanceCreated.taskId":
 		if e.ComplexityRoot.SubOrchestrationInstanceCreated.TaskID == nil {
 			break
@@ -3955,6 +3991,18 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.TaskScheduled.Input(childComplexity), true
+	case "TaskScheduled.limit":
+		if e.ComplexityRoot.TaskScheduled.Limit == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TaskScheduled.Limit(childComplexity), true
+	case "TaskScheduled.limitKey":
+		if e.ComplexityRoot.TaskScheduled.LimitKey == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TaskScheduled.LimitKey(childComplexity), true
 	case "TaskScheduled.name":
 		if e.ComplexityRoot.TaskScheduled.Name == nil {
 			break
@@ -3967,6 +4015,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.TaskScheduled.Native(childComplexity), true
+	case "TaskScheduled.priority":
+		if e.ComplexityRoot.TaskScheduled.Priority == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TaskScheduled.Priority(childComplexity), true
 	case "TaskScheduled.queue":
 		if e.ComplexityRoot.TaskScheduled.Queue == nil {
 			break
@@ -4225,6 +4279,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		ec.unmarshalInputPurgeOrchestrationsInput,
 		ec.unmarshalInputPutScheduleInput,
 		ec.unmarshalInputRaiseEventInput,
+		ec.unmarshalInputRaiseOrStartInput,
 		ec.unmarshalInputRedriveDeadLettersInput,
 		ec.unmarshalInputRedriveOrchestrationInput,
 		ec.unmarshalInputReleaseEntityLockInput,
@@ -4682,6 +4737,12 @@ type TaskScheduled implements HistoryEvent {
   native: Boolean!
   "The group of workers that may run it; null for any worker."
   queue: String
+  "Where it stands in the queue, from 1, which goes first, to 4; null for its instance's."
+  priority: Int
+  "The name of the limit that bounds it; null for none."
+  limit: String
+  "What it shares the limit with other calls by; null when it shares it with those that have no key."
+  limitKey: String
   "What it is called with."
   input: Payload
 }
@@ -4773,6 +4834,10 @@ type SubOrchestrationInstanceCreated implements HistoryEvent {
   name: String!
   "The version of the code asked for; null for none."
   version: String
+  "The child's; null for its parent's."
+  priority: Int
+  "The tags that the child is started with, by name."
+  tags: [Tag!]!
   "What it is started with."
   input: Payload
 }
@@ -5358,6 +5423,8 @@ type Orchestration implements Node {
   held: Hold
   "Names with values that it was given at its start and since, by name."
   tags: [Tag!]!
+  "Where its turns and activities stand in the queue: 1 goes first, 4 last."
+  priority: Int!
   "What its code last set with SetStatus."
   customStatus: Payload
   "What this generation was started with."
@@ -5731,6 +5798,11 @@ input StartOrchestrationInput {
   startAt: DateTime
   "Names with values to find it by, at most 32."
   tags: [TagInput!]
+  """
+  Where its turns and activities stand in the queue when they have to wait: 1 goes first, 4 last; without it 2. Its children
+  have it too, unless they are given one.
+  """
+  priority: Int
   "What to do when the instance id is taken; without it the start is refused with ALREADY_EXISTS. Needs an instance id."
   reuse: IdReuseInput
 }
@@ -5761,6 +5833,37 @@ input RaiseEventInput {
   payload: JSON
   "At most 200 characters. Of several raises to one instance with the same key only the first counts."
   idempotencyKey: String
+}
+
+"What to raise, to which instance, and what to start if there is none."
+input RaiseOrStartInput {
+  "The name of the task hub."
+  hub: String!
+  "The instance to raise it to, or to start: 1 to 200 printable ASCII characters."
+  instanceId: String!
+  "The event's name, 1 to 200 characters; upper and lower case are the same."
+  event: String!
+  "Any JSON value."
+  payload: JSON
+  "At most 200 characters. Of several raises to one instance with the same key only the first counts."
+  idempotencyKey: String
+  "The name of the orchestration to start, 1 to 80 characters. One that is live gets the event whatever its name."
+  name: String!
+  "The version of the code to run, at most 40 characters."
+  version: String
+  "What to start it with: any JSON value."
+  input: JSON
+  "Not to be started before; null or past means at once."
+  startAt: DateTime
+  "Names with values to find it by, at most 32."
+  tags: [TagInput!]
+  "Where its turns and activities stand in the queue: 1 goes first, 4 last; without it 2."
+  priority: Int
+  """
+  The final statuses in which an instance that has ended gives way to a new one. Without it the call is refused with
+  ALREADY_EXISTS when the instance has ended. An instance that is live never gives way: it gets the event.
+  """
+  replace: [OrchestrationStatus!]! = []
 }
 
 "Which tags of which instance to change."
@@ -5883,7 +5986,7 @@ input RewindOrchestrationInput {
 type OrchestrationPayload {
   "The instance as it is afterwards; null if there is none, or the input was refused."
   orchestration: Orchestration
-  "Whether startOrchestration has found the instance instead of starting it, as its reuse allowed."
+  "Whether startOrchestration or raiseOrStart has found the instance instead of starting it."
   existing: Boolean!
   "What was wrong; empty if the change was made."
   errors: [UserError!]!
@@ -6333,6 +6436,11 @@ type Mutation {
   startOrchestration("What to start." input: StartOrchestrationInput!): OrchestrationPayload!
   "Delivers an event to an instance. When it returns without errors, the event is safely recorded."
   raiseEvent("What to raise, and to which instance." input: RaiseEventInput!): OrchestrationPayload!
+  """
+  Delivers an event to an instance, and starts it if there is none, both in one commit: of many callers at once one starts
+  it, and all their events reach it. When it returns without errors, that is safely recorded.
+  """
+  raiseOrStart("What to raise, and what to start." input: RaiseOrStartInput!): OrchestrationPayload!
   "Changes the tags of an instance; those that the input does not name stay. Its code does not see the change."
   setTags("Which tags of which instance." input: SetTagsInput!): OrchestrationPayload!
   """
@@ -6896,6 +7004,8 @@ func (ec *executionContext) childFields_Orchestration(ctx context.Context, field
 		return ec.fieldContext_Orchestration_held(ctx, field)
 	case "tags":
 		return ec.fieldContext_Orchestration_tags(ctx, field)
+	case "priority":
+		return ec.fieldContext_Orchestration_priority(ctx, field)
 	case "customStatus":
 		return ec.fieldContext_Orchestration_customStatus(ctx, field)
 	case "input":

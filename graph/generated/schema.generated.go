@@ -22,6 +22,7 @@ import (
 type MutationResolver interface {
 	StartOrchestration(ctx context.Context, input model.StartOrchestrationInput) (*model.OrchestrationPayload, error)
 	RaiseEvent(ctx context.Context, input model.RaiseEventInput) (*model.OrchestrationPayload, error)
+	RaiseOrStart(ctx context.Context, input model.RaiseOrStartInput) (*model.OrchestrationPayload, error)
 	SetTags(ctx context.Context, input model.SetTagsInput) (*model.OrchestrationPayload, error)
 	PurgeOrchestrations(ctx context.Context, input model.PurgeOrchestrationsInput) (*model.PurgePayload, error)
 	CancelOrchestration(ctx context.Context, input model.CancelOrchestrationInput) (*model.OrchestrationPayload, error)
@@ -242,6 +243,20 @@ func (ec *executionContext) field_Mutation_raiseEvent_args(ctx context.Context, 
 	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
 		func(ctx context.Context, v any) (model.RaiseEventInput, error) {
 			return ec.unmarshalNRaiseEventInput2githubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐRaiseEventInput(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["input"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Mutation_raiseOrStart_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
+		func(ctx context.Context, v any) (model.RaiseOrStartInput, error) {
+			return ec.unmarshalNRaiseOrStartInput2githubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐRaiseOrStartInput(ctx, v)
 		})
 	if err != nil {
 		return nil, err
@@ -1178,6 +1193,50 @@ func (ec *executionContext) fieldContext_Mutation_raiseEvent(ctx context.Context
 	}()
 	ctx = graphql.WithFieldContext(ctx, fc)
 	if fc.Args, err = ec.field_Mutation_raiseEvent_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_raiseOrStart(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_raiseOrStart(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().RaiseOrStart(ctx, fc.Args["input"].(model.RaiseOrStartInput))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.OrchestrationPayload) graphql.Marshaler {
+			return ec.marshalNOrchestrationPayload2ᚖgithubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐOrchestrationPayload(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_raiseOrStart(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_OrchestrationPayload(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_raiseOrStart_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
 		ec.Error(ctx, err)
 		return fc, err
 	}
@@ -4229,6 +4288,13 @@ func (ec *executionContext) _Mutation(ctx context.Context, sel ast.SelectionSet)
 		case "raiseEvent":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Mutation_raiseEvent(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "raiseOrStart":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_raiseOrStart(ctx, field)
 			})
 			if out.Values[i] == graphql.Null {
 				out.Invalids++

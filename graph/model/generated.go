@@ -612,7 +612,7 @@ type OrchestrationFilter struct {
 type OrchestrationPayload struct {
 	// The instance as it is afterwards; null if there is none, or the input was refused.
 	Orchestration *Orchestration `json:"orchestration,omitempty"`
-	// Whether startOrchestration has found the instance instead of starting it, as its reuse allowed.
+	// Whether startOrchestration or raiseOrStart has found the instance instead of starting it.
 	Existing bool `json:"existing"`
 	// What was wrong; empty if the change was made.
 	Errors []*UserError `json:"errors"`
@@ -833,6 +833,35 @@ type RaiseEventInput struct {
 	Payload graphql.Omittable[json.RawMessage] `json:"payload,omitempty"`
 	// At most 200 characters. Of several raises to one instance with the same key only the first counts.
 	IdempotencyKey graphql.Omittable[*string] `json:"idempotencyKey,omitempty"`
+}
+
+// What to raise, to which instance, and what to start if there is none.
+type RaiseOrStartInput struct {
+	// The name of the task hub.
+	Hub string `json:"hub"`
+	// The instance to raise it to, or to start: 1 to 200 printable ASCII characters.
+	InstanceID string `json:"instanceId"`
+	// The event's name, 1 to 200 characters; upper and lower case are the same.
+	Event string `json:"event"`
+	// Any JSON value.
+	Payload graphql.Omittable[json.RawMessage] `json:"payload,omitempty"`
+	// At most 200 characters. Of several raises to one instance with the same key only the first counts.
+	IdempotencyKey graphql.Omittable[*string] `json:"idempotencyKey,omitempty"`
+	// The name of the orchestration to start, 1 to 80 characters. One that is live gets the event whatever its name.
+	Name string `json:"name"`
+	// The version of the code to run, at most 40 characters.
+	Version graphql.Omittable[*string] `json:"version,omitempty"`
+	// What to start it with: any JSON value.
+	Input graphql.Omittable[json.RawMessage] `json:"input,omitempty"`
+	// Not to be started before; null or past means at once.
+	StartAt graphql.Omittable[*time.Time] `json:"startAt,omitempty"`
+	// Names with values to find it by, at most 32.
+	Tags graphql.Omittable[[]*TagInput] `json:"tags,omitempty"`
+	// Where its turns and activities stand in the queue: 1 goes first, 4 last; without it 2.
+	Priority graphql.Omittable[*int32] `json:"priority,omitempty"`
+	// The final statuses in which an instance that has ended gives way to a new one. Without it the call is refused with
+	// ALREADY_EXISTS when the instance has ended. An instance that is live never gives way: it gets the event.
+	Replace []OrchestrationStatus `json:"replace"`
 }
 
 // A part of a sentence. Exactly one of text and at is set.
@@ -1115,6 +1144,9 @@ type StartOrchestrationInput struct {
 	StartAt graphql.Omittable[*time.Time] `json:"startAt,omitempty"`
 	// Names with values to find it by, at most 32.
 	Tags graphql.Omittable[[]*TagInput] `json:"tags,omitempty"`
+	// Where its turns and activities stand in the queue when they have to wait: 1 goes first, 4 last; without it 2. Its children
+	// have it too, unless they are given one.
+	Priority graphql.Omittable[*int32] `json:"priority,omitempty"`
 	// What to do when the instance id is taken; without it the start is refused with ALREADY_EXISTS. Needs an instance id.
 	Reuse graphql.Omittable[*IDReuseInput] `json:"reuse,omitempty"`
 }
@@ -1167,6 +1199,10 @@ type SubOrchestrationInstanceCreated struct {
 	Name string `json:"name"`
 	// The version of the code asked for; null for none.
 	Version *string `json:"version,omitempty"`
+	// The child's; null for its parent's.
+	Priority *int32 `json:"priority,omitempty"`
+	// The tags that the child is started with, by name.
+	Tags []*Tag `json:"tags"`
 	// What it is started with.
 	Input *Payload `json:"input,omitempty"`
 }
@@ -1304,6 +1340,12 @@ type TaskScheduled struct {
 	Native bool `json:"native"`
 	// The group of workers that may run it; null for any worker.
 	Queue *string `json:"queue,omitempty"`
+	// Where it stands in the queue, from 1, which goes first, to 4; null for its instance's.
+	Priority *int32 `json:"priority,omitempty"`
+	// The name of the limit that bounds it; null for none.
+	Limit *string `json:"limit,omitempty"`
+	// What it shares the limit with other calls by; null when it shares it with those that have no key.
+	LimitKey *string `json:"limitKey,omitempty"`
 	// What it is called with.
 	Input *Payload `json:"input,omitempty"`
 }

@@ -56,6 +56,9 @@ func NewTags(tags map[string]string) []*Tag {
 	return out
 }
 
+// Priority is where its turns and activities stand in the queue.
+func (o *Orchestration) Priority() int32 { return int32(o.Instance.Priority) }
+
 // LastEventAt is when it last changed.
 func (o *Orchestration) LastEventAt() time.Time { return o.UpdatedAt }
 

@@ -211,6 +211,11 @@ export type StartOrchestrationInput = {
   instanceId?: string | null | undefined;
   /** The orchestration's name, 1 to 80 characters. */
   name: string;
+  /**
+   * Where its turns and activities stand in the queue when they have to wait: 1 goes first, 4 last; without it 2. Its children
+   * have it too, unless they are given one.
+   */
+  priority?: number | null | undefined;
   /** What to do when the instance id is taken; without it the start is refused with ALREADY_EXISTS. Needs an instance id. */
   reuse?: IdReuseInput | null | undefined;
   /** Not to be started before; null or past means at once. */
