@@ -61,6 +61,8 @@ func complexity() generated.ComplexityRoot {
 	c.RetentionPayload.Rules = func(child int) int { return 10 + 50*child }
 	c.BatchOperation.Refusals = func(child int) int { return 10 + 100*child/5 }
 	c.BatchOperation.AllowedActions = few
+	c.Query.Limits = func(child int, _ string, first int32, _ *string) int { return 10 + size(&first)*child }
+	c.Limit.Holders = func(child int, first int32) int { return 10 + size(&first)*(1+child) }
 	c.TaskHub.Workers = func(child int) int { return 10 + 10*child }
 	c.Worker.Orchestrations, c.Worker.Activities, c.Worker.Entities = few, few, few
 	c.TaskCompleted.Earlier, c.TaskFailed.Earlier = few, few

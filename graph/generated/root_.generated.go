@@ -24,6 +24,7 @@ type Config = graphql.Config[ResolverRoot, DirectiveRoot, ComplexityRoot]
 
 type ResolverRoot interface {
 	BatchOperation() BatchOperationResolver
+	Limit() LimitResolver
 	Mutation() MutationResolver
 	Orchestration() OrchestrationResolver
 	OrchestrationConnection() OrchestrationConnectionResolver
@@ -348,17 +349,59 @@ type ComplexityRoot struct {
 		Step     func(childComplexity int) int
 	}
 
+	Limit struct {
+		Burst       func(childComplexity int) int
+		Concurrency func(childComplexity int) int
+		CreatedAt   func(childComplexity int) int
+		Defined     func(childComplexity int) int
+		Holders     func(childComplexity int, first int32) int
+		Holding     func(childComplexity int) int
+		Name        func(childComplexity int) int
+		Period      func(childComplexity int) int
+		Rate        func(childComplexity int) int
+		TaskHub     func(childComplexity int) int
+		UpdatedAt   func(childComplexity int) int
+		Waiting     func(childComplexity int) int
+	}
+
+	LimitConnection struct {
+		Edges    func(childComplexity int) int
+		Nodes    func(childComplexity int) int
+		PageInfo func(childComplexity int) int
+	}
+
+	LimitEdge struct {
+		Cursor func(childComplexity int) int
+		Node   func(childComplexity int) int
+	}
+
+	LimitHolder struct {
+		Generation func(childComplexity int) int
+		InstanceID func(childComplexity int) int
+		Key        func(childComplexity int) int
+		Since      func(childComplexity int) int
+		TaskID     func(childComplexity int) int
+	}
+
+	LimitPayload struct {
+		Errors    func(childComplexity int) int
+		Limit     func(childComplexity int) int
+		RequestID func(childComplexity int) int
+	}
+
 	Mutation struct {
 		BackfillSchedule       func(childComplexity int, input model.BackfillScheduleInput) int
 		CallEntity             func(childComplexity int, input model.CallEntityInput) int
 		CancelBatchOperation   func(childComplexity int, input model.CancelBatchOperationInput) int
 		CancelOrchestration    func(childComplexity int, input model.CancelOrchestrationInput) int
 		CleanEntities          func(childComplexity int, input model.CleanEntitiesInput) int
+		DeleteLimit            func(childComplexity int, input model.DeleteLimitInput) int
 		DeleteRetention        func(childComplexity int, input model.DeleteRetentionInput) int
 		DeleteSchedule         func(childComplexity int, input model.DeleteScheduleInput) int
 		PauseBatchOperation    func(childComplexity int, input model.PauseBatchOperationInput) int
 		PauseSchedule          func(childComplexity int, input model.PauseScheduleInput) int
 		PurgeOrchestrations    func(childComplexity int, input model.PurgeOrchestrationsInput) int
+		PutLimit               func(childComplexity int, input model.PutLimitInput) int
 		PutSchedule            func(childComplexity int, input model.PutScheduleInput) int
 		RaiseEvent             func(childComplexity int, input model.RaiseEventInput) int
 		RaiseOrStart           func(childComplexity int, input model.RaiseOrStartInput) int
@@ -535,6 +578,8 @@ type ComplexityRoot struct {
 		Entity                func(childComplexity int, hub string, name string, key string) int
 		Hub                   func(childComplexity int, name string) int
 		Hubs                  func(childComplexity int, first int32, after *string) int
+		Limit                 func(childComplexity int, hub string, name string) int
+		Limits                func(childComplexity int, hub string, first int32, after *string) int
 		Node                  func(childComplexity int, id string) int
 		Nodes                 func(childComplexity int, ids []string) int
 		Orchestration         func(childComplexity int, hub string, instanceID string) int
@@ -2036,6 +2081,166 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.Hold.Step(childComplexity), true
 
+	case "Limit.burst":
+		if e.ComplexityRoot.Limit.Burst == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Limit.Burst(childComplexity), true
+	case "Limit.concurrency":
+		if e.ComplexityRoot.Limit.Concurrency == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Limit.Concurrency(childComplexity), true
+	case "Limit.createdAt":
+		if e.ComplexityRoot.Limit.CreatedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Limit.CreatedAt(childComplexity), true
+	case "Limit.defined":
+		if e.ComplexityRoot.Limit.Defined == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Limit.Defined(childComplexity), true
+	case "Limit.holders":
+		if e.ComplexityRoot.Limit.Holders == nil {
+			break
+		}
+
+		args, err := ec.field_Limit_holders_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Limit.Holders(childComplexity, args["first"].(int32)), true
+	case "Limit.holding":
+		if e.ComplexityRoot.Limit.Holding == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Limit.Holding(childComplexity), true
+	case "Limit.name":
+		if e.ComplexityRoot.Limit.Name == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Limit.Name(childComplexity), true
+	case "Limit.period":
+		if e.ComplexityRoot.Limit.Period == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Limit.Period(childComplexity), true
+	case "Limit.rate":
+		if e.ComplexityRoot.Limit.Rate == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Limit.Rate(childComplexity), true
+	case "Limit.hub":
+		if e.ComplexityRoot.Limit.TaskHub == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Limit.TaskHub(childComplexity), true
+	case "Limit.updatedAt":
+		if e.ComplexityRoot.Limit.UpdatedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Limit.UpdatedAt(childComplexity), true
+	case "Limit.waiting":
+		if e.ComplexityRoot.Limit.Waiting == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Limit.Waiting(childComplexity), true
+
+	case "LimitConnection.edges":
+		if e.ComplexityRoot.LimitConnection.Edges == nil {
+			break
+		}
+
+		return e.ComplexityRoot.LimitConnection.Edges(childComplexity), true
+	case "LimitConnection.nodes":
+		if e.ComplexityRoot.LimitConnection.Nodes == nil {
+			break
+		}
+
+		return e.ComplexityRoot.LimitConnection.Nodes(childComplexity), true
+	case "LimitConnection.pageInfo":
+		if e.ComplexityRoot.LimitConnection.PageInfo == nil {
+			break
+		}
+
+		return e.ComplexityRoot.LimitConnection.PageInfo(childComplexity), true
+
+	case "LimitEdge.cursor":
+		if e.ComplexityRoot.LimitEdge.Cursor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.LimitEdge.Cursor(childComplexity), true
+	case "LimitEdge.node":
+		if e.ComplexityRoot.LimitEdge.Node == nil {
+			break
+		}
+
+		return e.ComplexityRoot.LimitEdge.Node(childComplexity), true
+
+	case "LimitHolder.generation":
+		if e.ComplexityRoot.LimitHolder.Generation == nil {
+			break
+		}
+
+		return e.ComplexityRoot.LimitHolder.Generation(childComplexity), true
+	case "LimitHolder.instanceId":
+		if e.ComplexityRoot.LimitHolder.InstanceID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.LimitHolder.InstanceID(childComplexity), true
+	case "LimitHolder.key":
+		if e.ComplexityRoot.LimitHolder.Key == nil {
+			break
+		}
+
+		return e.ComplexityRoot.LimitHolder.Key(childComplexity), true
+	case "LimitHolder.since":
+		if e.ComplexityRoot.LimitHolder.Since == nil {
+			break
+		}
+
+		return e.ComplexityRoot.LimitHolder.Since(childComplexity), true
+	case "LimitHolder.taskId":
+		if e.ComplexityRoot.LimitHolder.TaskID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.LimitHolder.TaskID(childComplexity), true
+
+	case "LimitPayload.errors":
+		if e.ComplexityRoot.LimitPayload.Errors == nil {
+			break
+		}
+
+		return e.ComplexityRoot.LimitPayload.Errors(childComplexity), true
+	case "LimitPayload.limit":
+		if e.ComplexityRoot.LimitPayload.Limit == nil {
+			break
+		}
+
+		return e.ComplexityRoot.LimitPayload.Limit(childComplexity), true
+	case "LimitPayload.requestId":
+		if e.ComplexityRoot.LimitPayload.RequestID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.LimitPayload.RequestID(childComplexity), true
+
 	case "Mutation.backfillSchedule":
 		if e.ComplexityRoot.Mutation.BackfillSchedule == nil {
 			break
@@ -2091,6 +2296,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.CleanEntities(childComplexity, args["input"].(model.CleanEntitiesInput)), true
+	case "Mutation.deleteLimit":
+		if e.ComplexityRoot.Mutation.DeleteLimit == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_deleteLimit_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.DeleteLimit(childComplexity, args["input"].(model.DeleteLimitInput)), true
 	case "Mutation.deleteRetention":
 		if e.ComplexityRoot.Mutation.DeleteRetention == nil {
 			break
@@ -2146,6 +2362,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.PurgeOrchestrations(childComplexity, args["input"].(model.PurgeOrchestrationsInput)), true
+	case "Mutation.putLimit":
+		if e.ComplexityRoot.Mutation.PutLimit == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_putLimit_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.PutLimit(childComplexity, args["input"].(model.PutLimitInput)), true
 	case "Mutation.putSchedule":
 		if e.ComplexityRoot.Mutation.PutSchedule == nil {
 			break
@@ -3062,6 +3289,28 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.Query.Hubs(childComplexity, args["first"].(int32), args["after"].(*string)), true
 
+	case "Query.limit":
+		if e.ComplexityRoot.Query.Limit == nil {
+			break
+		}
+
+		args, err := ec.field_Query_limit_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.Limit(childComplexity, args["hub"].(string), args["name"].(string)), true
+	case "Query.limits":
+		if e.ComplexityRoot.Query.Limits == nil {
+			break
+		}
+
+		args, err := ec.field_Query_limits_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.Limits(childComplexity, args["hub"].(string), args["first"].(int32), args["after"].(*string)), true
 	case "Query.node":
 		if e.ComplexityRoot.Query.Node == nil {
 			break
@@ -4268,6 +4517,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		ec.unmarshalInputCancelBatchOperationInput,
 		ec.unmarshalInputCancelOrchestrationInput,
 		ec.unmarshalInputCleanEntitiesInput,
+		ec.unmarshalInputDeleteLimitInput,
 		ec.unmarshalInputDeleteRetentionInput,
 		ec.unmarshalInputDeleteScheduleInput,
 		ec.unmarshalInputEntityFilter,
@@ -4277,6 +4527,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		ec.unmarshalInputPauseScheduleInput,
 		ec.unmarshalInputPreviewBatchOperationInput,
 		ec.unmarshalInputPurgeOrchestrationsInput,
+		ec.unmarshalInputPutLimitInput,
 		ec.unmarshalInputPutScheduleInput,
 		ec.unmarshalInputRaiseEventInput,
 		ec.unmarshalInputRaiseOrStartInput,
@@ -5121,6 +5372,124 @@ type SetMaxDeathsPayload {
   "Why it did nothing; empty if it did."
   errors: [UserError!]!
   "Names the request in the server's logs."
+  requestId: String!
+}
+`, BuiltIn: false},
+	{Name: "../schema/limit.graphqls", Input: `extend type Query {
+  "A limit by its name; null if nobody has put it and no call waits for it."
+  limit("The name of its hub." hub: String!, "Its name." name: String!): Limit
+  "Limits of a hub, by name, those among them that waiting calls name and nobody has put."
+  limits(
+    "The name of the hub."
+    hub: String!
+    "How many, at most 200."
+    first: Int! = 50
+    "Read on after this cursor."
+    after: String
+  ): LimitConnection!
+}
+
+extend type Mutation {
+  "Creates a limit, or changes its bounds. Calls that are under way go on; those that may be let through now are, some milliseconds later."
+  putLimit("What the limit is to bound." input: PutLimitInput!): LimitPayload!
+  "Deletes a limit that no call is bound by. While calls hold places in it or wait for it, it is refused with FAILED_PRECONDITION."
+  deleteLimit("Which limit." input: DeleteLimitInput!): LimitPayload!
+}
+
+"""
+What bounds calls of activities that name it, over all workers of the hub. Calls that also give a key share its bounds with
+those of the same key only.
+"""
+type Limit {
+  "The hub it is of."
+  hub: TaskHub!
+  "Its name, unique in its hub."
+  name: String!
+  "Whether somebody has put it. Calls that name one that nobody has put wait until somebody does."
+  defined: Boolean!
+  "How many calls may be under way at once, for each key; null for no bound."
+  concurrency: Int
+  "How many calls may be let through in each period, for each key; null for no bound."
+  rate: Int
+  "The period of the rate, such as 1s or 1m0s; null without a rate."
+  period: String
+  "How many calls may be let through at once after a pause; null without a rate."
+  burst: Int
+  "How many calls are under way, of all keys together."
+  holding: Int!
+  "How many calls wait to be let through, of all keys together."
+  waiting: Int!
+  "The calls that are under way, the oldest first."
+  holders("How many, 1 to 200." first: Int! = 20): [LimitHolder!]!
+  "When it was put first; null if it was not."
+  createdAt: DateTime
+  "When its bounds were put last; null if they were not."
+  updatedAt: DateTime
+}
+
+"A call that is under way within a limit."
+type LimitHolder {
+  "The instance that has called."
+  instanceId: String!
+  "The generation of it that has called."
+  generation: Int!
+  "The number of the call's decision, as in the history."
+  taskId: Int!
+  "What it shares the limit with others by; null for none."
+  key: String
+  "Since when."
+  since: DateTime!
+}
+
+"A page of limits."
+type LimitConnection {
+  "The limits with their cursors."
+  edges: [LimitEdge!]!
+  "The limits, by name."
+  nodes: [Limit!]!
+  "Where the page lies."
+  pageInfo: PageInfo!
+}
+
+"A limit and its place in the list."
+type LimitEdge {
+  "Its place in this list: to read on after it, with the same hub."
+  cursor: String!
+  "The limit."
+  node: Limit!
+}
+
+"What a limit is to bound: concurrency, rate or both."
+input PutLimitInput {
+  "The name of the task hub."
+  hub: String!
+  "Its name, 1 to 80 characters."
+  name: String!
+  "How many calls may be under way at once, for each key: 1 to 1000000; without it no bound."
+  concurrency: Int
+  "How many calls may be let through in each period, for each key: 1 to 1000000; without it no bound."
+  rate: Int
+  "The period of the rate, such as 500ms, 1s or 1m: 1 ms to 366 days; a second without it."
+  period: String
+  "How many calls may be let through at once after a pause: 1 to 1000000; without it as many as rate."
+  burst: Int
+}
+
+"Which limit to delete."
+input DeleteLimitInput {
+  "The name of the task hub."
+  hub: String!
+  "Its name."
+  name: String!
+}
+
+"The answer to a change of a limit."
+type LimitPayload {
+  "The limit as it is afterwards; null if there is none."
+  limit: Limit
+  "What was wrong; empty if the change was made."
+  errors: [UserError!]!
+  "Names this call in the server's log."
   requestId: String!
 }
 `, BuiltIn: false},
@@ -6966,6 +7335,86 @@ func (ec *executionContext) childFields_Hold(ctx context.Context, field graphql.
 		return ec.fieldContext_Hold_build(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Hold", field.Name)
+}
+
+func (ec *executionContext) childFields_Limit(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "hub":
+		return ec.fieldContext_Limit_hub(ctx, field)
+	case "name":
+		return ec.fieldContext_Limit_name(ctx, field)
+	case "defined":
+		return ec.fieldContext_Limit_defined(ctx, field)
+	case "concurrency":
+		return ec.fieldContext_Limit_concurrency(ctx, field)
+	case "rate":
+		return ec.fieldContext_Limit_rate(ctx, field)
+	case "period":
+		return ec.fieldContext_Limit_period(ctx, field)
+	case "burst":
+		return ec.fieldContext_Limit_burst(ctx, field)
+	case "holding":
+		return ec.fieldContext_Limit_holding(ctx, field)
+	case "waiting":
+		return ec.fieldContext_Limit_waiting(ctx, field)
+	case "holders":
+		return ec.fieldContext_Limit_holders(ctx, field)
+	case "createdAt":
+		return ec.fieldContext_Limit_createdAt(ctx, field)
+	case "updatedAt":
+		return ec.fieldContext_Limit_updatedAt(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Limit", field.Name)
+}
+
+func (ec *executionContext) childFields_LimitConnection(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "edges":
+		return ec.fieldContext_LimitConnection_edges(ctx, field)
+	case "nodes":
+		return ec.fieldContext_LimitConnection_nodes(ctx, field)
+	case "pageInfo":
+		return ec.fieldContext_LimitConnection_pageInfo(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type LimitConnection", field.Name)
+}
+
+func (ec *executionContext) childFields_LimitEdge(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_LimitEdge_cursor(ctx, field)
+	case "node":
+		return ec.fieldContext_LimitEdge_node(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type LimitEdge", field.Name)
+}
+
+func (ec *executionContext) childFields_LimitHolder(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "instanceId":
+		return ec.fieldContext_LimitHolder_instanceId(ctx, field)
+	case "generation":
+		return ec.fieldContext_LimitHolder_generation(ctx, field)
+	case "taskId":
+		return ec.fieldContext_LimitHolder_taskId(ctx, field)
+	case "key":
+		return ec.fieldContext_LimitHolder_key(ctx, field)
+	case "since":
+		return ec.fieldContext_LimitHolder_since(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type LimitHolder", field.Name)
+}
+
+func (ec *executionContext) childFields_LimitPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "limit":
+		return ec.fieldContext_LimitPayload_limit(ctx, field)
+	case "errors":
+		return ec.fieldContext_LimitPayload_errors(ctx, field)
+	case "requestId":
+		return ec.fieldContext_LimitPayload_requestId(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type LimitPayload", field.Name)
 }
 
 func (ec *executionContext) childFields_Orchestration(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {

@@ -199,6 +199,14 @@ type DeadLetterEdge struct {
 	Node *DeadLetter `json:"node"`
 }
 
+// Which limit to delete.
+type DeleteLimitInput struct {
+	// The name of the task hub.
+	Hub string `json:"hub"`
+	// Its name.
+	Name string `json:"name"`
+}
+
 // Which rule to take back.
 type DeleteRetentionInput struct {
 	// The name of the task hub.
@@ -533,6 +541,48 @@ type IDReuseInput struct {
 	ReturnExisting bool `json:"returnExisting"`
 }
 
+// A page of limits.
+type LimitConnection struct {
+	// The limits with their cursors.
+	Edges []*LimitEdge `json:"edges"`
+	// The limits, by name.
+	Nodes []*Limit `json:"nodes"`
+	// Where the page lies.
+	PageInfo *PageInfo `json:"pageInfo"`
+}
+
+// A limit and its place in the list.
+type LimitEdge struct {
+	// Its place in this list: to read on after it, with the same hub.
+	Cursor string `json:"cursor"`
+	// The limit.
+	Node *Limit `json:"node"`
+}
+
+// A call that is under way within a limit.
+type LimitHolder struct {
+	// The instance that has called.
+	InstanceID string `json:"instanceId"`
+	// The generation of it that has called.
+	Generation int32 `json:"generation"`
+	// The number of the call's decision, as in the history.
+	TaskID int32 `json:"taskId"`
+	// What it shares the limit with others by; null for none.
+	Key *string `json:"key,omitempty"`
+	// Since when.
+	Since time.Time `json:"since"`
+}
+
+// The answer to a change of a limit.
+type LimitPayload struct {
+	// The limit as it is afterwards; null if there is none.
+	Limit *Limit `json:"limit,omitempty"`
+	// What was wrong; empty if the change was made.
+	Errors []*UserError `json:"errors"`
+	// Names this call in the server's log.
+	RequestID string `json:"requestId"`
+}
+
 // What can be changed. Each field has one input, and answers with what has changed and with errors.
 type Mutation struct {
 }
@@ -776,6 +826,22 @@ type PurgeRefusal struct {
 	Code ErrorCode `json:"code"`
 	// The reason in a sentence.
 	Message string `json:"message"`
+}
+
+// What a limit is to bound: concurrency, rate or both.
+type PutLimitInput struct {
+	// The name of the task hub.
+	Hub string `json:"hub"`
+	// Its name, 1 to 80 characters.
+	Name string `json:"name"`
+	// How many calls may be under way at once, for each key: 1 to 1000000; without it no bound.
+	Concurrency graphql.Omittable[*int32] `json:"concurrency,omitempty"`
+	// How many calls may be let through in each period, for each key: 1 to 1000000; without it no bound.
+	Rate graphql.Omittable[*int32] `json:"rate,omitempty"`
+	// The period of the rate, such as 500ms, 1s or 1m: 1 ms to 366 days; a second without it.
+	Period graphql.Omittable[*string] `json:"period,omitempty"`
+	// How many calls may be let through at once after a pause: 1 to 1000000; without it as many as rate.
+	Burst graphql.Omittable[*int32] `json:"burst,omitempty"`
 }
 
 // What a schedule is to do.
