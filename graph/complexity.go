@@ -33,6 +33,7 @@ func complexity() generated.ComplexityRoot {
 	c.Subscription.History = func(child int, _, _ string, _ int64) int { return history(child, eventsPerFrame) }
 	c.Orchestration.History = func(child int, _ int64, first int32) int { return history(child, size(&first)) }
 	c.Orchestration.Progress = func(child int, first int32, _ *string) int { return 10 + size(&first)*child }
+	c.Orchestration.ProgressRecord = func(child int, _ int64) int { return 10 + child }
 	c.Subscription.ProgressAppended = func(child int, _, _ string, _ int64) int { return 10 + recordsPerFrame*child }
 	// These read the history and River's rows of the instance: a page of 50 may ask for one of them.
 	c.Orchestration.PendingTasks = func(child int) int { return 100 + 10*child }

@@ -92,6 +92,19 @@ func TestProgress(t *testing.T) {
 	if !slices.Equal(got, want) {
 		t.Errorf("read %q, want %q", got, want)
 	}
+	for seq, want := range map[string]string{"1": `"a"`, "3": `"c"`, "0": "", "4": "", "-1": "", "-9223372036854775808": "", "9223372036854775807": ""} {
+		r := ask[struct {
+			Orchestration struct {
+				ProgressRecord *struct {
+					Seq   string
+					Value struct{ Text string }
+				}
+			}
+		}](a, `query($id: String!, $seq: Long!) { orchestration(hub: "default", instanceId: $id) { progressRecord(seq: $seq) { seq value { text } } } }`, vars{"id": id, "seq": seq}).Orchestration.ProgressRecord
+		if r == nil && want != "" || r != nil && (r.Seq != seq || r.Value.Text != want) {
+			t.Errorf("record %s is %+v, want %q", seq, r, want)
+		}
+	}
 	for _, n := range []int{-1, 201} {
 		if e := a.refused(query, vars{"id": id, "n": n}); e.Extensions.Code != "INVALID_ARGUMENT" || !strings.Contains(e.Message, "0 to 200") {
 			t.Errorf("%d: got %+v", n, e)

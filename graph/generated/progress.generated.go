@@ -755,4 +755,11 @@ func (ec *executionContext) marshalNProgressRecord2ᚖgithubᚗcomᚋweirᚑdev�
 	return ec._ProgressRecord(ctx, sel, v)
 }
 
+func (ec *executionContext) marshalOProgressRecord2ᚖgithubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐProgressRecord(ctx context.Context, sel ast.SelectionSet, v *model.ProgressRecord) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._ProgressRecord(ctx, sel, v)
+}
+
 // endregion ***************************** type.gotpl *****************************

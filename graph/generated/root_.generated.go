@@ -447,6 +447,7 @@ type ComplexityRoot struct {
 		PendingTasks   func(childComplexity int) int
 		Priority       func(childComplexity int) int
 		Progress       func(childComplexity int, first int32, after *string) int
+		ProgressRecord func(childComplexity int, seq int64) int
 		ScheduledAt    func(childComplexity int) int
 		StartedAt      func(childComplexity int) int
 		Status         func(childComplexity int) int
@@ -2736,6 +2737,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Orchestration.Progress(childComplexity, args["first"].(int32), args["after"].(*string)), true
+	case "Orchestration.progressRecord":
+		if e.ComplexityRoot.Orchestration.ProgressRecord == nil {
+			break
+		}
+
+		args, err := ec.field_Orchestration_progressRecord_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Orchestration.ProgressRecord(childComplexity, args["seq"].(int64)), true
 	case "Orchestration.scheduledAt":
 		if e.ComplexityRoot.Orchestration.ScheduledAt == nil {
 			break
@@ -6399,6 +6411,8 @@ enum ErrorCode {
   changed, and stay until the instance is purged.
   """
   progress("How many, at most 200." first: Int! = 50, "The cursor after which to read." after: String): ProgressConnection!
+  "One record of its progress, by its number; null if there is none."
+  progressRecord("Its number." seq: Long!): ProgressRecord
 }
 
 extend type Subscription {
@@ -7477,6 +7491,8 @@ func (ec *executionContext) childFields_Orchestration(ctx context.Context, field
 		return ec.fieldContext_Orchestration_allowedActions(ctx, field)
 	case "progress":
 		return ec.fieldContext_Orchestration_progress(ctx, field)
+	case "progressRecord":
+		return ec.fieldContext_Orchestration_progressRecord(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Orchestration", field.Name)
 }

@@ -39,6 +39,8 @@ const (
 	Drifts   durable.Orchestration[durable.None, string]       = "Drifts"
 	Quiet    durable.Orchestration[durable.None, durable.None] = "Quiet"
 	Odd      durable.Orchestration[durable.None, durable.None] = "Odd"
+	Import   durable.Orchestration[int, int]                   = "Import"
+	Mailing  durable.Orchestration[string, durable.None]       = "Mailing"
 
 	Validate durable.Activity[Order, bool]          = "validateOrder"
 	Reserve  durable.Activity[Order, string]        = "reserveStock"
@@ -51,6 +53,8 @@ const (
 	Hello    durable.Activity[string, string]       = "sayHello"
 	Fail     durable.Activity[string, durable.None] = "alwaysFails"
 	Courier  durable.Activity[Order, string]        = "bookCourier"
+	Copy     durable.Activity[int, int]             = "copyRows"
+	Mail     durable.Activity[string, durable.None] = "sendMail"
 
 	Approved durable.Event[bool]         = "approval"
 	GoOn     durable.Event[durable.None] = "go-on"
@@ -94,7 +98,7 @@ func handlers() []durable.Handler {
 	return []durable.Handler{
 		Fulfil.Handler(fulfil, durable.Version("2.4.1")), Refund.Handler(refund, durable.Version("2.0.0")), Review.Handler(review), Greet.Handler(greet),
 		Approval.Handler(approval), Breaks.Handler(breaks), Parcels.Handler(parcels), Monitor.Handler(monitor), Drifts.Handler(drifts),
-		Quiet.Handler(quiet), Odd.Handler(odd),
+		Quiet.Handler(quiet), Odd.Handler(odd), Import.Handler(imports), Mailing.Handler(mailing), Copy.Handler(copyRows), Mail.Handler(mail),
 		Validate.Handler(after[Order](310*time.Millisecond, true)), Reserve.Handler(after[Order](640*time.Millisecond, "SKU-2291")),
 		Charge.Handler(charge, durable.Retry{Attempts: 5, Initial: 700 * time.Millisecond, Factor: 2, Jitter: -1}),
 		Receipt.Handler(receipt, durable.Retry{Attempts: 3, Initial: 500 * time.Millisecond, Jitter: -1}),
@@ -187,6 +191,46 @@ func odd(ctx *durable.Context, _ durable.None) (durable.None, error) {
 	ctx.SetStatus(oddText(500))
 	_, err := Approved.Wait(ctx)
 	return durable.None{}, err
+}
+
+// rows is what an import says of how far it is.
+type rows struct {
+	Table string `json:"table"`
+	Done  int    `json:"done"`
+	Of    int    `json:"of"`
+}
+
+// imports says n times how far it is, has an activity say one thing more, and says a last one once it is approved.
+func imports(ctx *durable.Context, n int) (int, error) {
+	for i := range n {
+		if err := durable.Progress(ctx, rows{"orders", i + 1, n}); err != nil {
+			return 0, err
+		}
+	}
+	if n > 0 {
+		if _, err := Copy.Call(ctx, n, durable.Priority(1)); err != nil {
+			return 0, err
+		}
+	}
+	if _, err := Approved.Wait(ctx); err != nil {
+		return 0, err
+	}
+	return n, durable.Progress(ctx, strings.Repeat("all rows are there; ", 50))
+}
+
+func copyRows(ctx context.Context, n int) (int, error) {
+	return n, durable.Progress(ctx, rows{"copies", n, n})
+}
+
+// mailing sends a mail within the limit of that name.
+func mailing(ctx *durable.Context, to string) (durable.None, error) {
+	return Mail.Call(ctx, to, durable.Limit("mail"), durable.Key(to), durable.Priority(3))
+}
+
+// mail takes as long as nobody stops it.
+func mail(ctx context.Context, _ string) (durable.None, error) {
+	<-ctx.Done()
+	return durable.None{}, ctx.Err()
 }
 
 // after makes an activity that takes its time, so that a bar can be seen.

@@ -4,6 +4,14 @@ type Exact<T extends { [key: string]: unknown }> = { [K in keyof T]: T[K] };
 /** Internal type. DO NOT USE DIRECTLY. */
 export type Incremental<T> = T | { [P in keyof T]?: P extends ' $fragmentName' | '__typename' ? T[P] : never };
 import type { DocumentTypeDecoration } from '@graphql-typed-document-node/core';
+/** Which limit to delete. */
+export type DeleteLimitInput = {
+  /** The name of the task hub. */
+  hub: string;
+  /** Its name. */
+  name: string;
+};
+
 /** The classes of errors. More may come: clients need a default. */
 export type ErrorCode =
   /** The instance id is taken. */
@@ -178,6 +186,22 @@ export type PendingTaskState =
   /** A worker runs it. */
   | 'RUNNING';
 
+/** What a limit is to bound: concurrency, rate or both. */
+export type PutLimitInput = {
+  /** How many calls may be let through at once after a pause: 1 to 1000000; without it as many as rate. */
+  burst?: number | null | undefined;
+  /** How many calls may be under way at once, for each key: 1 to 1000000; without it no bound. */
+  concurrency?: number | null | undefined;
+  /** The name of the task hub. */
+  hub: string;
+  /** Its name, 1 to 80 characters. */
+  name: string;
+  /** The period of the rate, such as 500ms, 1s or 1m: 1 ms to 366 days; a second without it. */
+  period?: string | null | undefined;
+  /** How many calls may be let through in each period, for each key: 1 to 1000000; without it no bound. */
+  rate?: number | null | undefined;
+};
+
 /** What to raise, and to which instance. */
 export type RaiseEventInput = {
   /** The name of the task hub. */
@@ -326,7 +350,7 @@ export type ChangesSubscription = { orchestrationChanges: { seq: number, reset: 
 
 export type FailurePartsFragment = { type: string, message: string, stack: string | null, nonRetriable: boolean, inner: { type: string, message: string, stack: string | null, inner: { type: string, message: string, stack: string | null } | null } | null };
 
-export type InstanceFragment = { id: string, instanceId: string, executionId: string, name: string, version: string | null, status: OrchestrationStatus, generation: number, createdAt: string, startedAt: string | null, finishedAt: string | null, scheduledAt: string | null, lastEventAt: string, firstSeq: string, lastSeq: string, allowedActions: Array<OrchestrationAction>, doingNow: string | null, waiting: { kind: WaitKind, text: string, since: string | null, until: string | null, subject: string | null, parts: Array<{ text: string | null, strong: boolean, at: string | null, style: ReasonStyle }> }, held: { kind: string, message: string, step: number | null, expected: string | null, actual: string | null, stack: string | null, build: string | null } | null, failure: { type: string, message: string, stack: string | null, nonRetriable: boolean, inner: { type: string, message: string, stack: string | null, inner: { type: string, message: string, stack: string | null } | null } | null } | null, parent: { instanceId: string, name: string } | null, pendingTasks: Array<{ taskId: number, name: string, state: PendingTaskState, attempt: number, startedAt: string | null, nextAttemptAt: string | null, lastError: string | null, worker: string | null }> };
+export type InstanceFragment = { id: string, instanceId: string, executionId: string, name: string, version: string | null, status: OrchestrationStatus, generation: number, createdAt: string, startedAt: string | null, finishedAt: string | null, scheduledAt: string | null, lastEventAt: string, firstSeq: string, lastSeq: string, allowedActions: Array<OrchestrationAction>, priority: number, doingNow: string | null, waiting: { kind: WaitKind, text: string, since: string | null, until: string | null, subject: string | null, parts: Array<{ text: string | null, strong: boolean, at: string | null, style: ReasonStyle }> }, held: { kind: string, message: string, step: number | null, expected: string | null, actual: string | null, stack: string | null, build: string | null } | null, failure: { type: string, message: string, stack: string | null, nonRetriable: boolean, inner: { type: string, message: string, stack: string | null, inner: { type: string, message: string, stack: string | null } | null } | null } | null, parent: { instanceId: string, name: string } | null, pendingTasks: Array<{ taskId: number, name: string, state: PendingTaskState, attempt: number, startedAt: string | null, nextAttemptAt: string | null, lastError: string | null, worker: string | null }> };
 
 export type InstanceNowQueryVariables = Exact<{
   hub: string;
@@ -334,7 +358,7 @@ export type InstanceNowQueryVariables = Exact<{
 }>;
 
 
-export type InstanceNowQuery = { orchestration: { id: string, instanceId: string, executionId: string, name: string, version: string | null, status: OrchestrationStatus, generation: number, createdAt: string, startedAt: string | null, finishedAt: string | null, scheduledAt: string | null, lastEventAt: string, firstSeq: string, lastSeq: string, allowedActions: Array<OrchestrationAction>, doingNow: string | null, waiting: { kind: WaitKind, text: string, since: string | null, until: string | null, subject: string | null, parts: Array<{ text: string | null, strong: boolean, at: string | null, style: ReasonStyle }> }, held: { kind: string, message: string, step: number | null, expected: string | null, actual: string | null, stack: string | null, build: string | null } | null, failure: { type: string, message: string, stack: string | null, nonRetriable: boolean, inner: { type: string, message: string, stack: string | null, inner: { type: string, message: string, stack: string | null } | null } | null } | null, parent: { instanceId: string, name: string } | null, pendingTasks: Array<{ taskId: number, name: string, state: PendingTaskState, attempt: number, startedAt: string | null, nextAttemptAt: string | null, lastError: string | null, worker: string | null }> } | null };
+export type InstanceNowQuery = { orchestration: { id: string, instanceId: string, executionId: string, name: string, version: string | null, status: OrchestrationStatus, generation: number, createdAt: string, startedAt: string | null, finishedAt: string | null, scheduledAt: string | null, lastEventAt: string, firstSeq: string, lastSeq: string, allowedActions: Array<OrchestrationAction>, priority: number, doingNow: string | null, waiting: { kind: WaitKind, text: string, since: string | null, until: string | null, subject: string | null, parts: Array<{ text: string | null, strong: boolean, at: string | null, style: ReasonStyle }> }, held: { kind: string, message: string, step: number | null, expected: string | null, actual: string | null, stack: string | null, build: string | null } | null, failure: { type: string, message: string, stack: string | null, nonRetriable: boolean, inner: { type: string, message: string, stack: string | null, inner: { type: string, message: string, stack: string | null } | null } | null } | null, parent: { instanceId: string, name: string } | null, pendingTasks: Array<{ taskId: number, name: string, state: PendingTaskState, attempt: number, startedAt: string | null, nextAttemptAt: string | null, lastError: string | null, worker: string | null }> } | null };
 
 export type InstanceChangesSubscriptionVariables = Exact<{
   hub: string;
@@ -342,7 +366,7 @@ export type InstanceChangesSubscriptionVariables = Exact<{
 }>;
 
 
-export type InstanceChangesSubscription = { orchestration: { id: string, instanceId: string, executionId: string, name: string, version: string | null, status: OrchestrationStatus, generation: number, createdAt: string, startedAt: string | null, finishedAt: string | null, scheduledAt: string | null, lastEventAt: string, firstSeq: string, lastSeq: string, allowedActions: Array<OrchestrationAction>, doingNow: string | null, waiting: { kind: WaitKind, text: string, since: string | null, until: string | null, subject: string | null, parts: Array<{ text: string | null, strong: boolean, at: string | null, style: ReasonStyle }> }, held: { kind: string, message: string, step: number | null, expected: string | null, actual: string | null, stack: string | null, build: string | null } | null, failure: { type: string, message: string, stack: string | null, nonRetriable: boolean, inner: { type: string, message: string, stack: string | null, inner: { type: string, message: string, stack: string | null } | null } | null } | null, parent: { instanceId: string, name: string } | null, pendingTasks: Array<{ taskId: number, name: string, state: PendingTaskState, attempt: number, startedAt: string | null, nextAttemptAt: string | null, lastError: string | null, worker: string | null }> } };
+export type InstanceChangesSubscription = { orchestration: { id: string, instanceId: string, executionId: string, name: string, version: string | null, status: OrchestrationStatus, generation: number, createdAt: string, startedAt: string | null, finishedAt: string | null, scheduledAt: string | null, lastEventAt: string, firstSeq: string, lastSeq: string, allowedActions: Array<OrchestrationAction>, priority: number, doingNow: string | null, waiting: { kind: WaitKind, text: string, since: string | null, until: string | null, subject: string | null, parts: Array<{ text: string | null, strong: boolean, at: string | null, style: ReasonStyle }> }, held: { kind: string, message: string, step: number | null, expected: string | null, actual: string | null, stack: string | null, build: string | null } | null, failure: { type: string, message: string, stack: string | null, nonRetriable: boolean, inner: { type: string, message: string, stack: string | null, inner: { type: string, message: string, stack: string | null } | null } | null } | null, parent: { instanceId: string, name: string } | null, pendingTasks: Array<{ taskId: number, name: string, state: PendingTaskState, attempt: number, startedAt: string | null, nextAttemptAt: string | null, lastError: string | null, worker: string | null }> } };
 
 type Event_EntityLockGranted_Fragment = { __typename: 'EntityLockGranted', taskId: number, seq: string, at: string, type: HistoryEventType };
 
@@ -382,7 +406,7 @@ type Event_PatchRecorded_Fragment = { __typename: 'PatchRecorded', taskId: numbe
 
 type Event_SubOrchestrationInstanceCompleted_Fragment = { __typename: 'SubOrchestrationInstanceCompleted', taskId: number, seq: string, at: string, type: HistoryEventType, result: { size: number } | null };
 
-type Event_SubOrchestrationInstanceCreated_Fragment = { __typename: 'SubOrchestrationInstanceCreated', taskId: number, instanceId: string, name: string, version: string | null, seq: string, at: string, type: HistoryEventType, input: { size: number } | null };
+type Event_SubOrchestrationInstanceCreated_Fragment = { __typename: 'SubOrchestrationInstanceCreated', taskId: number, instanceId: string, name: string, version: string | null, priority: number | null, seq: string, at: string, type: HistoryEventType, tags: Array<{ key: string, value: string }>, input: { size: number } | null };
 
 type Event_SubOrchestrationInstanceFailed_Fragment = { __typename: 'SubOrchestrationInstanceFailed', taskId: number, seq: string, at: string, type: HistoryEventType, failure: { type: string, message: string, stack: string | null, nonRetriable: boolean, inner: { type: string, message: string, stack: string | null, inner: { type: string, message: string, stack: string | null } | null } | null } };
 
@@ -392,7 +416,7 @@ type Event_TaskCompleted_Fragment = { __typename: 'TaskCompleted', taskId: numbe
 
 type Event_TaskFailed_Fragment = { __typename: 'TaskFailed', taskId: number, startedAt: string | null, worker: string | null, attempts: number, seq: string, at: string, type: HistoryEventType, earlier: Array<{ n: number, startedAt: string, endedAt: string, type: string | null, message: string }>, failure: { type: string, message: string, stack: string | null, nonRetriable: boolean, inner: { type: string, message: string, stack: string | null, inner: { type: string, message: string, stack: string | null } | null } | null } };
 
-type Event_TaskScheduled_Fragment = { __typename: 'TaskScheduled', taskId: number, name: string, version: string | null, step: boolean, native: boolean, queue: string | null, seq: string, at: string, type: HistoryEventType, input: { size: number } | null };
+type Event_TaskScheduled_Fragment = { __typename: 'TaskScheduled', taskId: number, name: string, version: string | null, step: boolean, native: boolean, queue: string | null, priority: number | null, limit: string | null, limitKey: string | null, seq: string, at: string, type: HistoryEventType, input: { size: number } | null };
 
 type Event_TimerCreated_Fragment = { __typename: 'TimerCreated', taskId: number, fireAt: string, seq: string, at: string, type: HistoryEventType };
 
@@ -455,12 +479,12 @@ export type HistorySubscription = { history: { lastSeq: string, hasMore: boolean
       | { __typename: 'OrchestratorStarted', seq: string, at: string, type: HistoryEventType }
       | { __typename: 'PatchRecorded', taskId: number, change: string, seq: string, at: string, type: HistoryEventType }
       | { __typename: 'SubOrchestrationInstanceCompleted', taskId: number, seq: string, at: string, type: HistoryEventType, result: { size: number } | null }
-      | { __typename: 'SubOrchestrationInstanceCreated', taskId: number, instanceId: string, name: string, version: string | null, seq: string, at: string, type: HistoryEventType, input: { size: number } | null }
+      | { __typename: 'SubOrchestrationInstanceCreated', taskId: number, instanceId: string, name: string, version: string | null, priority: number | null, seq: string, at: string, type: HistoryEventType, tags: Array<{ key: string, value: string }>, input: { size: number } | null }
       | { __typename: 'SubOrchestrationInstanceFailed', taskId: number, seq: string, at: string, type: HistoryEventType, failure: { type: string, message: string, stack: string | null, nonRetriable: boolean, inner: { type: string, message: string, stack: string | null, inner: { type: string, message: string, stack: string | null } | null } | null } }
       | { __typename: 'TaskCanceled', taskId: number, seq: string, at: string, type: HistoryEventType }
       | { __typename: 'TaskCompleted', taskId: number, startedAt: string | null, worker: string | null, attempts: number, seq: string, at: string, type: HistoryEventType, earlier: Array<{ n: number, startedAt: string, endedAt: string, type: string | null, message: string }>, result: { size: number } | null }
       | { __typename: 'TaskFailed', taskId: number, startedAt: string | null, worker: string | null, attempts: number, seq: string, at: string, type: HistoryEventType, earlier: Array<{ n: number, startedAt: string, endedAt: string, type: string | null, message: string }>, failure: { type: string, message: string, stack: string | null, nonRetriable: boolean, inner: { type: string, message: string, stack: string | null, inner: { type: string, message: string, stack: string | null } | null } | null } }
-      | { __typename: 'TaskScheduled', taskId: number, name: string, version: string | null, step: boolean, native: boolean, queue: string | null, seq: string, at: string, type: HistoryEventType, input: { size: number } | null }
+      | { __typename: 'TaskScheduled', taskId: number, name: string, version: string | null, step: boolean, native: boolean, queue: string | null, priority: number | null, limit: string | null, limitKey: string | null, seq: string, at: string, type: HistoryEventType, input: { size: number } | null }
       | { __typename: 'TimerCreated', taskId: number, fireAt: string, seq: string, at: string, type: HistoryEventType }
       | { __typename: 'TimerFired', taskId: number, fireAt: string, seq: string, at: string, type: HistoryEventType }
     > } };
@@ -511,6 +535,58 @@ export type InputOutputQueryVariables = Exact<{
 
 
 export type InputOutputQuery = { orchestration: { id: string, input: { size: number, encoding: PayloadEncoding, text: string, truncated: boolean } | null, output: { size: number, encoding: PayloadEncoding, text: string, truncated: boolean } | null, customStatus: { size: number, encoding: PayloadEncoding, text: string, truncated: boolean } | null } | null };
+
+export type RecordFragment = { seq: string, at: string, generation: number, taskId: number | null, name: string | null, attempt: number | null, value: { size: number, encoding: PayloadEncoding, text: string, truncated: boolean } | null };
+
+export type ProgressSubscriptionVariables = Exact<{
+  hub: string;
+  id: string;
+  after: string;
+}>;
+
+
+export type ProgressSubscription = { progressAppended: { lastSeq: string, hasMore: boolean, reset: boolean, records: Array<{ seq: string, at: string, generation: number, taskId: number | null, name: string | null, attempt: number | null, value: { size: number, encoding: PayloadEncoding, text: string, truncated: boolean } | null }> } };
+
+export type ProgressValueQueryVariables = Exact<{
+  hub: string;
+  id: string;
+  seq: string;
+}>;
+
+
+export type ProgressValueQuery = { orchestration: { id: string, progressRecord: { seq: string, value: { size: number, encoding: PayloadEncoding, text: string, truncated: boolean } | null } | null } | null };
+
+export type LimitPartsFragment = { name: string, defined: boolean, concurrency: number | null, rate: number | null, period: string | null, burst: number | null, holding: number, waiting: number, updatedAt: string | null };
+
+export type LimitsQueryVariables = Exact<{
+  hub: string;
+  after?: string | null | undefined;
+}>;
+
+
+export type LimitsQuery = { limits: { nodes: Array<{ name: string, defined: boolean, concurrency: number | null, rate: number | null, period: string | null, burst: number | null, holding: number, waiting: number, updatedAt: string | null }>, pageInfo: { hasNextPage: boolean, endCursor: string | null } } };
+
+export type LimitHoldersQueryVariables = Exact<{
+  hub: string;
+  name: string;
+}>;
+
+
+export type LimitHoldersQuery = { limit: { name: string, defined: boolean, concurrency: number | null, rate: number | null, period: string | null, burst: number | null, holding: number, waiting: number, updatedAt: string | null, holders: Array<{ instanceId: string, generation: number, taskId: number, key: string | null, since: string }> } | null };
+
+export type PutLimitMutationVariables = Exact<{
+  input: PutLimitInput;
+}>;
+
+
+export type PutLimitMutation = { putLimit: { requestId: string, limit: { name: string, defined: boolean, concurrency: number | null, rate: number | null, period: string | null, burst: number | null, holding: number, waiting: number, updatedAt: string | null } | null, errors: Array<{ code: ErrorCode, message: string, path: Array<string>, retryable: boolean }> } };
+
+export type DeleteLimitMutationVariables = Exact<{
+  input: DeleteLimitInput;
+}>;
+
+
+export type DeleteLimitMutation = { deleteLimit: { requestId: string, limit: { name: string } | null, errors: Array<{ code: ErrorCode, message: string, path: Array<string>, retryable: boolean }> } };
 
 export type WorkersQueryVariables = Exact<{
   hub: string;
@@ -612,6 +688,7 @@ export const InstanceFragmentDoc = new TypedDocumentString(`
   firstSeq
   lastSeq
   allowedActions
+  priority
   doingNow
   waiting {
     kind
@@ -712,6 +789,9 @@ export const EventFragmentDoc = new TypedDocumentString(`
     step
     native
     queue
+    priority
+    limit
+    limitKey
     input {
       size
     }
@@ -761,6 +841,11 @@ export const EventFragmentDoc = new TypedDocumentString(`
     instanceId
     name
     version
+    priority
+    tags {
+      key
+      value
+    }
     input {
       size
     }
@@ -870,6 +955,35 @@ export const PayloadTextFragmentDoc = new TypedDocumentString(`
   truncated
 }
     `, {"fragmentName":"PayloadText"}) as unknown as TypedDocumentString<PayloadTextFragment, unknown>;
+export const RecordFragmentDoc = new TypedDocumentString(`
+    fragment Record on ProgressRecord {
+  seq
+  at
+  generation
+  taskId
+  name
+  attempt
+  value {
+    size
+    encoding
+    text(maxBytes: 240)
+    truncated(maxBytes: 240)
+  }
+}
+    `, {"fragmentName":"Record"}) as unknown as TypedDocumentString<RecordFragment, unknown>;
+export const LimitPartsFragmentDoc = new TypedDocumentString(`
+    fragment LimitParts on Limit {
+  name
+  defined
+  concurrency
+  rate
+  period
+  burst
+  holding
+  waiting
+  updatedAt
+}
+    `, {"fragmentName":"LimitParts"}) as unknown as TypedDocumentString<LimitPartsFragment, unknown>;
 export const ServerDocument = new TypedDocumentString(`
     query Server {
   server {
@@ -998,6 +1112,7 @@ fragment Instance on Orchestration {
   firstSeq
   lastSeq
   allowedActions
+  priority
   doingNow
   waiting {
     kind
@@ -1077,6 +1192,7 @@ fragment Instance on Orchestration {
   firstSeq
   lastSeq
   allowedActions
+  priority
   doingNow
   waiting {
     kind
@@ -1187,6 +1303,9 @@ fragment Event on HistoryEvent {
     step
     native
     queue
+    priority
+    limit
+    limitKey
     input {
       size
     }
@@ -1236,6 +1355,11 @@ fragment Event on HistoryEvent {
     instanceId
     name
     version
+    priority
+    tags {
+      key
+      value
+    }
     input {
       size
     }
@@ -1399,6 +1523,138 @@ export const InputOutputDocument = new TypedDocumentString(`
   text
   truncated
 }`) as unknown as TypedDocumentString<InputOutputQuery, InputOutputQueryVariables>;
+export const ProgressDocument = new TypedDocumentString(`
+    subscription Progress($hub: String!, $id: String!, $after: Long!) {
+  progressAppended(hub: $hub, instanceId: $id, after: $after) {
+    records {
+      ...Record
+    }
+    lastSeq
+    hasMore
+    reset
+  }
+}
+    fragment Record on ProgressRecord {
+  seq
+  at
+  generation
+  taskId
+  name
+  attempt
+  value {
+    size
+    encoding
+    text(maxBytes: 240)
+    truncated(maxBytes: 240)
+  }
+}`) as unknown as TypedDocumentString<ProgressSubscription, ProgressSubscriptionVariables>;
+export const ProgressValueDocument = new TypedDocumentString(`
+    query ProgressValue($hub: String!, $id: String!, $seq: Long!) {
+  orchestration(hub: $hub, instanceId: $id) {
+    id
+    progressRecord(seq: $seq) {
+      seq
+      value {
+        ...PayloadText
+      }
+    }
+  }
+}
+    fragment PayloadText on Payload {
+  size
+  encoding
+  text
+  truncated
+}`) as unknown as TypedDocumentString<ProgressValueQuery, ProgressValueQueryVariables>;
+export const LimitsDocument = new TypedDocumentString(`
+    query Limits($hub: String!, $after: String) {
+  limits(hub: $hub, first: 200, after: $after) {
+    nodes {
+      ...LimitParts
+    }
+    pageInfo {
+      hasNextPage
+      endCursor
+    }
+  }
+}
+    fragment LimitParts on Limit {
+  name
+  defined
+  concurrency
+  rate
+  period
+  burst
+  holding
+  waiting
+  updatedAt
+}`) as unknown as TypedDocumentString<LimitsQuery, LimitsQueryVariables>;
+export const LimitHoldersDocument = new TypedDocumentString(`
+    query LimitHolders($hub: String!, $name: String!) {
+  limit(hub: $hub, name: $name) {
+    ...LimitParts
+    holders(first: 100) {
+      instanceId
+      generation
+      taskId
+      key
+      since
+    }
+  }
+}
+    fragment LimitParts on Limit {
+  name
+  defined
+  concurrency
+  rate
+  period
+  burst
+  holding
+  waiting
+  updatedAt
+}`) as unknown as TypedDocumentString<LimitHoldersQuery, LimitHoldersQueryVariables>;
+export const PutLimitDocument = new TypedDocumentString(`
+    mutation PutLimit($input: PutLimitInput!) {
+  putLimit(input: $input) {
+    limit {
+      ...LimitParts
+    }
+    errors {
+      code
+      message
+      path
+      retryable
+    }
+    requestId
+  }
+}
+    fragment LimitParts on Limit {
+  name
+  defined
+  concurrency
+  rate
+  period
+  burst
+  holding
+  waiting
+  updatedAt
+}`) as unknown as TypedDocumentString<PutLimitMutation, PutLimitMutationVariables>;
+export const DeleteLimitDocument = new TypedDocumentString(`
+    mutation DeleteLimit($input: DeleteLimitInput!) {
+  deleteLimit(input: $input) {
+    limit {
+      name
+    }
+    errors {
+      code
+      message
+      path
+      retryable
+    }
+    requestId
+  }
+}
+    `) as unknown as TypedDocumentString<DeleteLimitMutation, DeleteLimitMutationVariables>;
 export const WorkersDocument = new TypedDocumentString(`
     query Workers($hub: String!) {
   hub(name: $hub) {

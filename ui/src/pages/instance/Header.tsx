@@ -7,6 +7,9 @@ import { look, Status } from "../../kit/Status";
 import { Duration, Moment } from "../../kit/Time";
 import { paths } from "../../paths";
 
+/** The priority of what is given none; only others are worth telling. */
+const NORMAL = 2;
+
 interface Props {
   hub: string;
   instance: InstanceFragment;
@@ -17,7 +20,7 @@ interface Props {
 
 /** Who the instance is, and what may be done with it. */
 export function Header({ hub, instance, terminating, onRaise, onTerminate }: Props) {
-  const { name, instanceId, status, version, held, generation, parent, allowedActions } = instance;
+  const { name, instanceId, status, version, held, priority, generation, parent, allowedActions } = instance;
   const because = (action: "RAISE_EVENT" | "TERMINATE") => (allowedActions.includes(action) ? undefined : `It has ended: ${look(status).word.toLowerCase()}.`);
   return (
     <>
@@ -57,6 +60,12 @@ export function Header({ hub, instance, terminating, onRaise, onTerminate }: Pro
             <dd>
               <Duration from={instance.startedAt} to={instance.finishedAt} />
             </dd>
+          </div>
+        )}
+        {priority !== NORMAL && (
+          <div>
+            <dt>Priority</dt>
+            <dd title="1 goes first, 4 last; without one it is 2">{priority}</dd>
           </div>
         )}
         {generation > 0 && (

@@ -13,6 +13,7 @@ import { Header } from "./Header";
 import { HistoryTab } from "./HistoryTab";
 import { InputOutput } from "./InputOutput";
 import { Panel } from "./Panel";
+import { ProgressTab } from "./ProgressTab";
 import { isTab, TABS, type Tab } from "./tabs";
 import { Timeline } from "./timeline/Timeline";
 import { useHistory } from "./useHistory";
@@ -39,6 +40,7 @@ function Found({ hub, instance, paused }: { hub: string; instance: InstanceFragm
   const asked = params.get("tab");
   const tab: Tab = isTab(asked) ? asked : "timeline";
   const selected = params.get("e");
+  const record = params.get("p");
   const history = useHistory(hub, id, paused);
   const all = useMemo(() => groups(history.events, instance), [history.events, instance]);
   const [raising, setRaising] = useState<string>();
@@ -56,6 +58,7 @@ function Found({ hub, instance, paused }: { hub: string; instance: InstanceFragm
     },
     [hub, id, query],
   );
+  const selectRecord = useCallback((p: string | null) => navigate(address({ p }), { replace: true }), [address, navigate]);
   const select = useCallback((e: string | null) => navigate(address({ e }), { replace: true }), [address, navigate]);
 
   return (
@@ -80,6 +83,10 @@ function Found({ hub, instance, paused }: { hub: string; instance: InstanceFragm
       {history.problem && <ErrorBar what="The history could not be read" problem={history.problem} />}
       {tab === "io" ? (
         <InputOutput hub={hub} instance={instance} />
+      ) : tab === "progress" ? (
+        <div className="split">
+          <ProgressTab hub={hub} id={id} live={live} paused={paused} selected={record} onSelect={selectRecord} />
+        </div>
       ) : (
         <div className="split">
           {tab === "timeline" && <Timeline all={all} live={live && !paused} loading={history.loading} selected={selected} onSelect={select} />}

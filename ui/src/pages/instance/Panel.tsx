@@ -72,7 +72,7 @@ export function Panel({ hub, id, all, events, selected, by, onSelect }: Props) {
         <Button variant="ghost" small icon="x" aria-label="Close" onClick={() => onSelect(null)} />
       </header>
       <div className="scroll">
-        {by === "group" && group ? <GroupFacts hub={hub} group={group} /> : event && <EventFacts event={event} group={group} before={events[at - 1]} onSelect={onSelect} />}
+        {by === "group" && group ? <GroupFacts hub={hub} group={group} opened={events.find((e) => e.seq === group.opened)} /> : event && <EventFacts event={event} group={group} before={events[at - 1]} onSelect={onSelect} />}
         {by === "group" && group && group.attempts.length > 0 && <Attempts group={group} />}
         {related.map((e) => (
           <EventBody key={e.seq} hub={hub} id={id} event={e} />
@@ -82,7 +82,7 @@ export function Panel({ hub, id, all, events, selected, by, onSelect }: Props) {
   );
 }
 
-function GroupFacts({ hub, group }: { hub: string; group: Group }) {
+function GroupFacts({ hub, group, opened }: { hub: string; group: Group; opened: HistoryEvent | undefined }) {
   const now = useNow();
   const started = group.attempts[0]?.n === 1 ? group.attempts[0].from : null;
   const rest = group.spans.filter((s) => s.kind === "backoff").reduce((sum, s) => sum + (s.to ?? now) - s.from, 0);
@@ -122,6 +122,7 @@ function GroupFacts({ hub, group }: { hub: string; group: Group }) {
             <dd className="user-text">{group.worker}</dd>
           </>
         )}
+        <CallFacts event={opened} />
         {group.childId && (
           <>
             <dt>Instance</dt>
@@ -194,6 +195,42 @@ function Attempts({ group }: { group: Group }) {
   );
 }
 
+/** How a call or a child stands among others: what its decision says of it. */
+function CallFacts({ event }: { event: HistoryEvent | undefined }) {
+  if (event?.__typename !== "TaskScheduled" && event?.__typename !== "SubOrchestrationInstanceCreated") return null;
+  const limit = event.__typename === "TaskScheduled" ? event.limit : null;
+  const key = event.__typename === "TaskScheduled" ? event.limitKey : null;
+  const tags = event.__typename === "SubOrchestrationInstanceCreated" ? event.tags : [];
+  return (
+    <>
+      {event.priority !== null && (
+        <>
+          <dt>Priority</dt>
+          <dd>{event.priority}</dd>
+        </>
+      )}
+      {limit !== null && (
+        <>
+          <dt>Limit</dt>
+          <dd className="user-text">{limit}</dd>
+        </>
+      )}
+      {key !== null && (
+        <>
+          <dt>Limit key</dt>
+          <dd className="user-text">{key}</dd>
+        </>
+      )}
+      {tags.length > 0 && (
+        <>
+          <dt>Tags</dt>
+          <dd className="user-text">{tags.map(({ key: name, value }) => `${name}=${value}`).join(", ")}</dd>
+        </>
+      )}
+    </>
+  );
+}
+
 function EventFacts({ event, group, before, onSelect }: { event: HistoryEvent; group: Group | undefined; before: HistoryEvent | undefined; onSelect: (e: string) => void }) {
   const other = group && (group.opened === event.seq ? group.closed : group.opened);
   return (
@@ -231,6 +268,7 @@ function EventFacts({ event, group, before, onSelect }: { event: HistoryEvent; g
             <dd className="user-text">{event.worker}</dd>
           </>
         )}
+        <CallFacts event={event} />
         {"attempts" in event && event.attempts > 1 && (
           <>
             <dt>Attempts</dt>

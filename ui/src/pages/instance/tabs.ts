@@ -1,8 +1,9 @@
-export type Tab = "timeline" | "history" | "io";
+export type Tab = "timeline" | "history" | "progress" | "io";
 
 export const TABS: readonly { tab: Tab; words: string }[] = [
   { tab: "timeline", words: "Timeline" },
   { tab: "history", words: "History" },
+  { tab: "progress", words: "Progress" },
   { tab: "io", words: "Input and output" },
 ];
 
