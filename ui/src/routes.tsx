@@ -5,6 +5,7 @@ import { Frame } from "./components/Frame";
 import { ListPage } from "./pages/list/ListPage";
 import { paths } from "./paths";
 
+const LimitsPage = lazy(() => import("./pages/limits/LimitsPage"));
 const InstancePage = lazy(() => import("./pages/instance/InstancePage"));
 
 /** Every address of the dashboard. */
@@ -16,6 +17,17 @@ export function Routes() {
       <Route path="/">{first ? <Redirect to={paths.orchestrations(first)} replace /> : <NoHub />}</Route>
       <Route path="/h/:hub">{({ hub }) => <ToList hub={hub} />}</Route>
       <Route path="/h/:hub/orchestrations">{({ hub }) => (known(hubs.nodes, hub) ? <ListPage key={hub} hub={hub} /> : <NoSuchHub hub={hub} />)}</Route>
+      <Route path="/h/:hub/limits">
+        {({ hub }) =>
+          known(hubs.nodes, hub) ? (
+            <Suspense fallback={<Opening hub={hub} title="Limits" />}>
+              <LimitsPage key={hub} hub={hub} />
+            </Suspense>
+          ) : (
+            <NoSuchHub hub={hub} />
+          )
+        }
+      </Route>
       <Route path="/h/:hub/o/:id">
         {({ hub, id }) => (
           <Suspense fallback={<Waiting hub={hub} id={id} />}>
@@ -69,6 +81,14 @@ function NoPage() {
         <h1>There is no page at this address</h1>
         <p className="t2">The link may be of another version of the dashboard.</p>
       </div>
+    </Frame>
+  );
+}
+
+function Opening({ hub, title }: { hub: string; title: string }) {
+  return (
+    <Frame hub={hub} title={title}>
+      {null}
     </Frame>
   );
 }

@@ -1,5 +1,5 @@
 import { type ReactNode, useEffect, useState } from "react";
-import { Link, useLocation } from "wouter";
+import { Link, useLocation, useRoute } from "wouter";
 import { useServer } from "../api/server";
 import { Button } from "../kit/Button";
 import { Icon, Mark } from "../kit/Icon";
@@ -72,6 +72,8 @@ function skip(event: React.MouseEvent) {
 function Rail({ hub }: { hub: string }) {
   const { server, hubs } = useServer();
   const [, navigate] = useLocation();
+  const [onLimits] = useRoute("/h/:hub/limits");
+  const home = onLimits ? paths.limits : paths.orchestrations;
   return (
     <aside className="rail">
       <div className="brand">
@@ -82,7 +84,7 @@ function Rail({ hub }: { hub: string }) {
       <div className="hub" data-initial={hub.slice(0, 1)}>
         {hubs.nodes.length > 1 ? (
           <>
-            <select aria-label="Task hub" value={hub} onChange={(event) => navigate(paths.orchestrations(event.target.value))}>
+            <select aria-label="Task hub" value={hub} onChange={(event) => navigate(home(event.target.value))}>
               {hubs.nodes.map(({ name }) => (
                 <option key={name}>{name}</option>
               ))}
@@ -96,9 +98,13 @@ function Rail({ hub }: { hub: string }) {
         )}
       </div>
       <nav className="nav" aria-label="Main">
-        <Link href={paths.orchestrations(hub)} aria-current="page" title="Orchestrations">
+        <Link href={paths.orchestrations(hub)} aria-current={onLimits ? undefined : "page"} title="Orchestrations">
           <Icon name="orchestration" />
           <span>Orchestrations</span>
+        </Link>
+        <Link href={paths.limits(hub)} aria-current={onLimits ? "page" : undefined} title="Limits">
+          <Icon name="limit" />
+          <span>Limits</span>
         </Link>
       </nav>
       <p className="rail-foot" title={`Weir ${server.version}`}>

@@ -49,6 +49,7 @@ const shapes = {
   awaited: <path d="M8 2 14 8l-6 6-6-6z" />,
   received: <path className="f" d="M8 2 14 8l-6 6-6-6z" />,
   child: <path d="M4 2v6.5A2.5 2.5 0 0 0 6.5 11H13M10.3 8.2 13 11l-2.7 2.8" />,
+  limit: <path d="M2 3.5h3.5L7 6v4l-1.5 2.5H2M14 3.5h-3.5L9 6v4l1.5 2.5H14" />,
   send: <path d="m2.5 8 11-5-4 11-2-4.5z" />,
   // controls
   down: <path d="m4 6 4 4 4-4" />,
