@@ -79,7 +79,7 @@ export function ProgressTab({ hub, id, live, paused, selected, onSelect }: Props
           <Check label="Follow" checked={following} onChange={(event) => setFollowing(event.target.checked)} />
           <span className="grow" />
           <span className="t3 nowrap" role="status">
-            {loading && records.length > 0 ? `Reading, ${plural(records.length, "record")} so far` : plural(records.length, "record")}
+            {records.length === 0 && (loading || problem) ? "" : loading ? `Reading, ${plural(records.length, "record")} so far` : plural(records.length, "record")}
           </span>
         </div>
         {problem && <ErrorBar what="The progress could not be read" problem={problem} onRetry={retry} />}

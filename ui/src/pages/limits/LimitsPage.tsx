@@ -30,7 +30,7 @@ export default function LimitsPage({ hub }: { hub: string }) {
         </Button>
       </div>
       {problem && <ErrorBar what={none ? "The limits could not be read" : "The limits could not be refreshed"} problem={problem} onRetry={refresh} />}
-      <div className="split limits-split">
+      <div className={`split limits-split${open ? " with-panel" : ""}`}>
         {none && !loading && !problem ? (
           <div className="empty tl">
             <h2>No limits</h2>
@@ -103,8 +103,18 @@ function Row({ limit, open, onOpen, onPut, onDelete }: RowProps) {
         </button>
       </td>
       <td>{defined ? <Usage limit={limit} /> : <NotPut />}</td>
-      <td className={waiting > 0 ? "num limits-waiting" : "num t3"}>{count(waiting)}</td>
-      <td className="t2">{defined && (rateWords(limit) ?? <span className="t3">no bound</span>)}</td>
+      <td className={waiting > 0 ? "num limits-waiting" : "num t3"}>
+        {count(waiting)}
+        <span className="limits-unit"> waiting</span>
+      </td>
+      <td className="t2" title={rateWords(limit) ?? undefined}>
+        {defined && (
+          <>
+            <span className="limits-unit">Rate </span>
+            {rateWords(limit) ?? <span className="t3">no bound</span>}
+          </>
+        )}
+      </td>
       <td className="num t3">{updatedAt !== null && <Ago at={updatedAt} />}</td>
       <td className="limits-acts">
         {defined ? (

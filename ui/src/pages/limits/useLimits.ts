@@ -1,10 +1,12 @@
 import { useCallback, useEffect, useState } from "react";
-import { ask, type Problem, problemIn } from "../../api/client";
-import { LimitsDocument, type LimitsQuery } from "../../api/gql/graphql";
+import { ask, type Problem, problemIn, subscribe } from "../../api/client";
+import { ChangesDocument, LimitsDocument, type LimitsQuery } from "../../api/gql/graphql";
 import type { Limit } from "./bounds";
 
-/** There is no stream of limits: they are asked for at this interval. */
+/** There is no stream of limits: they are asked for at this interval, and when instances of the hub have changed. */
 const REFRESH_EVERY = 2000;
+/** But not more often than this. */
+const LEAST_APART = 500;
 /** More pages than this are read only when somebody wants more. */
 const PAGES = 3;
 
@@ -28,7 +30,14 @@ export function useLimits(hub: string, paused: boolean): Limits {
   useEffect(() => {
     let stopped = false;
     let timer: ReturnType<typeof setTimeout> | undefined;
+    let busy = false;
+    let loaded = 0;
+    const later = (ms: number) => {
+      clearTimeout(timer);
+      if (!stopped && !paused) timer = setTimeout(() => void load(), ms);
+    };
     const load = async () => {
+      busy = true;
       try {
         const limits: Limit[] = [];
         let after: string | null = null;
@@ -47,12 +56,23 @@ export function useLimits(hub: string, paused: boolean): Limits {
         setProblem(problemIn(error));
       }
       setLoading(false);
-      if (!paused) timer = setTimeout(() => void load(), REFRESH_EVERY);
+      busy = false;
+      loaded = Date.now();
+      later(REFRESH_EVERY);
     };
     void load();
+    const end = paused
+      ? undefined
+      : subscribe(ChangesDocument, () => ({ hub, filter: null, first: 1 }), {
+          next: () => {
+            if (!busy) later(Math.max(0, loaded + LEAST_APART - Date.now()));
+          },
+          error: () => {}, // the interval goes on, and tells what is wrong
+        });
     return () => {
       stopped = true;
       clearTimeout(timer);
+      end?.();
     };
   }, [hub, paused, pages, attempt]);
 
