@@ -69,6 +69,9 @@ const usage = `Weir: durable execution on your Postgres.
   weir dev        run everything on an embedded Postgres, with a demo worker
   weir migrate    bring the database to this version
   weir replay     check stored histories against the code of a worker, before it is deployed
+  weir export     write instances that have ended to a file
+  weir import     add the instances of a file to a hub
+  weir archive    move instances that have ended to files, in a folder or an S3 store
   weir version    print the version
   weir help       print this
 
@@ -81,8 +84,11 @@ func run(ctx context.Context, args []string, env func(string) (string, bool), ou
 	if len(args) > 0 {
 		command = args[0]
 	}
-	if command == "replay" {
+	switch command {
+	case "replay":
 		return replay(ctx, args[1:], env, out)
+	case "export", "import", "archive":
+		return transfer(ctx, command, args[1:], env, out)
 	}
 	if len(args) > 1 {
 		return usageError(fmt.Sprintf("%s takes no arguments, got %q: settings are environment variables, see `weir help`", command, args[1]))
@@ -130,6 +136,24 @@ func replay(ctx context.Context, args []string, env func(string) (string, bool),
 	if err != nil {
 		return err
 	}
+	return withEngine(ctx, env, func(e *engine.Engine) error { return r.Run(ctx, e, out) })
+}
+
+// transfer moves instances that have ended to files and back. Progress goes to the standard error, so that what is exported to
+// the standard output can be piped.
+func transfer(ctx context.Context, command string, args []string, env func(string) (string, bool), out io.Writer) error {
+	f, err := cli.ParseFiles(command, args, out)
+	if errors.Is(err, flag.ErrHelp) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return withEngine(ctx, env, func(e *engine.Engine) error { return f.Run(ctx, e, out, os.Stderr) })
+}
+
+// withEngine runs fn with an engine on the database of the settings.
+func withEngine(ctx context.Context, env func(string) (string, bool), fn func(*engine.Engine) error) error {
 	cfg, err := loadConfig(env)
 	if err != nil {
 		return err
@@ -147,7 +171,7 @@ func replay(ctx context.Context, args []string, env func(string) (string, bool),
 		return err
 	}
 	defer e.Close()
-	return r.Run(ctx, e, out)
+	return fn(e)
 }
 
 // connect opens a pool, and finds out at once whether there is a database.
