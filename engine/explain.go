@@ -175,7 +175,18 @@ func (f *facts) reason() *Reason {
 	case i.Queued:
 		return f.queued()
 	}
-	return f.waits()
+	r := f.waits()
+	if c := f.canceling; c != nil { // its code has been told, and does this all the same
+		r.Parts = append(r.Parts, say(" It was asked to end "), since(c.At), say(" ago"))
+		if c.By != "" {
+			r.Parts = append(r.Parts, say(" by "), strong(c.By))
+		}
+		if c.Reason != "" {
+			r.Parts = append(r.Parts, say(": "), strong(c.Reason))
+		}
+		r.Parts = append(r.Parts, say("."))
+	}
+	return r
 }
 
 // suspended tells by whom, why and for how long.

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/weir-dev/weir/engine/history"
 	"github.com/weir-dev/weir/engine/internal/store"
 )
 
@@ -18,6 +19,8 @@ type facts struct {
 	tasks    map[int32]PendingTask
 	workers  []WorkerInfo
 	holders  map[string]string // of entities that are waited for and locked
+	// canceling is the first request to end by itself, if there was one.
+	canceling *history.ExecutionCancelRequested
 	// turnDeaths is what keeps the turn from being given out, if workers have died of it.
 	turnDeaths *deaths
 }
@@ -56,7 +59,7 @@ func (e *Engine) facts(ctx context.Context, i *Instance) (*facts, error) {
 		if i.Waiting != nil {
 			w.Events = i.Waiting.Events
 		}
-		f.waiting = w
+		f.waiting, f.canceling = w, s.canceling
 		for id, p := range s.pending {
 			if p.task != nil {
 				f.tasks[id] = PendingTask{ID: id, Name: p.task.Name, Version: p.task.Version, State: TaskRunning, Attempt: 1, StartedAt: &p.task.At, Worker: f.nameOf(i.Owner)}

@@ -24,6 +24,7 @@ const (
 	Panics  durable.Orchestration[int, int] = "panics"
 	Fails   durable.Orchestration[int, int] = "fails"
 	Lonely  durable.Orchestration[int, int] = "lonely"
+	Deaf    durable.Orchestration[int, int] = "deaf"
 	Work    durable.Activity[int, int]      = "work"
 	Flaky   durable.Activity[int, int]      = "flaky"
 	Nobody  durable.Activity[int, int]      = "nobody"
@@ -58,6 +59,10 @@ func TestReasons(t *testing.T) {
 		}),
 		Parent.Handler(func(ctx *durable.Context, n int) (int, error) { return Sleeper.Call(ctx, n, durable.ID("the-child")) }),
 		Stuck.Handler(func(_ *durable.Context, n int) (int, error) { <-release; return n, nil }),
+		Deaf.Handler(func(ctx *durable.Context, n int) (int, error) {
+			_, err := Go.Wait(durable.WithoutCancel(ctx))
+			return n, err
+		}),
 		Panics.Handler(func(_ *durable.Context, _ int) (int, error) { panic("out of cheese") }),
 		Fails.Handler(func(_ *durable.Context, _ int) (int, error) { return 0, errors.New("not today") }),
 		Lonely.Handler(func(ctx *durable.Context, n int) (int, error) { return Nobody.Call(ctx, n) }),
@@ -141,6 +146,17 @@ func TestReasons(t *testing.T) {
 			}
 		})
 	}
+
+	t.Run("Canceling", func(t *testing.T) {
+		id := a.must(a.start(vars{"name": "deaf", "input": 1})).InstanceID
+		a.until("it waits", func() bool { return a.get(id).Waiting.Kind == "EVENT" })
+		ask[struct{ CancelOrchestration struct{ RequestID string } }](a, `mutation($id: String!) {
+			cancelOrchestration(input: {hub: "default", instanceId: $id, reason: "we close"}) { requestId } }`, vars{"id": id})
+		a.until("the reason says so", func() bool {
+			text := a.get(id).Waiting.Text
+			return strings.Contains(text, "Waits for event go") && strings.Contains(text, " It was asked to end ") && strings.HasSuffix(text, ": we close.")
+		})
+	})
 
 	t.Run("PendingTasks", func(t *testing.T) {
 		type task struct {
