@@ -67,7 +67,7 @@ type Folder string
 
 // Put implements Place: the file gets its name when it and the folder are on the disk.
 func (f Folder) Put(_ context.Context, name string, write func(io.Writer) error) (err error) {
-	if err := os.MkdirAll(string(f), 0o755); err != nil {
+	if err := os.MkdirAll(string(f), 0o750); err != nil {
 		return err
 	}
 	tmp, err := os.CreateTemp(string(f), "."+name+"-*")
@@ -108,5 +108,5 @@ func ignore(err, known error) error {
 
 // Open implements Place.
 func (f Folder) Open(_ context.Context, name string) (io.ReadCloser, error) {
-	return os.Open(filepath.Join(string(f), name))
+	return os.Open(filepath.Join(string(f), name)) //nolint:gosec // whoever names the file may read it
 }
