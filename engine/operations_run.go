@@ -175,7 +175,7 @@ func (p *pace) restAfter(took time.Duration, acted, perSecond int) time.Duration
 	if p.best == 0 || each < p.best {
 		p.best = each
 	}
-	out := time.Duration(float64(took) * min(max(2*float64(each)/float64(max(p.best, 1))-1, 1), 4))
+	out := time.Duration(float64(took) * min(max(float64(each)/float64(max(p.best, 1))-0.5, 1), 4))
 	p.best += p.best / 100 // what comes next may be larger
 	if perSecond > 0 {
 		out = max(out, time.Duration(acted)*time.Second/time.Duration(perSecond)-took)

@@ -420,7 +420,8 @@ func TestOperationIsThrottled(t *testing.T) {
 		{0, time.Second, 100, 0, time.Second},
 		{10 * time.Millisecond, time.Second, 100, 0, time.Second},
 		{20 * time.Millisecond, time.Second, 100, 0, time.Second},
-		{5 * time.Millisecond, time.Second, 100, 0, 3 * time.Second}, // others are at work
+		{7 * time.Millisecond, time.Second, 100, 0, time.Second},     // pages are not alike
+		{4 * time.Millisecond, time.Second, 100, 0, 2 * time.Second}, // others are at work
 		{time.Millisecond, time.Second, 100, 0, 4 * time.Second},
 		{0, time.Second, 100, 10, 9 * time.Second},
 		{0, time.Second, 5, 10, time.Second},

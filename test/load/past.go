@@ -91,33 +91,34 @@ func (b *bench) lists(ctx context.Context) error {
 	ended := []history.Status{history.Completed, history.Failed, history.Canceled, history.Terminated}
 	worst := 0.0
 	for _, f := range []struct {
-		what   string
-		filter func() engine.Filter
+		what    string
+		indexed bool // or close to it: most rows that are read match
+		filter  func() engine.Filter
 	}{
-		{"nothing", func() engine.Filter { return engine.Filter{} }},
-		{"a status", func() engine.Filter { return engine.Filter{Statuses: []history.Status{ended[rand.IntN(4)]}} }},
-		{"live", func() engine.Filter {
+		{"nothing", true, func() engine.Filter { return engine.Filter{} }},
+		{"a status", true, func() engine.Filter { return engine.Filter{Statuses: []history.Status{ended[rand.IntN(4)]}} }},
+		{"live", true, func() engine.Filter {
 			return engine.Filter{Statuses: []history.Status{history.Pending, history.Running, history.Suspended}}
 		}},
-		{"a name", func() engine.Filter { return engine.Filter{Name: name()} }},
-		{"a name and a status", func() engine.Filter { return engine.Filter{Name: name(), Statuses: []history.Status{history.Failed}} }},
-		{"an id prefix", func() engine.Filter {
+		{"a name", true, func() engine.Filter { return engine.Filter{Name: name()} }},
+		{"a name and a status", true, func() engine.Filter { return engine.Filter{Name: name(), Statuses: []history.Status{history.Failed}} }},
+		{"an id prefix", true, func() engine.Filter {
 			return engine.Filter{IDPrefix: fmt.Sprint(name(), "-", 1+rand.IntN(9), rand.IntN(10))}
 		}},
-		{"created between", func() engine.Filter {
+		{"created between", true, func() engine.Filter {
 			day := 60 * rand.Float64()
 			return engine.Filter{CreatedFrom: ago(day + 1), CreatedTo: ago(day)}
 		}},
-		{"ended between", func() engine.Filter {
+		{"ended between", true, func() engine.Filter {
 			day := 60 * rand.Float64()
 			return engine.Filter{CompletedFrom: ago(day + 1), CompletedTo: ago(day)}
 		}},
-		{"a tag", func() engine.Filter {
+		{"a tag", true, func() engine.Filter {
 			return engine.Filter{Tags: map[string]string{"customer": fmt.Sprint(rand.IntN(1000))}}
 		}},
-		{"a parent", func() engine.Filter { return engine.Filter{Parent: "pattern-past"} }},
-		{"a version", func() engine.Filter { return engine.Filter{Versions: []string{"2"}} }},
-		{"a class of failure", func() engine.Filter { return engine.Filter{FailureType: "declined"} }},
+		{"a parent", true, func() engine.Filter { return engine.Filter{Parent: "pattern-past"} }},
+		{"a version", true, func() engine.Filter { return engine.Filter{Versions: []string{"2"}} }},
+		{"a class of failure", false, func() engine.Filter { return engine.Filter{FailureType: "declined"} }},
 	} {
 		progressf("%-8s first pages by %s", b.current, f.what)
 		var ms []float64
@@ -132,9 +133,11 @@ func (b *bench) lists(ctx context.Context) error {
 		slices.Sort(ms)
 		p95 := ms[94]
 		b.report.add("W13", "first page p95 ms, by "+f.what, p95)
-		worst = max(worst, p95)
+		if f.indexed {
+			worst = max(worst, p95)
+		}
 	}
-	b.report.add("W13", "first page p95 ms, worst", worst)
+	b.report.add("W13", "first page p95 ms, worst with an index", worst)
 	return nil
 }
 

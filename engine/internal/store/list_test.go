@@ -177,11 +177,11 @@ func TestListReadsNoMoreThanItShows(t *testing.T) {
 	_, pool := connect(t)
 	ctx := t.Context()
 	for _, sql := range []string{
-		`INSERT INTO weir.instances (no, hub, id, name, status, outcome, created_at, updated_at, completed_at, tags, failure)
+		`INSERT INTO weir.instances (no, hub, id, name, status, outcome, created_at, updated_at, completed_at, tags, failure, parent_no)
 			SELECT g, 1, 'i-' || g, 'n' || g % 3, coalesce(o, 0), o, now() + g * interval '1 second', now(),
 				CASE WHEN o IS NOT NULL THEN now() + (g + 1) * interval '1 second' END,
 				jsonb_build_object('third', (g % 3)::text, 'all', 'x', 'rare', (g / 10)::text),
-				CASE WHEN o = 3 THEN convert_to('{"type":"declined","message":"card declined"}', 'UTF8') END
+				CASE WHEN o = 3 THEN convert_to('{"type":"declined","message":"card declined"}', 'UTF8') END, CASE WHEN g > 2 AND g % 2 = 0 THEN 1 END
 			FROM (SELECT g, CASE WHEN g % 5 = 0 THEN NULL WHEN g % 1001 = 0 THEN 3 ELSE 1 END AS o FROM generate_series(1, 30000) g) AS x`,
 		"VACUUM ANALYZE weir.instances, weir.instance_tags",
 	} {
@@ -216,6 +216,7 @@ func TestListReadsNoMoreThanItShows(t *testing.T) {
 		"a text of failure":  {FailureText: "CARD"},
 		"ended":              {CompletedFrom: time.Now().Add(25000 * time.Second)},
 		"one name, live":     {Name: "n1", Live: []int16{0, 6, 7}},
+		"a parent":           {Parent: 1},
 		"the middle of time": {AfterAt: time.Now().Add(15000 * time.Second), AfterNo: 15000},
 	} {
 		f.Hub, f.Limit = 1, 20
