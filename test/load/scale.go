@@ -14,7 +14,10 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// entities is W9 and W10: signals from 64 callers, one at a time each, until the last has been carried out; on one
+// callers is how many call entities at the same time.
+const callers = 128
+
+// entities is W9: signals from as many callers, one at a time each, until the last has been carried out; on one
 // entity, and over a hundred.
 func (b *bench) entities(ctx context.Context) error {
 	return b.withWorker(ctx, func(w *process) error {
@@ -49,7 +52,7 @@ func (b *bench) signal(ctx context.Context, keys, n int) error {
 		first error
 	)
 	prefix := fmt.Sprintf("of-%d-", keys)
-	for range 64 {
+	for range callers {
 		wg.Go(func() {
 			for {
 				i := int(next.Add(1))
