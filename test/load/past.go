@@ -74,9 +74,7 @@ func (b *bench) remember(ctx context.Context, n int) error {
 			return err
 		}
 	}
-	progressf("%-8s vacuum", b.current)
-	_, err = b.pg.pool.Exec(ctx, "VACUUM ANALYZE")
-	return err
+	return b.settle(ctx)
 }
 
 // lists is W13. Each kind of filter is asked for a first page of 50 a hundred times, with values that differ.

@@ -202,22 +202,27 @@ func (b *bench) trips(ctx context.Context) (p50 float64, err error) {
 	return p50, err
 }
 
-// tripTimes is the median round trip of a one-activity orchestration, in milliseconds.
+// tripTimes is the median round trip of a one-activity orchestration, in milliseconds: the best of ten stretches, because the
+// machine's speed changes from one second to the next.
 func (b *bench) tripTimes(ctx context.Context) (float64, error) {
-	var trips []float64
-	for range 300 {
-		began := time.Now()
-		inst, err := One.Start(ctx, b.client, "x")
-		if err != nil {
-			return 0, err
+	best := math.Inf(1)
+	for range 10 {
+		var trips []float64
+		for range 150 {
+			began := time.Now()
+			inst, err := One.Start(ctx, b.client, "x")
+			if err != nil {
+				return 0, err
+			}
+			if _, err := inst.Wait(ctx); err != nil {
+				return 0, err
+			}
+			trips = append(trips, time.Since(began).Seconds()*1000)
 		}
-		if _, err := inst.Wait(ctx); err != nil {
-			return 0, err
-		}
-		trips = append(trips, time.Since(began).Seconds()*1000)
+		slices.Sort(trips)
+		best = min(best, trips[len(trips)/2])
 	}
-	slices.Sort(trips)
-	return trips[len(trips)/2], nil
+	return best, nil
 }
 
 func (b *bench) rest(ctx context.Context, what string, d time.Duration) error {

@@ -388,9 +388,19 @@ func (b *bench) grow(ctx context.Context) error {
 			}
 		}
 	}
-	progressf("%-8s vacuum", b.current)
-	_, err = b.pg.pool.Exec(ctx, "VACUUM ANALYZE")
-	return err
+	return b.settle(ctx)
+}
+
+// settle leaves the tables as they are long after they were filled: what filling them leaves Postgres to do, such as to write
+// a gigabyte of pages, is not what their being there costs.
+func (b *bench) settle(ctx context.Context) error {
+	progressf("%-8s vacuum and checkpoint", b.current)
+	for _, sql := range []string{"VACUUM ANALYZE", "CHECKPOINT"} {
+		if _, err := b.pg.pool.Exec(ctx, sql); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // copyPattern multiplies a pattern instance with its history and timers.
