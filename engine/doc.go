@@ -215,6 +215,21 @@
 // its worker's number; those of workers that do not live are ended, because a stopped process would keep their row
 // locks. A fenced process stops, drops its sessions and joins again under a new number.
 //
+// # What workers die of
+//
+// The sweep counts, in the table deaths, what was in hand. The second time it leaves the new row pending, which River gives
+// to nobody, and the leader gives such suspects out apart from each other; for a while they alone are to blame when their
+// worker dies. What gets on is none any more, because the count belongs to the instance's seq, or to the task's row. After as
+// many deaths as the hub allows the row stays pending: a dead letter, whose instance says so, until Redrive. Nothing of this is
+// in the commits of sessions. A turn that follows a death carries the count in its job's arguments, and its session gives each
+// activity a row from the start, so that the next death is known to be its.
+//
+// # Archives
+//
+// Export reads instances that have ended with all their rows, a few in one snapshot; package archive is their form in a file.
+// Archive purges, under their locks, those whose seq and updated_at are as they were when they were read. Import writes an
+// instance in one transaction: it has ended, so no session, timer or job has to know.
+//
 // # The audit
 //
 // What no rule above brings about, others do: an operator cancels or deletes a River job, the answer to River's fetch
