@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/99designs/gqlgen/graphql"
 
@@ -18,9 +19,6 @@ func (r *Resolver) start(ctx context.Context, in *model.StartOrchestrationInput)
 	if in.Input.IsSet() {
 		req.Input = value(in.Input.Value())
 	}
-	if at := in.StartAt.Value(); at != nil {
-		req.At = *at
-	}
 	if reuse := in.Reuse.Value(); reuse != nil {
 		var err error
 		if req.Reuse.Replace, err = statuses("input.reuse.replace", reuse.Replace); err != nil {
@@ -28,11 +26,15 @@ func (r *Resolver) start(ctx context.Context, in *model.StartOrchestrationInput)
 		}
 		req.Reuse.Existing = reuse.ReturnExisting
 	}
-	if err := standing(&req, in.Tags.Value(), in.Priority); err != nil {
+	err := standing(&req, in.Tags.Value(), in.Priority)
+	if err == nil {
+		err = due(&req, in.StartAt.Value(), in.Delay.Value())
+	}
+	if err != nil {
 		return r.changed(ctx, in.Hub, id, err)
 	}
 	started, err := r.engine.Start(ctx, req)
-	return r.started(ctx, &req, started, err)
+	return r.started(ctx, &req, started, renamed(err, map[string]string{"at": "startAt"}))
 }
 
 // raiseOrStart raises an event to an instance that it starts if there is none.
@@ -40,9 +42,6 @@ func (r *Resolver) raiseOrStart(ctx context.Context, in *model.RaiseOrStartInput
 	req := engine.StartRequest{Hub: in.Hub, Name: in.Name, ID: in.InstanceID, Version: deref(in.Version.Value())}
 	if in.Input.IsSet() {
 		req.Input = value(in.Input.Value())
-	}
-	if at := in.StartAt.Value(); at != nil {
-		req.At = *at
 	}
 	raise := engine.RaiseRequest{Name: in.Event, Key: deref(in.IdempotencyKey.Value())}
 	if in.Payload.IsSet() {
@@ -52,11 +51,14 @@ func (r *Resolver) raiseOrStart(ctx context.Context, in *model.RaiseOrStartInput
 	if req.Reuse.Replace, err = statuses("input.replace", in.Replace); err != nil {
 		return nil, err
 	}
-	if err := standing(&req, in.Tags.Value(), in.Priority); err != nil {
+	if err = standing(&req, in.Tags.Value(), in.Priority); err == nil {
+		err = due(&req, in.StartAt.Value(), in.Delay.Value())
+	}
+	if err != nil {
 		return r.changed(ctx, in.Hub, in.InstanceID, err)
 	}
 	started, raised := r.engine.RaiseOrStart(ctx, raise, req)
-	out, err := r.started(ctx, &req, started, renamed(raised, map[string]string{"reuse": "replace"}))
+	out, err := r.started(ctx, &req, started, renamed(raised, map[string]string{"reuse": "replace", "at": "startAt"}))
 	var coded *engine.Error
 	if err == nil && len(out.Errors) > 0 && errors.As(raised, &coded) && coded.Field == "event" {
 		out.Errors[0].Path = []string{"input", "event"} // elsewhere an event is named by name, which here is what is started
@@ -73,6 +75,28 @@ func standing(req *engine.StartRequest, in []*model.TagInput, priority graphql.O
 	if p := priority.Value(); p != nil {
 		if req.Priority = int(*p); req.Priority == 0 { // to the engine that is none
 			return &engine.Error{Code: engine.CodeInvalid, Field: "priority", Message: fmt.Sprintf("is %d, allowed are 1, which goes first, to 4", *p)}
+		}
+	}
+	return nil
+}
+
+// due reads when an instance is not to start before. Errors: INVALID_ARGUMENT.
+func due(req *engine.StartRequest, at *time.Time, delay *string) error {
+	switch {
+	case at != nil && delay != nil:
+		return &engine.Error{Code: engine.CodeInvalid, Field: "delay", Message: "excludes startAt: give one of them"}
+	case at != nil:
+		req.At = *at
+	case delay != nil:
+		wait, err := time.ParseDuration(*delay)
+		if err != nil {
+			return &engine.Error{Code: engine.CodeInvalid, Field: "delay", Message: fmt.Sprintf("%.40q is no length of time, want such as 90s, 10m or 1h30m", *delay)}
+		}
+		if wait < 0 {
+			return &engine.Error{Code: engine.CodeInvalid, Field: "delay", Message: fmt.Sprintf("is %s, must not be negative", wait)}
+		}
+		if wait > 0 { // a start without a delay leaves the time to the database
+			req.At = time.Now().Add(wait)
 		}
 	}
 	return nil

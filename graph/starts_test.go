@@ -3,10 +3,12 @@ package graph_test
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/weir-dev/weir/durable"
 )
@@ -88,6 +90,49 @@ func TestPriority(t *testing.T) {
 		if e := a.refused(`mutation($p: Int) { startOrchestration(input: {hub: "default", name: "nobody", priority: $p}) { requestId } }`, vars{"p": wrong}); e.Extensions.Code != "INVALID_ARGUMENT" && e.Extensions.Code != "GRAPHQL_VALIDATION_FAILED" {
 			t.Errorf("%v: %+v", wrong, e)
 		}
+	}
+}
+
+// TestDelay: a start that is delayed is put off by as long as it says, whichever mutation makes it.
+func TestDelay(t *testing.T) {
+	a := serve(t)
+	a.worker(nil, Echo.Handler(echo))
+	a.must(a.start(vars{"name": "echo", "instanceId": "start", "delay": "1h30m", "startAt": nil}))
+	a.must(a.raiseOrStart(vars{"name": "echo", "instanceId": "raise", "delay": "1h30m"}).payload)
+	for _, id := range []string{"start", "raise"} {
+		got := ask[struct {
+			Orchestration struct{ CreatedAt, ScheduledAt time.Time }
+		}](a, `query($id: String!) { orchestration(hub: "default", instanceId: $id) { createdAt scheduledAt } }`, vars{"id": id}).Orchestration
+		if put := got.ScheduledAt.Sub(got.CreatedAt); put < 89*time.Minute || put > 91*time.Minute || a.get(id).Waiting.Kind != "SCHEDULED" {
+			t.Errorf("%s is put off by %s", id, put)
+		}
+	}
+	for _, none := range []any{"0s", nil} {
+		a.ended(a.must(a.start(vars{"name": "echo", "delay": none})).InstanceID)
+	}
+	for name, test := range map[string]struct {
+		in    vars
+		field string
+		words []string
+	}{
+		"no length":         {vars{"delay": "soon"}, "delay", []string{`"soon"`, "1h30m"}},
+		"empty":             {vars{"delay": ""}, "delay", []string{`""`, "1h30m"}},
+		"without a unit":    {vars{"delay": "10"}, "delay", []string{"90s"}},
+		"a NUL":             {vars{"delay": "1s\x00"}, "delay", []string{`\x00`}},
+		"negative":          {vars{"delay": "-1s"}, "delay", []string{"-1s", "negative"}},
+		"beyond a duration": {vars{"delay": "9999999h"}, "delay", []string{"9999999h"}},
+		"with startAt":      {vars{"delay": "1s", "startAt": "2030-01-01T00:00:00Z"}, "delay", []string{"startAt"}},
+		"startAt too late":  {vars{"startAt": "9999-12-31T23:59:59-01:00"}, "startAt", []string{"9999"}},
+	} {
+		t.Run(name, func(*testing.T) {
+			maps.Copy(test.in, vars{"hub": "default", "name": "echo", "instanceId": "refused"})
+			a.userError(a.start(test.in), "INVALID_ARGUMENT", test.field, test.words...)
+			p := a.raiseOrStart(test.in)
+			a.userError(p.payload, "INVALID_ARGUMENT", test.field, test.words...)
+			if p.Orchestration != nil {
+				t.Errorf("there is an instance, %+v", p.Orchestration)
+			}
+		})
 	}
 }
 

@@ -3388,7 +3388,7 @@ func (ec *executionContext) unmarshalInputRaiseOrStartInput(ctx context.Context,
 		asMap["replace"] = []any{}
 	}
 
-	fieldsInOrder := [...]string{"hub", "instanceId", "event", "payload", "idempotencyKey", "name", "version", "input", "startAt", "tags", "priority", "replace"}
+	fieldsInOrder := [...]string{"hub", "instanceId", "event", "payload", "idempotencyKey", "name", "version", "input", "startAt", "delay", "tags", "priority", "replace"}
 	for _, k := range fieldsInOrder {
 		v, ok := asMap[k]
 		if !ok {
@@ -3458,6 +3458,13 @@ func (ec *executionContext) unmarshalInputRaiseOrStartInput(ctx context.Context,
 				return it, err
 			}
 			it.StartAt = graphql.OmittableOf(data)
+		case "delay":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("delay"))
+			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Delay = graphql.OmittableOf(data)
 		case "tags":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("tags"))
 			data, err := ec.unmarshalOTagInput2ᚕᚖgithubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐTagInputᚄ(ctx, v)
@@ -3703,7 +3710,7 @@ func (ec *executionContext) unmarshalInputStartOrchestrationInput(ctx context.Co
 		asMap[k] = v
 	}
 
-	fieldsInOrder := [...]string{"hub", "name", "instanceId", "version", "input", "startAt", "tags", "priority", "reuse"}
+	fieldsInOrder := [...]string{"hub", "name", "instanceId", "version", "input", "startAt", "delay", "tags", "priority", "reuse"}
 	for _, k := range fieldsInOrder {
 		v, ok := asMap[k]
 		if !ok {
@@ -3752,6 +3759,13 @@ func (ec *executionContext) unmarshalInputStartOrchestrationInput(ctx context.Co
 				return it, err
 			}
 			it.StartAt = graphql.OmittableOf(data)
+		case "delay":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("delay"))
+			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Delay = graphql.OmittableOf(data)
 		case "tags":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("tags"))
 			data, err := ec.unmarshalOTagInput2ᚕᚖgithubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐTagInputᚄ(ctx, v)

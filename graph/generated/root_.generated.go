@@ -6177,6 +6177,8 @@ input StartOrchestrationInput {
   input: JSON
   "Not to be started before; null or past means at once."
   startAt: DateTime
+  "Not to be started before so long from now, such as 90s, 10m or 1h30m. It excludes startAt."
+  delay: String
   "Names with values to find it by, at most 32."
   tags: [TagInput!]
   """
@@ -6236,6 +6238,8 @@ input RaiseOrStartInput {
   input: JSON
   "Not to be started before; null or past means at once."
   startAt: DateTime
+  "Not to be started before so long from now, such as 90s, 10m or 1h30m. It excludes startAt."
+  delay: String
   "Names with values to find it by, at most 32."
   tags: [TagInput!]
   "Where its turns and activities stand in the queue: 1 goes first, 4 last; without it 2."

@@ -921,6 +921,8 @@ type RaiseOrStartInput struct {
 	Input graphql.Omittable[json.RawMessage] `json:"input,omitempty"`
 	// Not to be started before; null or past means at once.
 	StartAt graphql.Omittable[*time.Time] `json:"startAt,omitempty"`
+	// Not to be started before so long from now, such as 90s, 10m or 1h30m. It excludes startAt.
+	Delay graphql.Omittable[*string] `json:"delay,omitempty"`
 	// Names with values to find it by, at most 32.
 	Tags graphql.Omittable[[]*TagInput] `json:"tags,omitempty"`
 	// Where its turns and activities stand in the queue: 1 goes first, 4 last; without it 2.
@@ -1208,6 +1210,8 @@ type StartOrchestrationInput struct {
 	Input graphql.Omittable[json.RawMessage] `json:"input,omitempty"`
 	// Not to be started before; null or past means at once.
 	StartAt graphql.Omittable[*time.Time] `json:"startAt,omitempty"`
+	// Not to be started before so long from now, such as 90s, 10m or 1h30m. It excludes startAt.
+	Delay graphql.Omittable[*string] `json:"delay,omitempty"`
 	// Names with values to find it by, at most 32.
 	Tags graphql.Omittable[[]*TagInput] `json:"tags,omitempty"`
 	// Where its turns and activities stand in the queue when they have to wait: 1 goes first, 4 last; without it 2. Its children

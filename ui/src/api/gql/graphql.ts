@@ -227,6 +227,8 @@ export type ReasonStyle =
 
 /** What to start. */
 export type StartOrchestrationInput = {
+  /** Not to be started before so long from now, such as 90s, 10m or 1h30m. It excludes startAt. */
+  delay?: string | null | undefined;
   /** The name of the task hub. */
   hub: string;
   /** Any JSON value. */
