@@ -43,6 +43,25 @@ test("much progress is read to its end, and only what is in sight is in the docu
   await expect(grid.getByRole("row").filter({ hasText: "copyRows" })).toBeVisible();
 });
 
+test("what is picked, or paged up to, stays in sight while more is said", async ({ page, api }) => {
+  await api.start("Import", { id: "progress-picked", input: 200 });
+  await page.goto(instance("progress-picked", "tab=progress"));
+  await expect(page.getByText("201 records", { exact: true })).toBeVisible();
+  const grid = page.getByRole("grid", { name: "Progress" });
+  const follow = page.getByLabel("Follow");
+  await grid.focus();
+  await page.keyboard.press("PageUp");
+  await expect(follow).not.toBeChecked();
+  await follow.check();
+  const picked = grid.getByRole("row").filter({ hasText: '"done":195,' });
+  await picked.click();
+  await expect(follow).not.toBeChecked();
+  const before = await picked.boundingBox();
+  await api.raise("progress-picked", "approval", true);
+  await expect(page.getByText("202 records", { exact: true })).toBeVisible();
+  expect(await picked.boundingBox()).toEqual(before);
+});
+
 test("an instance that has said nothing says so, and what calls are given is shown", async ({ page, api }) => {
   await api.start("Import", { id: "progress-none", input: 0 });
   await page.goto(instance("progress-none", "tab=progress"));

@@ -93,6 +93,9 @@ export function ProgressTab({ hub, id, live, paused, selected, onSelect }: Props
           aria-activedescendant={items.some((i) => i.index === cursor) ? `record-${cursor}` : undefined}
           tabIndex={0}
           onWheel={(event) => event.deltaY < 0 && setFollowing(false)}
+          // Whoever picks a record, drags the bar or swipes reads where they are; so does whoever pages up.
+          onPointerDown={() => setFollowing(false)}
+          onKeyDown={(event) => event.key === "PageUp" && setFollowing(false)}
         >
           <div className="grid-head" role="rowgroup">
             <div className="grid-row" role="row" aria-rowindex={1}>
