@@ -67,7 +67,7 @@ const usage = `Weir: durable execution on your Postgres.
 
   weir server     run the server: dashboard, API, timers, recovery
   weir dev        run everything on an embedded Postgres, with a demo worker
-  weir migrate    bring the database to this version
+  weir migrate    bring the database to this version; with --roles, make roles for server, workers and readers, too
   weir replay     check stored histories against the code of a worker, before it is deployed
   weir export     write instances that have ended to a file
   weir import     add the instances of a file to a hub
@@ -90,7 +90,8 @@ func run(ctx context.Context, args []string, env func(string) (string, bool), ou
 	case "export", "import", "archive":
 		return transfer(ctx, command, args[1:], env, out)
 	}
-	if len(args) > 1 {
+	withRoles := command == "migrate" && len(args) == 2 && args[1] == "--roles"
+	if len(args) > 1 && !withRoles {
 		return usageError(fmt.Sprintf("%s takes no arguments, got %q: settings are environment variables, see `weir help`", command, args[1]))
 	}
 	switch command {
@@ -124,7 +125,11 @@ func run(ctx context.Context, args []string, env func(string) (string, bool), ou
 		return err
 	}
 	defer pool.Close()
-	return migrations.Apply(ctx, pool, migrations.Schemas{Weir: cfg.Schema, River: cfg.RiverSchema}, cfg.logger())
+	schemas := migrations.Schemas{Weir: cfg.Schema, River: cfg.RiverSchema}
+	if err := migrations.Apply(ctx, pool, schemas, cfg.logger()); err != nil || !withRoles {
+		return err
+	}
+	return migrations.CreateRoles(ctx, pool, schemas, migrations.Roles{}, cfg.logger())
 }
 
 // replay checks stored histories against the code of a worker.

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
 	"strings"
 	"sync"
 	"testing"
@@ -420,12 +421,29 @@ func TestMigrateCommand(t *testing.T) {
 	t.Parallel()
 	db := empty(t)
 	env := environment("WEIR_DATABASE_URL", db.DSN(), "WEIR_SCHEMA", "other", "WEIR_RIVER_SCHEMA", "jobs")
-	for range 2 {
-		if err := run(t.Context(), []string{"migrate"}, env, io.Discard); err != nil {
+	for _, args := range [][]string{{"migrate"}, {"migrate"}, {"migrate", "--roles"}} {
+		if err := run(t.Context(), args, env, io.Discard); err != nil {
 			t.Fatal(err)
 		}
 	}
-	r := boot(t, "WEIR_DATABASE_URL", db.DSN(), "WEIR_SCHEMA", "other", "WEIR_RIVER_SCHEMA", "jobs", "WEIR_MIGRATE", "false")
+	// The server needs no more than its role has.
+	pool := db.Pool(t)
+	t.Cleanup(func() { // roles belong to the cluster
+		for _, role := range []string{"weir_server", "weir_worker", "weir_reader"} {
+			if _, err := pool.Exec(context.Background(), "DROP OWNED BY "+role+"; DROP ROLE IF EXISTS "+role+"_account; DROP ROLE "+role); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	if _, err := pool.Exec(t.Context(), "CREATE ROLE weir_server_account LOGIN PASSWORD 'secret' IN ROLE weir_server"); err != nil {
+		t.Fatal(err)
+	}
+	account, err := url.Parse(db.DSN())
+	if err != nil {
+		t.Fatal(err)
+	}
+	account.User = url.UserPassword("weir_server_account", "secret")
+	r := boot(t, "WEIR_DATABASE_URL", account.String(), "WEIR_SCHEMA", "other", "WEIR_RIVER_SCHEMA", "jobs", "WEIR_MIGRATE", "false")
 	r.ready()
 	code, body, _ := r.request(http.MethodPost, "/graphql", `{"query": "mutation { startOrchestration(input: {hub: \"default\", name: \"x\"}) { errors { message } orchestration { status } } }"}`, nil)
 	if code != http.StatusOK || !strings.Contains(body, `"errors":[],"orchestration":{"status":"PENDING"}`) {
