@@ -188,6 +188,11 @@ func (r *taskHubResolver) Workers(ctx context.Context, obj *model.TaskHub) ([]*m
 	return out, nil
 }
 
+// FailureGroups is the resolver for the failureGroups field.
+func (r *taskHubResolver) FailureGroups(ctx context.Context, obj *model.TaskHub, window string, first int32) ([]*model.FailureGroup, error) {
+	return r.failureGroups(ctx, obj.Name, window, int(first))
+}
+
 // Mutation returns generated.MutationResolver implementation.
 func (r *Resolver) Mutation() generated.MutationResolver { return &mutationResolver{r} }
 

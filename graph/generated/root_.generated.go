@@ -332,6 +332,16 @@ type ComplexityRoot struct {
 		Type         func(childComplexity int) int
 	}
 
+	FailureGroup struct {
+		Count            func(childComplexity int) int
+		FailureType      func(childComplexity int) int
+		FirstAt          func(childComplexity int) int
+		LastAt           func(childComplexity int) int
+		Message          func(childComplexity int) int
+		Name             func(childComplexity int) int
+		NewestInstanceID func(childComplexity int) int
+	}
+
 	HistoryPage struct {
 		Events  func(childComplexity int) int
 		HasMore func(childComplexity int) int
@@ -774,9 +784,10 @@ type ComplexityRoot struct {
 	}
 
 	TaskHub struct {
-		ID      func(childComplexity int) int
-		Name    func(childComplexity int) int
-		Workers func(childComplexity int) int
+		FailureGroups func(childComplexity int, window string, first int32) int
+		ID            func(childComplexity int) int
+		Name          func(childComplexity int) int
+		Workers       func(childComplexity int) int
 	}
 
 	TaskHubConnection struct {
@@ -2013,6 +2024,49 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Failure.Type(childComplexity), true
+
+	case "FailureGroup.count":
+		if e.ComplexityRoot.FailureGroup.Count == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FailureGroup.Count(childComplexity), true
+	case "FailureGroup.failureType":
+		if e.ComplexityRoot.FailureGroup.FailureType == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FailureGroup.FailureType(childComplexity), true
+	case "FailureGroup.firstAt":
+		if e.ComplexityRoot.FailureGroup.FirstAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FailureGroup.FirstAt(childComplexity), true
+	case "FailureGroup.lastAt":
+		if e.ComplexityRoot.FailureGroup.LastAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FailureGroup.LastAt(childComplexity), true
+	case "FailureGroup.message":
+		if e.ComplexityRoot.FailureGroup.Message == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FailureGroup.Message(childComplexity), true
+	case "FailureGroup.name":
+		if e.ComplexityRoot.FailureGroup.Name == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FailureGroup.Name(childComplexity), true
+	case "FailureGroup.newestInstanceId":
+		if e.ComplexityRoot.FailureGroup.NewestInstanceID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FailureGroup.NewestInstanceID(childComplexity), true
 
 	case "HistoryPage.events":
 		if e.ComplexityRoot.HistoryPage.Events == nil {
@@ -4189,6 +4243,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.TaskFailed.Worker(childComplexity), true
 
+	case "TaskHub.failureGroups":
+		if e.ComplexityRoot.TaskHub.FailureGroups == nil {
+			break
+		}
+
+		args, err := ec.field_TaskHub_failureGroups_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.TaskHub.FailureGroups(childComplexity, args["window"].(string), args["first"].(int32)), true
 	case "TaskHub.id":
 		if e.ComplexityRoot.TaskHub.ID == nil {
 			break
@@ -6939,6 +7004,34 @@ type TaskHub implements Node {
   name: String!
   "Workers that are online, and those that ended within the last hour."
   workers: [Worker!]!
+  """
+  What has failed of late, in groups of failures that are alike: the same orchestration, the same class, and the same
+  message but for numbers and ids in it. The largest first. Of each orchestration the newest 10,000 failures are looked at.
+  """
+  failureGroups(
+    "How far back to look: a minute (1m) to 90 days (2160h)."
+    window: String! = "24h"
+    "How many groups, at most 100."
+    first: Int! = 20
+  ): [FailureGroup!]!
+}
+
+"Instances of one orchestration that have failed alike."
+type FailureGroup {
+  "The name of the orchestration."
+  name: String!
+  "The class of the failure, or the declared one; null if it has none."
+  failureType: String
+  "The message of the newest, at most 500 characters."
+  message: String!
+  "How many."
+  count: Long!
+  "When the first of them failed."
+  firstAt: DateTime!
+  "When the newest failed."
+  lastAt: DateTime!
+  "The instance id of the newest."
+  newestInstanceId: String!
 }
 
 "A page of hubs."
@@ -7319,6 +7412,26 @@ func (ec *executionContext) childFields_Failure(ctx context.Context, field graph
 		return ec.fieldContext_Failure_inner(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Failure", field.Name)
+}
+
+func (ec *executionContext) childFields_FailureGroup(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "name":
+		return ec.fieldContext_FailureGroup_name(ctx, field)
+	case "failureType":
+		return ec.fieldContext_FailureGroup_failureType(ctx, field)
+	case "message":
+		return ec.fieldContext_FailureGroup_message(ctx, field)
+	case "count":
+		return ec.fieldContext_FailureGroup_count(ctx, field)
+	case "firstAt":
+		return ec.fieldContext_FailureGroup_firstAt(ctx, field)
+	case "lastAt":
+		return ec.fieldContext_FailureGroup_lastAt(ctx, field)
+	case "newestInstanceId":
+		return ec.fieldContext_FailureGroup_newestInstanceId(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type FailureGroup", field.Name)
 }
 
 func (ec *executionContext) childFields_HistoryPage(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -7937,6 +8050,8 @@ func (ec *executionContext) childFields_TaskHub(ctx context.Context, field graph
 		return ec.fieldContext_TaskHub_name(ctx, field)
 	case "workers":
 		return ec.fieldContext_TaskHub_workers(ctx, field)
+	case "failureGroups":
+		return ec.fieldContext_TaskHub_failureGroups(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type TaskHub", field.Name)
 }

@@ -518,6 +518,24 @@ type FailedAttempt struct {
 	Message string `json:"message"`
 }
 
+// Instances of one orchestration that have failed alike.
+type FailureGroup struct {
+	// The name of the orchestration.
+	Name string `json:"name"`
+	// The class of the failure, or the declared one; null if it has none.
+	FailureType *string `json:"failureType,omitempty"`
+	// The message of the newest, at most 500 characters.
+	Message string `json:"message"`
+	// How many.
+	Count int64 `json:"count"`
+	// When the first of them failed.
+	FirstAt time.Time `json:"firstAt"`
+	// When the newest failed.
+	LastAt time.Time `json:"lastAt"`
+	// The instance id of the newest.
+	NewestInstanceID string `json:"newestInstanceId"`
+}
+
 // History events, in order.
 type HistoryPage struct {
 	// The events, oldest first.
