@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -50,10 +51,8 @@ func CreateRoles(ctx context.Context, pool *pgxpool.Pool, schemas Schemas, roles
 		if !schemaName.MatchString(name) {
 			return fmt.Errorf("role %q: want 1 to 40 of a-z, 0-9 and _, not starting with a digit", name)
 		}
-		for _, other := range names[:i] {
-			if name == other {
-				return fmt.Errorf("role %q: each role needs a name of its own", name)
-			}
+		if slices.Contains(names[:i], name) {
+			return fmt.Errorf("role %q: each role needs a name of its own", name)
 		}
 	}
 	err := pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
