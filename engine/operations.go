@@ -111,6 +111,8 @@ const (
 	maxOperations = 100
 	// maxPreview is how many instances a preview counts.
 	maxPreview = 10_000
+	// maxSample is how many it names.
+	maxSample = 10
 	// maxOperationList is how many operations are read at once.
 	maxOperationList = 1000
 	// finishedFor is how long an operation stays after it is over.
@@ -394,9 +396,11 @@ type OperationPreview struct {
 	Matched  int64
 	Statuses map[history.Status]int64
 	Exact    bool
+	// Sample are the instances that it would come to first, at most 10.
+	Sample []Ref
 }
 
-// PreviewOperation counts the instances that an operation would act on if it were started now. The request's reason, id
+// PreviewOperation counts the instances that an operation would act on if it were started now, and names the first of them. The request's reason, id
 // and author do not matter. Errors: INVALID_ARGUMENT, NOT_FOUND (hub).
 func (e *Engine) PreviewOperation(ctx context.Context, r OperationRequest) (OperationPreview, error) {
 	if err := e.checkOperation(ctx, &r); err != nil {
@@ -411,5 +415,12 @@ func (e *Engine) PreviewOperation(ctx context.Context, r OperationRequest) (Oper
 		out.Matched += n
 	}
 	out.Matched = min(out.Matched, maxPreview)
+	first, err := e.List(ctx, r.Hub, r.Filter, Page{Limit: maxSample, Ascending: true})
+	if err != nil {
+		return OperationPreview{}, err
+	}
+	for _, i := range first {
+		out.Sample = append(out.Sample, Ref{i.ID, i.Name})
+	}
 	return out, nil
 }

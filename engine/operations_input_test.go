@@ -68,7 +68,8 @@ func TestOperationPreview(t *testing.T) {
 	for status, exact := range map[history.Status]bool{history.Completed: false, history.Canceled: true} {
 		got, err := s.e.PreviewOperation(s.ctx, engine.OperationRequest{Hub: "default", Kind: engine.OperationPurge, Filter: engine.Filter{Statuses: []history.Status{status}}})
 		s.no(err)
-		if got.Exact != exact || !exact && got.Matched != 10_000 || exact && got.Matched != 0 {
+		if got.Exact != exact || !exact && got.Matched != 10_000 || exact && got.Matched != 0 ||
+			len(got.Sample) != min(10, int(got.Matched)) {
 			t.Errorf("%s: %+v", status, got)
 		}
 	}

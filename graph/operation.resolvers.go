@@ -80,7 +80,7 @@ func (r *queryResolver) BatchOperations(ctx context.Context, hub string, states 
 }
 
 // PreviewBatchOperation is the resolver for the previewBatchOperation field.
-func (r *queryResolver) PreviewBatchOperation(ctx context.Context, input model.PreviewBatchOperationInput) (*model.Count, error) {
+func (r *queryResolver) PreviewBatchOperation(ctx context.Context, input model.PreviewBatchOperationInput) (*model.BatchOperationPreview, error) {
 	req, err := operationRequest(input.Hub, input.Kind, input.Filter.Value())
 	if err != nil {
 		return nil, err
@@ -89,7 +89,11 @@ func (r *queryResolver) PreviewBatchOperation(ctx context.Context, input model.P
 	if err != nil {
 		return nil, err
 	}
-	return &model.Count{Value: int32(p.Matched), Exact: p.Exact}, nil
+	out := &model.BatchOperationPreview{Matched: &model.Count{Value: int32(p.Matched), Exact: p.Exact}, Sample: []*model.OrchestrationRef{}}
+	for _, i := range p.Sample {
+		out.Sample = append(out.Sample, &model.OrchestrationRef{InstanceID: i.ID, Name: i.Name})
+	}
+	return out, nil
 }
 
 // Retention is the resolver for the retention field.

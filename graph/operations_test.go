@@ -81,14 +81,17 @@ func TestBatchOperations(t *testing.T) {
 		}
 	}
 	filter := vars{"name": "ping", "tags": []vars{{"key": "k", "value": "v"}}, "longerThan": nil, "createdTo": "2100-01-01T00:00:00Z"}
-	preview := `query($input: PreviewBatchOperationInput!) { previewBatchOperation(input: $input) { value exact } }`
+	preview := `query($input: PreviewBatchOperationInput!) { previewBatchOperation(input: $input) { matched { value exact } sample { instanceId name } } }`
 	seen := ask[struct {
 		PreviewBatchOperation struct {
-			Value int
-			Exact bool
+			Matched struct {
+				Value int
+				Exact bool
+			}
+			Sample []struct{ InstanceID, Name string }
 		}
 	}](a, preview, vars{"input": vars{"hub": "default", "kind": "TERMINATE", "filter": filter}}).PreviewBatchOperation
-	if seen.Value != 12 || !seen.Exact {
+	if seen.Matched.Value != 12 || !seen.Matched.Exact || len(seen.Sample) != 10 || seen.Sample[0].InstanceID != "p00" || seen.Sample[9].Name != "ping" {
 		t.Errorf("a preview of %+v", seen)
 	}
 
@@ -230,7 +233,7 @@ func TestBatchOperationBadInput(t *testing.T) {
 			t.Errorf("%s: %+v", what, e)
 		}
 	}
-	if e := a.refused(`{ previewBatchOperation(input: {hub: "nowhere", kind: PURGE}) { value } }`, nil); e.Extensions.Code != "NOT_FOUND" {
+	if e := a.refused(`{ previewBatchOperation(input: {hub: "nowhere", kind: PURGE}) { matched { value } } }`, nil); e.Extensions.Code != "NOT_FOUND" {
 		t.Errorf("got %+v", e)
 	}
 }

@@ -746,6 +746,70 @@ func (ec *executionContext) fieldContext_BatchOperationPayload_requestId(_ conte
 	return graphql.NewScalarFieldContext("BatchOperationPayload", field, false, false, errors.New("field of type String does not have child fields"))
 }
 
+func (ec *executionContext) _BatchOperationPreview_matched(ctx context.Context, field graphql.CollectedField, obj *model.BatchOperationPreview) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_BatchOperationPreview_matched(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Matched, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.Count) graphql.Marshaler {
+			return ec.marshalNCount2ᚖgithubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐCount(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_BatchOperationPreview_matched(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "BatchOperationPreview",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Count(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _BatchOperationPreview_sample(ctx context.Context, field graphql.CollectedField, obj *model.BatchOperationPreview) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_BatchOperationPreview_sample(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Sample, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []*model.OrchestrationRef) graphql.Marshaler {
+			return ec.marshalNOrchestrationRef2ᚕᚖgithubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐOrchestrationRefᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_BatchOperationPreview_sample(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "BatchOperationPreview",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_OrchestrationRef(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _BatchRefusal_instanceId(ctx context.Context, field graphql.CollectedField, obj *model.BatchRefusal) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -1644,6 +1708,49 @@ func (ec *executionContext) _BatchOperationPayload(ctx context.Context, sel ast.
 	return out
 }
 
+var batchOperationPreviewImplementors = []string{"BatchOperationPreview"}
+
+func (ec *executionContext) _BatchOperationPreview(ctx context.Context, sel ast.SelectionSet, obj *model.BatchOperationPreview) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, batchOperationPreviewImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("BatchOperationPreview")
+		case "matched":
+			out.Values[i] = ec._BatchOperationPreview_matched(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "sample":
+			out.Values[i] = ec._BatchOperationPreview_sample(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
+
 var batchRefusalImplementors = []string{"BatchRefusal"}
 
 func (ec *executionContext) _BatchRefusal(ctx context.Context, sel ast.SelectionSet, obj *model.BatchRefusal) graphql.Marshaler {
@@ -1925,6 +2032,20 @@ func (ec *executionContext) marshalNBatchOperationPayload2ᚖgithubᚗcomᚋweir
 		return graphql.Null
 	}
 	return ec._BatchOperationPayload(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNBatchOperationPreview2githubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐBatchOperationPreview(ctx context.Context, sel ast.SelectionSet, v model.BatchOperationPreview) graphql.Marshaler {
+	return ec._BatchOperationPreview(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNBatchOperationPreview2ᚖgithubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐBatchOperationPreview(ctx context.Context, sel ast.SelectionSet, v *model.BatchOperationPreview) graphql.Marshaler {
+	if v == nil {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+		return graphql.Null
+	}
+	return ec._BatchOperationPreview(ctx, sel, v)
 }
 
 func (ec *executionContext) unmarshalNBatchOperationState2githubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐBatchOperationState(ctx context.Context, v any) (model.BatchOperationState, error) {

@@ -5592,6 +5592,33 @@ func (ec *executionContext) marshalNOrchestrationPayload2ᚖgithubᚗcomᚋweir�
 	return ec._OrchestrationPayload(ctx, sel, v)
 }
 
+func (ec *executionContext) marshalNOrchestrationRef2ᚕᚖgithubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐOrchestrationRefᚄ(ctx context.Context, sel ast.SelectionSet, v []*model.OrchestrationRef) graphql.Marshaler {
+	ctx = graphql.WithBatchParents(ctx, "OrchestrationRef", v, nil)
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 64, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNOrchestrationRef2ᚖgithubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐOrchestrationRef(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNOrchestrationRef2ᚖgithubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐOrchestrationRef(ctx context.Context, sel ast.SelectionSet, v *model.OrchestrationRef) graphql.Marshaler {
+	if v == nil {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+		return graphql.Null
+	}
+	return ec._OrchestrationRef(ctx, sel, v)
+}
+
 func (ec *executionContext) unmarshalNOrchestrationStatus2githubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐOrchestrationStatus(ctx context.Context, v any) (model.OrchestrationStatus, error) {
 	var res model.OrchestrationStatus
 	err := res.UnmarshalGQL(v)

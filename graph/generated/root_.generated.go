@@ -87,6 +87,11 @@ type ComplexityRoot struct {
 		RequestID func(childComplexity int) int
 	}
 
+	BatchOperationPreview struct {
+		Matched func(childComplexity int) int
+		Sample  func(childComplexity int) int
+	}
+
 	BatchRefusal struct {
 		Code       func(childComplexity int) int
 		InstanceID func(childComplexity int) int
@@ -1081,6 +1086,19 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.BatchOperationPayload.RequestID(childComplexity), true
+
+	case "BatchOperationPreview.matched":
+		if e.ComplexityRoot.BatchOperationPreview.Matched == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BatchOperationPreview.Matched(childComplexity), true
+	case "BatchOperationPreview.sample":
+		if e.ComplexityRoot.BatchOperationPreview.Sample == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BatchOperationPreview.Sample(childComplexity), true
 
 	case "BatchRefusal.code":
 		if e.ComplexityRoot.BatchRefusal.Code == nil {
@@ -5585,7 +5603,7 @@ type LimitPayload {
     after: String
   ): BatchOperationConnection!
   "How many instances an operation would act on if it were started now, looking at 10,000 at most."
-  previewBatchOperation("What would be done, and with which instances." input: PreviewBatchOperationInput!): Count!
+  previewBatchOperation("What would be done, and with which instances." input: PreviewBatchOperationInput!): BatchOperationPreview!
   "The rules for how long instances of a hub are kept that have ended, by name and status, those for any first."
   retention("The name of the hub." hub: String!): [RetentionRule!]!
 }
@@ -5730,6 +5748,14 @@ input PreviewBatchOperationInput {
   kind: BatchOperationKind!
   "Which instances; without statuses, those that the kind is made for."
   filter: OrchestrationFilter
+}
+
+"What an operation on many instances would act on."
+type BatchOperationPreview {
+  "How many instances; more than 10,000 are not counted."
+  matched: Count!
+  "Those that it would come to first, at most 10."
+  sample: [OrchestrationRef!]!
 }
 
 "What to do, and with which instances."
@@ -7198,6 +7224,16 @@ func (ec *executionContext) childFields_BatchOperationPayload(ctx context.Contex
 		return ec.fieldContext_BatchOperationPayload_requestId(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type BatchOperationPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_BatchOperationPreview(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "matched":
+		return ec.fieldContext_BatchOperationPreview_matched(ctx, field)
+	case "sample":
+		return ec.fieldContext_BatchOperationPreview_sample(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type BatchOperationPreview", field.Name)
 }
 
 func (ec *executionContext) childFields_BatchRefusal(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {

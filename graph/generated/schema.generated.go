@@ -68,7 +68,7 @@ type QueryResolver interface {
 	Limits(ctx context.Context, hub string, first int32, after *string) (*model.LimitConnection, error)
 	BatchOperation(ctx context.Context, hub string, operationID string) (*model.BatchOperation, error)
 	BatchOperations(ctx context.Context, hub string, states []model.BatchOperationState, first int32, after *string) (*model.BatchOperationConnection, error)
-	PreviewBatchOperation(ctx context.Context, input model.PreviewBatchOperationInput) (*model.Count, error)
+	PreviewBatchOperation(ctx context.Context, input model.PreviewBatchOperationInput) (*model.BatchOperationPreview, error)
 	Retention(ctx context.Context, hub string) ([]*model.RetentionRule, error)
 	Schedule(ctx context.Context, hub string, scheduleID string) (*model.Schedule, error)
 	Schedules(ctx context.Context, hub string, filter *model.ScheduleFilter, first int32, after *string) (*model.ScheduleConnection, error)
@@ -3496,8 +3496,8 @@ func (ec *executionContext) _Query_previewBatchOperation(ctx context.Context, fi
 			return ec.Resolvers.Query().PreviewBatchOperation(ctx, fc.Args["input"].(model.PreviewBatchOperationInput))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *model.Count) graphql.Marshaler {
-			return ec.marshalNCount2ᚖgithubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐCount(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *model.BatchOperationPreview) graphql.Marshaler {
+			return ec.marshalNBatchOperationPreview2ᚖgithubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐBatchOperationPreview(ctx, selections, v)
 		},
 		true,
 		true,
@@ -3510,7 +3510,7 @@ func (ec *executionContext) fieldContext_Query_previewBatchOperation(ctx context
 		IsMethod:   true,
 		IsResolver: true,
 		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
-			return ec.childFields_Count(ctx, field)
+			return ec.childFields_BatchOperationPreview(ctx, field)
 		},
 	}
 	defer func() {

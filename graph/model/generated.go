@@ -77,6 +77,14 @@ type BatchOperationPayload struct {
 	RequestID string `json:"requestId"`
 }
 
+// What an operation on many instances would act on.
+type BatchOperationPreview struct {
+	// How many instances; more than 10,000 are not counted.
+	Matched *Count `json:"matched"`
+	// Those that it would come to first, at most 10.
+	Sample []*OrchestrationRef `json:"sample"`
+}
+
 // Why an operation did not do an instance.
 type BatchRefusal struct {
 	// The instance.
