@@ -6,7 +6,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"strconv"
 	"strings"
 	"time"
 
@@ -136,24 +135,11 @@ func (f *Files) selecting(flags *flag.FlagSet) {
 		return nil
 	})
 	flags.Func("older-than", "how long ago they have ended, at least: 90m, 36h, 30d", func(v string) (err error) {
-		f.OlderThan, err = age(v)
+		if f.OlderThan, err = engine.ParseLength("", v); err == nil && f.OlderThan <= 0 {
+			err = errors.New("must be positive")
+		}
 		return err
 	})
-}
-
-// age reads a duration, which may be in days.
-func age(v string) (time.Duration, error) {
-	d, err := time.ParseDuration(v)
-	if days, ok := strings.CutSuffix(v, "d"); ok {
-		var n float64
-		if n, err = strconv.ParseFloat(days, 64); err == nil && n < 100*366 {
-			d = time.Duration(n * 24 * float64(time.Hour))
-		}
-	}
-	if err != nil || d <= 0 {
-		return 0, errors.New("want a time such as 90m, 36h or 30d")
-	}
-	return d, nil
 }
 
 // Run carries the command out and tells progress how it goes; an export to - goes to out. An error means exit code 1.

@@ -1,7 +1,10 @@
 package engine
 
 import (
+	"math"
+	"strconv"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 )
@@ -90,3 +93,23 @@ func checkText(field, s string, limit int, mayBeEmpty bool) error {
 	}
 	return nil
 }
+
+// ParseLength reads a length of time that people write: as Go does, such as 500ms, 90m or 1h30m, or in whole days, such as
+// 30d. It may be negative or zero; who asks decides whether that makes sense. Errors: INVALID_ARGUMENT.
+func ParseLength(field, text string) (time.Duration, error) {
+	d, err := time.ParseDuration(text)
+	if days, ok := strings.CutSuffix(text, "d"); ok {
+		var n int
+		if n, err = strconv.Atoi(days); err == nil {
+			n = max(-maxDays, min(n, maxDays)) // which is refused wherever there is a bound, and does not overflow
+			d = time.Duration(n) * 24 * time.Hour
+		}
+	}
+	if err != nil {
+		return 0, invalid(field, "%.40q is no length of time, want such as 500ms, 90m, 1h30m or 30d", text)
+	}
+	return d, nil
+}
+
+// maxDays is the most days that a time.Duration holds.
+const maxDays = int(math.MaxInt64 / (24 * time.Hour))

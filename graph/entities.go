@@ -110,17 +110,11 @@ func (r *Resolver) entities(ctx context.Context, hub string, filter *model.Entit
 			"filter.name": "filter.name", "keyPrefix": "filter.keyPrefix", "modifiedTo": "filter.modifiedTo", "limit": "first",
 		})
 	}
-	out := &model.EntityConnection{
-		Nodes: []*model.Entity{}, Edges: []*model.EntityEdge{},
-		PageInfo: &model.PageInfo{HasNextPage: len(found) > first, HasPreviousPage: after != nil},
-	}
-	for _, e := range found[:min(first, len(found))] {
-		node := r.entityOf(e)
-		out.Nodes = append(out.Nodes, node)
-		out.Edges = append(out.Edges, &model.EntityEdge{Cursor: r.cursors.seal(list, node.EntityID()), Node: node})
-	}
-	if n := len(out.Edges); n > 0 {
-		out.PageInfo.StartCursor, out.PageInfo.EndCursor = &out.Edges[0].Cursor, &out.Edges[n-1].Cursor
-	}
-	return out, nil
+	p := pageOf(found, first, after,
+		func(e *engine.Entity) string { return r.cursors.seal(list, e.ID.String()) },
+		r.entityOf,
+		func(cursor string, node *model.Entity) *model.EntityEdge {
+			return &model.EntityEdge{Cursor: cursor, Node: node}
+		})
+	return &model.EntityConnection{Nodes: p.nodes, Edges: p.edges, PageInfo: p.info}, nil
 }

@@ -2,7 +2,6 @@ package graph
 
 import (
 	"context"
-	"time"
 
 	"github.com/weir-dev/weir/engine"
 	"github.com/weir-dev/weir/graph/model"
@@ -10,9 +9,9 @@ import (
 
 // failureGroups reads what has failed of late.
 func (r *Resolver) failureGroups(ctx context.Context, hub, window string, first int) ([]*model.FailureGroup, error) {
-	back, err := time.ParseDuration(window)
+	back, err := engine.ParseLength("window", window)
 	if err != nil {
-		return nil, &engine.Error{Code: engine.CodeInvalid, Field: "window", Message: "want a time such as 90m or 24h"}
+		return nil, err
 	}
 	found, err := r.engine.FailureGroups(ctx, hub, back, first)
 	if err != nil {

@@ -40,9 +40,12 @@ func details(in *model.OrchestrationFilter, f *engine.Filter) error {
 		if length.value == nil {
 			continue
 		}
-		d, err := time.ParseDuration(*length.value)
-		if err != nil || d <= 0 {
-			return refuse(codeInvalid, "filter.%s: %.40q is no length of time, want such as 90s, 10m or 1h30m", length.field, *length.value)
+		d, err := engine.ParseLength("filter."+length.field, *length.value)
+		if err != nil {
+			return err
+		}
+		if d <= 0 {
+			return refuse(codeInvalid, "filter.%s: is %s, must be positive", length.field, d)
 		}
 		*length.into = d
 	}

@@ -89,7 +89,7 @@ func TestFilters(t *testing.T) {
 		"an empty name":    {vars{"names": []string{""}}, "empty"},
 		"reversed":         {vars{"updatedFrom": began, "updatedTo": began.Add(-time.Second)}, "updatedFrom"},
 		"no duration":      {vars{"longerThan": "soon"}, "1h30m"},
-		"negative":         {vars{"shorterThan": "-1s"}, "1h30m"},
+		"negative":         {vars{"shorterThan": "-1s"}, "shorterThan: is -1s, must be positive"},
 		"crossed":          {vars{"longerThan": "2s", "shorterThan": "1s"}, "longer"},
 		"text not UTF-8ed": {vars{"failureText": strings.Repeat("x", 1001)}, "1000"},
 	} {

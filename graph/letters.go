@@ -25,22 +25,19 @@ func (r *Resolver) deadLetters(ctx context.Context, hub string, first int, after
 	if err != nil {
 		return nil, err
 	}
-	out := &model.DeadLetterConnection{
-		Nodes: []*model.DeadLetter{}, Edges: []*model.DeadLetterEdge{},
-		PageInfo: &model.PageInfo{HasNextPage: len(found) > first, HasPreviousPage: after != nil},
+	p := pageOf(found, first, after,
+		func(d *engine.DeadLetter) string { return r.cursors.seal(list, d.Position()) },
+		letterOf,
+		func(cursor string, node *model.DeadLetter) *model.DeadLetterEdge {
+			return &model.DeadLetterEdge{Cursor: cursor, Node: node}
+		})
+	return &model.DeadLetterConnection{Nodes: p.nodes, Edges: p.edges, PageInfo: p.info}, nil
+}
+
+func letterOf(d *engine.DeadLetter) *model.DeadLetter {
+	out := &model.DeadLetter{InstanceID: d.InstanceID, Name: d.Name, Deaths: int32(d.Deaths), Worker: d.Worker, LastAt: d.LastAt, HeldAt: d.HeldAt}
+	if d.Task >= 0 {
+		out.TaskID, out.Activity = &d.Task, &d.Activity
 	}
-	for _, d := range found[:min(first, len(found))] {
-		node := &model.DeadLetter{
-			InstanceID: d.InstanceID, Name: d.Name, Deaths: int32(d.Deaths), Worker: d.Worker, LastAt: d.LastAt, HeldAt: d.HeldAt,
-		}
-		if d.Task >= 0 {
-			node.TaskID, node.Activity = &d.Task, &d.Activity
-		}
-		out.Nodes = append(out.Nodes, node)
-		out.Edges = append(out.Edges, &model.DeadLetterEdge{Cursor: r.cursors.seal(list, d.Position()), Node: node})
-	}
-	if n := len(out.Edges); n > 0 {
-		out.PageInfo.StartCursor, out.PageInfo.EndCursor = &out.Edges[0].Cursor, &out.Edges[n-1].Cursor
-	}
-	return out, nil
+	return out
 }

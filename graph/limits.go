@@ -3,7 +3,6 @@ package graph
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/weir-dev/weir/engine"
 	"github.com/weir-dev/weir/graph/model"
@@ -27,9 +26,12 @@ func limitOf(in *model.PutLimitInput) (engine.Limit, error) {
 		*n.into = int(*n.value)
 	}
 	if text := in.Period.Value(); text != nil {
-		v, err := time.ParseDuration(*text)
-		if err != nil || v == 0 {
-			return l, &engine.Error{Code: engine.CodeInvalid, Field: "period", Message: fmt.Sprintf("%.40q is no length of time, want such as 500ms, 1s or 1m", *text)}
+		v, err := engine.ParseLength("period", *text)
+		if err != nil {
+			return l, err
+		}
+		if v == 0 { // which is a second to the engine
+			return l, &engine.Error{Code: engine.CodeInvalid, Field: "period", Message: "is 0s, must be positive; leave it out for a second"}
 		}
 		l.Period = v
 	}
@@ -74,19 +76,13 @@ func (r *Resolver) limits(ctx context.Context, hub string, first int, after *str
 	if err != nil {
 		return nil, err
 	}
-	out := &model.LimitConnection{
-		Nodes: []*model.Limit{}, Edges: []*model.LimitEdge{},
-		PageInfo: &model.PageInfo{HasNextPage: len(found) > first, HasPreviousPage: after != nil},
-	}
-	for _, l := range found[:min(first, len(found))] {
-		node := &model.Limit{LimitState: l}
-		out.Nodes = append(out.Nodes, node)
-		out.Edges = append(out.Edges, &model.LimitEdge{Cursor: r.cursors.seal(list, l.Name), Node: node})
-	}
-	if n := len(out.Edges); n > 0 {
-		out.PageInfo.StartCursor, out.PageInfo.EndCursor = &out.Edges[0].Cursor, &out.Edges[n-1].Cursor
-	}
-	return out, nil
+	p := pageOf(found, first, after,
+		func(l *engine.LimitState) string { return r.cursors.seal(list, l.Name) },
+		func(l *engine.LimitState) *model.Limit { return &model.Limit{LimitState: l} },
+		func(cursor string, node *model.Limit) *model.LimitEdge {
+			return &model.LimitEdge{Cursor: cursor, Node: node}
+		})
+	return &model.LimitConnection{Nodes: p.nodes, Edges: p.edges, PageInfo: p.info}, nil
 }
 
 // holders lists the calls that are under way within a limit.

@@ -114,19 +114,13 @@ func (r *Resolver) hubs(ctx context.Context, first int, after *string) (*model.T
 		}
 		names = slices.DeleteFunc(names, func(n string) bool { return n <= name })
 	}
-	out := &model.TaskHubConnection{
-		Nodes: []*model.TaskHub{}, Edges: []*model.TaskHubEdge{},
-		PageInfo: &model.PageInfo{HasNextPage: len(names) > first, HasPreviousPage: after != nil},
-	}
-	for _, name := range names[:min(first, len(names))] {
-		h := &model.TaskHub{Name: name}
-		out.Nodes = append(out.Nodes, h)
-		out.Edges = append(out.Edges, &model.TaskHubEdge{Cursor: r.cursors.seal(hubList, name), Node: h})
-	}
-	if n := len(out.Edges); n > 0 {
-		out.PageInfo.StartCursor, out.PageInfo.EndCursor = &out.Edges[0].Cursor, &out.Edges[n-1].Cursor
-	}
-	return out, nil
+	p := pageOf(names, first, after,
+		func(name string) string { return r.cursors.seal(hubList, name) },
+		func(name string) *model.TaskHub { return &model.TaskHub{Name: name} },
+		func(cursor string, node *model.TaskHub) *model.TaskHubEdge {
+			return &model.TaskHubEdge{Cursor: cursor, Node: node}
+		})
+	return &model.TaskHubConnection{Nodes: p.nodes, Edges: p.edges, PageInfo: p.info}, nil
 }
 
 func (r *Resolver) hub(ctx context.Context, name string) (*model.TaskHub, error) {

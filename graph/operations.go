@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
-	"time"
 
 	"github.com/weir-dev/weir/engine"
 	"github.com/weir-dev/weir/engine/history"
@@ -105,19 +103,13 @@ func (r *Resolver) operations(ctx context.Context, hub string, states []model.Ba
 	if err != nil {
 		return nil, err
 	}
-	out := &model.BatchOperationConnection{
-		Nodes: []*model.BatchOperation{}, Edges: []*model.BatchOperationEdge{},
-		PageInfo: &model.PageInfo{HasNextPage: len(found) > first, HasPreviousPage: after != nil},
-	}
-	for _, o := range found[:min(first, len(found))] {
-		node := &model.BatchOperation{Operation: o}
-		out.Nodes = append(out.Nodes, node)
-		out.Edges = append(out.Edges, &model.BatchOperationEdge{Cursor: r.cursors.seal(list, o.No()), Node: node})
-	}
-	if n := len(out.Edges); n > 0 {
-		out.PageInfo.StartCursor, out.PageInfo.EndCursor = &out.Edges[0].Cursor, &out.Edges[n-1].Cursor
-	}
-	return out, nil
+	p := pageOf(found, first, after,
+		func(o *engine.Operation) string { return r.cursors.seal(list, o.No()) },
+		func(o *engine.Operation) *model.BatchOperation { return &model.BatchOperation{Operation: o} },
+		func(cursor string, node *model.BatchOperation) *model.BatchOperationEdge {
+			return &model.BatchOperationEdge{Cursor: cursor, Node: node}
+		})
+	return &model.BatchOperationConnection{Nodes: p.nodes, Edges: p.edges, PageInfo: p.info}, nil
 }
 
 // setRetention makes a rule.
@@ -128,28 +120,14 @@ func (r *Resolver) setRetention(ctx context.Context, in *model.SetRetentionInput
 		return err
 	}
 	if text := in.Keep.Value(); text != nil {
-		if rule.Keep, err = keepOf(*text); err != nil {
+		if rule.Keep, err = engine.ParseLength("keep", *text); err != nil {
 			return err
+		}
+		if rule.Keep == 0 { // which is for ever to the engine
+			return &engine.Error{Code: engine.CodeInvalid, Field: "keep", Message: "is 0, allowed are 1m and more, such as 30d; leave it out for ever"}
 		}
 	}
 	return r.engine.SetRetention(ctx, in.Hub, rule)
-}
-
-// keepOf reads a length of time, which may be in days.
-func keepOf(text string) (time.Duration, error) {
-	days, isDays := strings.CutSuffix(text, "d")
-	d, err := time.ParseDuration(text)
-	if isDays {
-		var n int
-		if n, err = strconv.Atoi(days); n > int(engine.MaxKeep/(24*time.Hour)) {
-			n = 1 + int(engine.MaxKeep/(24*time.Hour)) // which is refused, and does not overflow
-		}
-		d = time.Duration(n) * 24 * time.Hour
-	}
-	if err != nil || d <= 0 {
-		return 0, &engine.Error{Code: engine.CodeInvalid, Field: "keep", Message: fmt.Sprintf("%.40q is no length of time, want such as 90m, 72h or 30d", text)}
-	}
-	return d, nil
 }
 
 func endedStatus(in *model.OrchestrationStatus) (*history.Status, error) {

@@ -41,9 +41,12 @@ func definitionOf(in *model.PutScheduleInput) (engine.ScheduleDefinition, error)
 		if length.text == nil {
 			continue
 		}
-		v, err := time.ParseDuration(*length.text)
-		if err != nil || v == 0 && length.field != "jitter" {
-			return d, &engine.Error{Code: engine.CodeInvalid, Field: length.field, Message: fmt.Sprintf("%.40q is no length of time, want such as 90s, 10m or 1h30m", *length.text)}
+		v, err := engine.ParseLength(length.field, *length.text)
+		if err != nil {
+			return d, err
+		}
+		if v == 0 && length.field != "jitter" { // which is none to the engine
+			return d, &engine.Error{Code: engine.CodeInvalid, Field: length.field, Message: "is 0, must be positive"}
 		}
 		*length.into = v
 	}
@@ -106,19 +109,13 @@ func (r *Resolver) schedules(ctx context.Context, hub string, filter *model.Sche
 	if err != nil {
 		return nil, err
 	}
-	out := &model.ScheduleConnection{
-		Nodes: []*model.Schedule{}, Edges: []*model.ScheduleEdge{},
-		PageInfo: &model.PageInfo{HasNextPage: len(found) > first, HasPreviousPage: after != nil},
-	}
-	for _, s := range found[:min(first, len(found))] {
-		node := &model.Schedule{Schedule: s}
-		out.Nodes = append(out.Nodes, node)
-		out.Edges = append(out.Edges, &model.ScheduleEdge{Cursor: r.cursors.seal(list, node.ScheduleID()), Node: node})
-	}
-	if n := len(out.Edges); n > 0 {
-		out.PageInfo.StartCursor, out.PageInfo.EndCursor = &out.Edges[0].Cursor, &out.Edges[n-1].Cursor
-	}
-	return out, nil
+	p := pageOf(found, first, after,
+		func(s *engine.Schedule) string { return r.cursors.seal(list, s.ID) },
+		func(s *engine.Schedule) *model.Schedule { return &model.Schedule{Schedule: s} },
+		func(cursor string, node *model.Schedule) *model.ScheduleEdge {
+			return &model.ScheduleEdge{Cursor: cursor, Node: node}
+		})
+	return &model.ScheduleConnection{Nodes: p.nodes, Edges: p.edges, PageInfo: p.info}, nil
 }
 
 func stateName(s *engine.ScheduleState) string {

@@ -88,9 +88,9 @@ func due(req *engine.StartRequest, at *time.Time, delay *string) error {
 	case at != nil:
 		req.At = *at
 	case delay != nil:
-		wait, err := time.ParseDuration(*delay)
+		wait, err := engine.ParseLength("delay", *delay)
 		if err != nil {
-			return &engine.Error{Code: engine.CodeInvalid, Field: "delay", Message: fmt.Sprintf("%.40q is no length of time, want such as 90s, 10m or 1h30m", *delay)}
+			return err
 		}
 		if wait < 0 {
 			return &engine.Error{Code: engine.CodeInvalid, Field: "delay", Message: fmt.Sprintf("is %s, must not be negative", wait)}

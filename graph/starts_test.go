@@ -117,7 +117,7 @@ func TestDelay(t *testing.T) {
 	}{
 		"no length":         {vars{"delay": "soon"}, "delay", []string{`"soon"`, "1h30m"}},
 		"empty":             {vars{"delay": ""}, "delay", []string{`""`, "1h30m"}},
-		"without a unit":    {vars{"delay": "10"}, "delay", []string{"90s"}},
+		"without a unit":    {vars{"delay": "10"}, "delay", []string{"90m"}},
 		"a NUL":             {vars{"delay": "1s\x00"}, "delay", []string{`\x00`}},
 		"negative":          {vars{"delay": "-1s"}, "delay", []string{"-1s", "negative"}},
 		"beyond a duration": {vars{"delay": "9999999h"}, "delay", []string{"9999999h"}},
