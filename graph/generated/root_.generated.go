@@ -7035,7 +7035,7 @@ type TaskHub implements Node {
   message but for numbers and ids in it. The largest first. Of each orchestration the newest 10,000 failures are looked at.
   """
   failureGroups(
-    "How far back to look: a minute (1m) to 90 days (2160h)."
+    "How far back to look: a minute (1m) to 90 days (90d)."
     window: String! = "24h"
     "How many groups, at most 100."
     first: Int! = 20
