@@ -27,27 +27,11 @@ type DeadLetter struct {
 
 // DeadLetters reads the dead letters of the hub, the latest first; the sequence ends with the first error.
 func (c *Client) DeadLetters(ctx context.Context) iter.Seq2[DeadLetter, error] {
-	const page = 100
-	return func(yield func(DeadLetter, error) bool) {
-		e, err := c.engine(ctx)
-		for after := (*engine.LetterPosition)(nil); err == nil; {
-			var found []*engine.DeadLetter
-			if found, err = e.DeadLetters(ctx, c.hub, after, page); err != nil {
-				break
-			}
-			for _, d := range found {
-				if !yield(DeadLetter{d.InstanceID, d.Name, d.Version, d.Activity, int(d.Task), d.Deaths, d.Worker, d.LastAt, d.HeldAt}, nil) {
-					return
-				}
-			}
-			if len(found) < page {
-				return
-			}
-			p := found[page-1].Position()
-			after = &p
-		}
-		yield(DeadLetter{}, err)
-	}
+	return paged(ctx, c, func(e *engine.Engine, after *engine.LetterPosition, limit int) ([]*engine.DeadLetter, error) {
+		return e.DeadLetters(ctx, c.hub, after, limit)
+	}, func(d *engine.DeadLetter) *engine.LetterPosition { p := d.Position(); return &p }, func(d *engine.DeadLetter) DeadLetter {
+		return DeadLetter{d.InstanceID, d.Name, d.Version, d.Activity, int(d.Task), d.Deaths, d.Worker, d.LastAt, d.HeldAt}
+	})
 }
 
 // Redrive gives out again what of an instance is a dead letter, or rests because workers have died of it, and returns how

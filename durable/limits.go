@@ -68,26 +68,9 @@ func (c *Client) LimitState(ctx context.Context, name string) (LimitState, error
 
 // Limits reads the limits of the hub, by name; the sequence ends with the first error.
 func (c *Client) Limits(ctx context.Context) iter.Seq2[LimitState, error] {
-	const page = 100
-	return func(yield func(LimitState, error) bool) {
-		e, err := c.engine(ctx)
-		for after := ""; err == nil; {
-			var found []*engine.LimitState
-			if found, err = e.Limits(ctx, c.hub, after, page); err != nil {
-				break
-			}
-			for _, l := range found {
-				if !yield(limitStateOf(l), nil) {
-					return
-				}
-				after = l.Name
-			}
-			if len(found) < page {
-				return
-			}
-		}
-		yield(LimitState{}, err)
-	}
+	return paged(ctx, c, func(e *engine.Engine, after string, limit int) ([]*engine.LimitState, error) {
+		return e.Limits(ctx, c.hub, after, limit)
+	}, func(l *engine.LimitState) string { return l.Name }, limitStateOf)
 }
 
 func limitStateOf(l *engine.LimitState) LimitState {

@@ -90,7 +90,7 @@ type ManyOperation struct {
 	// Recursive purges, or terminates, the children too, and theirs.
 	Recursive bool
 	// PerSecond bounds how many instances are acted on in a second, 1 to 10,000; 0 means as many as the database takes while
-	// half of the time is left to others.
+	// half of the time, or more, is left to others.
 	PerSecond int
 	// ID names the operation in its hub: a start that is repeated is refused with ErrExists. Empty: one is made up.
 	ID string
@@ -145,19 +145,32 @@ func (c *Client) StartOperation(ctx context.Context, o ManyOperation) (ManyState
 	})
 }
 
-// PreviewOperation counts the instances that an operation would act on if it were started now. It looks at 10,000 of them;
-// exact is false when there are more. Errors: ErrInvalid.
-func (c *Client) PreviewOperation(ctx context.Context, o ManyOperation) (matched int64, exact bool, err error) {
+// ManyPreview is what an operation on many instances would act on.
+type ManyPreview struct {
+	// Matched counts the instances; if not Exact, there are more than 10,000.
+	Matched int64
+	Exact   bool
+	// Sample are the ids of those that it would come to first, at most 10.
+	Sample []string
+}
+
+// PreviewOperation counts the instances that an operation would act on if it were started now, and names the first of them.
+// Errors: ErrInvalid.
+func (c *Client) PreviewOperation(ctx context.Context, o ManyOperation) (ManyPreview, error) {
 	e, err := c.engine(ctx)
 	if err != nil {
-		return 0, false, err
+		return ManyPreview{}, err
 	}
 	r, err := c.manyRequest(&o)
 	if err != nil {
-		return 0, false, err
+		return ManyPreview{}, err
 	}
 	p, err := e.PreviewOperation(ctx, r)
-	return p.Matched, p.Exact, err
+	out := ManyPreview{Matched: p.Matched, Exact: p.Exact}
+	for _, i := range p.Sample {
+		out.Sample = append(out.Sample, i.ID)
+	}
+	return out, err
 }
 
 // OperationState tells how an operation on many instances stands. Errors: ErrNotFound.
@@ -204,29 +217,9 @@ func (c *Client) WaitOperation(ctx context.Context, id string) (ManyState, error
 
 // Operations lists the hub's operations on many instances, newest first, without their refusals.
 func (c *Client) Operations(ctx context.Context) iter.Seq2[ManyState, error] {
-	return func(yield func(ManyState, error) bool) {
-		e, err := c.engine(ctx)
-		if err != nil {
-			yield(ManyState{}, err)
-			return
-		}
-		const page = 100
-		for before := int64(0); ; {
-			found, err := e.Operations(ctx, c.hub, nil, before, page)
-			if err != nil {
-				yield(ManyState{}, err)
-				return
-			}
-			for _, o := range found {
-				if before = o.No(); !yield(manyState(o), nil) {
-					return
-				}
-			}
-			if len(found) < page {
-				return
-			}
-		}
-	}
+	return paged(ctx, c, func(e *engine.Engine, before int64, limit int) ([]*engine.Operation, error) {
+		return e.Operations(ctx, c.hub, nil, before, limit)
+	}, (*engine.Operation).No, manyState)
 }
 
 // PauseOperation stops an operation until ResumeOperation, after the page of at most 100 instances that is at work. Errors:

@@ -37,8 +37,8 @@ func TestOperationsOnMany(t *testing.T) {
 	do := func(o durable.ManyOperation, done int64) {
 		t.Helper()
 		o.Filter, o.Reason, o.By = red, "a test", "ann"
-		if matched, exact, err := b.client.PreviewOperation(b.ctx, o); err != nil || matched != done || !exact {
-			t.Errorf("%s: a preview of %d, %v, %v", o.Kind, matched, exact, err)
+		if p, err := b.client.PreviewOperation(b.ctx, o); err != nil || p.Matched != done || !p.Exact || len(p.Sample) != min(10, int(done)) {
+			t.Errorf("%s: a preview of %+v, %v", o.Kind, p, err)
 		}
 		s, err := b.client.StartOperation(b.ctx, o)
 		if err != nil || s.Status != "RUNNING" || s.Over || s.Kind != o.Kind {

@@ -265,24 +265,7 @@ func scheduleStateOf(s *engine.Schedule) ScheduleState {
 // Schedules lists the hub's schedules whose ids begin with a prefix, by id; the empty one is all of them. An error ends
 // it.
 func (c *Client) Schedules(ctx context.Context, prefix string) iter.Seq2[ScheduleState, error] {
-	const page = 200
-	return func(yield func(ScheduleState, error) bool) {
-		e, err := c.engine(ctx)
-		for after := ""; err == nil; {
-			var found []*engine.Schedule
-			if found, err = e.Schedules(ctx, c.hub, engine.ScheduleFilter{IDPrefix: prefix}, after, page); err != nil {
-				break
-			}
-			for _, s := range found {
-				if !yield(scheduleStateOf(s), nil) {
-					return
-				}
-			}
-			if len(found) < page {
-				return
-			}
-			after = found[len(found)-1].ID
-		}
-		yield(ScheduleState{}, fmt.Errorf("list schedules: %w", err))
-	}
+	return paged(ctx, c, func(e *engine.Engine, after string, limit int) ([]*engine.Schedule, error) {
+		return e.Schedules(ctx, c.hub, engine.ScheduleFilter{IDPrefix: prefix}, after, limit)
+	}, func(s *engine.Schedule) string { return s.ID }, scheduleStateOf)
 }

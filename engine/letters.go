@@ -96,7 +96,10 @@ func (e *Engine) Redrive(ctx context.Context, hubName, id string, task *int32) (
 			return 0, invalid("task", "is %d: activities have numbers from 0", which)
 		}
 	}
-	var moved []store.RedriveRow
+	var (
+		n    int
+		free []store.Bucket
+	)
 	err = pgx.BeginFunc(ctx, e.pool, func(tx pgx.Tx) error {
 		i, err := e.q.LockInstance(ctx, tx, store.LockInstanceParams{Hub: hub.no, ID: id})
 		if errors.Is(err, pgx.ErrNoRows) {
@@ -105,33 +108,28 @@ func (e *Engine) Redrive(ctx context.Context, hubName, id string, task *int32) (
 		if err != nil {
 			return err
 		}
-		if moved, err = e.q.Redrive(ctx, tx, store.RedriveParams{No: i.No, Gen: i.Gen, Task: which}); err != nil {
+		taken, err := e.q.TakeLetters(ctx, tx, store.TakeLettersParams{No: i.No, Gen: i.Gen, Task: which})
+		if err != nil {
 			return err
 		}
-		if len(moved) == 0 {
-			return &Error{Code: CodeWrongState, Field: "instance", Message: fmt.Sprintf("nothing of instance %q is a dead letter", id)}
+		var p store.GiveOutParams
+		for _, t := range taken {
+			p.Nos, p.Gens, p.Tasks = append(p.Nos, t.No), append(p.Gens, t.Gen), append(p.Tasks, t.Task)
 		}
-		queues := make([]string, len(moved))
-		for n, m := range moved {
-			queues[n] = m.Queue
+		if n, free, err = e.release(ctx, tx, p); err == nil && n == 0 {
+			err = &Error{Code: CodeWrongState, Field: "instance", Message: fmt.Sprintf("nothing of instance %q is a dead letter", id)}
 		}
-		return e.q.NotifyQueues(ctx, tx, store.NotifyQueuesParams{RiverChannel: e.db.RiverChannel(), Queues: queues})
+		return err
 	})
-	if err != nil {
-		var coded *Error
-		if errors.As(err, &coded) {
-			return 0, err
-		}
+	var coded *Error
+	switch {
+	case errors.As(err, &coded):
+		return 0, err
+	case err != nil:
 		return 0, fmt.Errorf("redrive: %w", err)
 	}
-	var buckets []store.Bucket
-	for _, m := range moved {
-		if m.Name != "" {
-			buckets = append(buckets, store.Bucket{Hub: m.Hub, Name: m.Name, Key: m.Key})
-		}
-	}
-	e.limiter.let(buckets)
-	return len(moved), nil
+	e.limiter.let(free)
+	return n, nil
 }
 
 // RedriveAll redrives all dead letters that a hub has at the time of the call, one instance after the other, and returns

@@ -36,31 +36,47 @@ func (n *Node) giveOut(ctx context.Context) error {
 	if s.group == 0 || now.LastAt.After(s.died) {
 		s.group = 1
 	}
-	var free []store.Bucket
-	var queues []string
+	var (
+		taken []store.TakeSuspectsRow
+		free  []store.Bucket
+	)
 	err = pgx.BeginFunc(ctx, n.e.pool, func(tx pgx.Tx) error {
-		given, err := q.GiveOut(ctx, tx, int32(s.group))
-		if err != nil {
+		if taken, err = q.TakeSuspects(ctx, tx, int32(s.group)); err != nil {
 			return err
 		}
-		for _, g := range given {
-			if g.Queue == "" {
-				free = append(free, store.Bucket{Hub: g.Hub, Name: g.Name, Key: g.Key})
-			} else {
-				queues = append(queues, g.Queue)
-			}
+		var p store.GiveOutParams
+		for _, t := range taken {
+			p.Nos, p.Gens, p.Tasks = append(p.Nos, t.No), append(p.Gens, t.Gen), append(p.Tasks, t.Task)
 		}
-		return q.NotifyQueues(ctx, tx, store.NotifyQueuesParams{RiverChannel: n.e.db.RiverChannel(), Queues: queues})
+		_, free, err = n.e.release(ctx, tx, p)
+		return err
 	})
 	if err != nil {
 		return fmt.Errorf("give out: %w", err)
 	}
 	n.e.limiter.let(free)
 	s.died = now.LastAt
-	if len(free)+len(queues) > 0 { // else none has rested long enough
+	if len(taken) > 0 { // else none has rested long enough
 		s.group = min(2*s.group, maxGroup)
 	}
 	return nil
+}
+
+// release gives out rows that rest, and returns how many those were, and the buckets in which calls wait again for a place,
+// which are to be told after the commit.
+func (e *Engine) release(ctx context.Context, tx pgx.Tx, p store.GiveOutParams) (n int, free []store.Bucket, err error) {
+	given, err := e.q.GiveOut(ctx, tx, p)
+	if err != nil {
+		return 0, nil, err
+	}
+	queues := make([]string, len(given))
+	for i, g := range given {
+		queues[i] = g.Queue
+		if g.Name != "" {
+			free = append(free, store.Bucket{Hub: g.Hub, Name: g.Name, Key: g.Key})
+		}
+	}
+	return len(given), free, e.q.NotifyQueues(ctx, tx, store.NotifyQueuesParams{RiverChannel: e.db.RiverChannel(), Queues: queues})
 }
 
 // suspect logs what is not given out again at once.

@@ -51,39 +51,41 @@ func (q *Queries) ForgetDeaths(ctx context.Context, db DBTX) error {
 }
 
 const giveOut = `-- name: GiveOut :many
-WITH class AS (
-    SELECT coalesce(min(d.deaths), 0) AS deaths FROM deaths d WHERE d.held_at IS NULL AND d.given_at IS NULL AND d.until <= now()
-), next AS (
-    SELECT d.instance_no, d.gen, d.task, int8send(d.instance_no) || int4send(d.gen) || int4send(d.task) AS unique_key FROM deaths d
-    WHERE d.held_at IS NULL AND d.given_at IS NULL AND d.until <= now() AND d.deaths = (SELECT class.deaths FROM class)
-    ORDER BY d.until
-    LIMIT (SELECT least($1::integer, CASE class.deaths WHEN 2 THEN 1000 WHEN 3 THEN 30 ELSE 1 END) FROM class)
-    FOR UPDATE SKIP LOCKED
-), given AS (
-    UPDATE deaths d SET given_at = now() FROM next WHERE d.instance_no = next.instance_no AND d.gen = next.gen AND d.task = next.task
+WITH unit AS (
+    SELECT u.no, u.gen, u.task, int8send(u.no) || int4send(u.gen) || int4send(u.task) AS unique_key
+    FROM (SELECT unnest($1::bigint[]) AS no, unnest($2::integer[]) AS gen, unnest($3::integer[]) AS task) AS u
 ), bounded AS (
     UPDATE limit_calls c SET granted_at = NULL, ready = true, queued_at = now()
-    FROM next WHERE c.instance_no = next.instance_no AND c.gen = next.gen AND c.task = next.task
-    RETURNING c.instance_no, c.task, c.hub, c.name, c.key
+    FROM unit WHERE c.instance_no = unit.no AND c.gen = unit.gen AND c.task = unit.task
+    RETURNING c.instance_no AS no, c.task, c.hub, c.name, c.key
+), letters AS (
+    UPDATE instances i SET held = NULL, updated_at = now()
+    FROM unit WHERE i.no = unit.no AND unit.task = -1 AND i.held IS NOT NULL
 ), turns AS (
     UPDATE river_job j SET state = 'available', scheduled_at = now()
-    FROM next JOIN instances i ON i.no = next.instance_no
-    WHERE next.task = -1 AND j.id = i.turn_job AND j.state::text = 'pending'
+    FROM unit JOIN instances i ON i.no = unit.no
+    WHERE unit.task = -1 AND j.id = i.turn_job AND j.state::text = 'pending'
     RETURNING j.queue
 ), tasks AS (
-    UPDATE river_job j SET state = 'available', scheduled_at = now()
-    FROM next
-    WHERE j.unique_key = next.unique_key AND j.unique_key IS NOT NULL AND j.unique_states IS NOT NULL
+    UPDATE river_job j
+    SET scheduled_at = now(), state = CASE WHEN EXISTS (SELECT 1 FROM bounded b WHERE b.no = unit.no AND b.task = unit.task)
+                                           THEN 'pending'::river_job_state ELSE 'available'::river_job_state END
+    FROM unit
+    WHERE j.unique_key = unit.unique_key AND j.unique_key IS NOT NULL AND j.unique_states IS NOT NULL
       AND river_job_state_in_bitmask(j.unique_states, j.state) AND j.state::text = 'pending'
-      AND NOT EXISTS (SELECT 1 FROM bounded b WHERE b.instance_no = next.instance_no AND b.task = next.task)
-    RETURNING j.queue
+    RETURNING j.queue, unit.no, unit.task
 )
 SELECT turns.queue, 0::integer AS hub, ''::text AS name, ''::text AS key FROM turns
 UNION ALL
-SELECT tasks.queue, 0, '', '' FROM tasks
-UNION ALL
-SELECT '', b.hub, b.name, b.key FROM bounded b
+SELECT tasks.queue, coalesce(b.hub, 0), coalesce(b.name, ''), coalesce(b.key, '')
+FROM tasks LEFT JOIN bounded b ON b.no = tasks.no AND b.task = tasks.task
 `
+
+type GiveOutParams struct {
+	Nos   []int64
+	Gens  []int32
+	Tasks []int32
+}
 
 type GiveOutRow struct {
 	Queue string
@@ -92,11 +94,10 @@ type GiveOutRow struct {
 	Key   string
 }
 
-// Gives suspects out again: those first of which the fewest workers have died, and only such together. The more have died,
-// the fewer are given out at a time, so that what is innocent is soon given out without what is not. Calls that a limit
-// bounds wait for a place anew.
-func (q *Queries) GiveOut(ctx context.Context, db DBTX, maxRows int32) ([]GiveOutRow, error) {
-	rows, err := db.Query(ctx, giveOut, maxRows)
+// Gives out what was taken: its River rows are made available. Calls that a limit bounds wait for a place anew, and their
+// buckets come back. Of what has no such row any more nothing comes back.
+func (q *Queries) GiveOut(ctx context.Context, db DBTX, arg GiveOutParams) ([]GiveOutRow, error) {
+	rows, err := db.Query(ctx, giveOut, arg.Nos, arg.Gens, arg.Tasks)
 	if err != nil {
 		return nil, err
 	}
@@ -268,77 +269,6 @@ func (q *Queries) LockInstance(ctx context.Context, db DBTX, arg LockInstancePar
 	return i, err
 }
 
-const redrive = `-- name: Redrive :many
-WITH free AS (
-    DELETE FROM deaths d
-    WHERE d.instance_no = $1 AND d.gen = $2 AND (d.held_at IS NOT NULL OR d.given_at IS NULL) AND ($3::integer = -2 OR d.task = $3)
-    RETURNING d.task
-), bounded AS (
-    UPDATE limit_calls c SET granted_at = NULL, ready = true, queued_at = now()
-    FROM free WHERE c.instance_no = $1 AND c.gen = $2 AND c.task = free.task
-    RETURNING c.task, c.hub, c.name, c.key
-), turn AS (
-    UPDATE river_job j SET state = 'available', scheduled_at = now()
-    FROM free JOIN instances i ON i.no = $1
-    WHERE free.task = -1 AND j.id = i.turn_job AND j.state::text = 'pending'
-    RETURNING j.queue, -1 AS task
-), letter AS (
-    UPDATE instances i SET held = NULL, updated_at = now()
-    FROM free WHERE i.no = $1 AND free.task = -1
-), tasks AS (
-    UPDATE river_job j
-    SET scheduled_at = now(), state = CASE WHEN EXISTS (SELECT 1 FROM bounded WHERE bounded.task = free.task) THEN 'pending'::river_job_state
-                                           ELSE 'available'::river_job_state END
-    FROM free
-    WHERE j.unique_key = int8send($1) || int4send($2) || int4send(free.task) AND j.unique_key IS NOT NULL AND j.unique_states IS NOT NULL
-      AND river_job_state_in_bitmask(j.unique_states, j.state) AND j.state::text = 'pending'
-    RETURNING j.queue, free.task
-)
-SELECT moved.queue, coalesce(bounded.hub, 0)::integer AS hub, coalesce(bounded.name, '')::text AS name, coalesce(bounded.key, '')::text AS key
-FROM (SELECT turn.task, turn.queue FROM turn UNION ALL SELECT tasks.task, tasks.queue FROM tasks) AS moved
-LEFT JOIN bounded ON bounded.task = moved.task
-`
-
-type RedriveParams struct {
-	No   int64
-	Gen  int32
-	Task int32
-}
-
-type RedriveRow struct {
-	Queue string
-	Hub   int32
-	Name  string
-	Key   string
-}
-
-// Gives out at once what rests or is held of an instance, or of one task of it (-2: all), which the caller has locked, and
-// forgets how many workers have died of it. Calls that a limit bounds wait for a place anew.
-func (q *Queries) Redrive(ctx context.Context, db DBTX, arg RedriveParams) ([]RedriveRow, error) {
-	rows, err := db.Query(ctx, redrive, arg.No, arg.Gen, arg.Task)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var items []RedriveRow
-	for rows.Next() {
-		var i RedriveRow
-		if err := rows.Scan(
-			&i.Queue,
-			&i.Hub,
-			&i.Name,
-			&i.Key,
-		); err != nil {
-			return nil, err
-		}
-		items = append(items, i)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
-}
-
 const setHubMaxDeaths = `-- name: SetHubMaxDeaths :execrows
 UPDATE hubs SET max_deaths = $1 WHERE name = $2
 `
@@ -354,4 +284,87 @@ func (q *Queries) SetHubMaxDeaths(ctx context.Context, db DBTX, arg SetHubMaxDea
 		return 0, err
 	}
 	return result.RowsAffected(), nil
+}
+
+const takeLetters = `-- name: TakeLetters :many
+DELETE FROM deaths d
+WHERE d.instance_no = $1 AND d.gen = $2 AND (d.held_at IS NOT NULL OR d.given_at IS NULL) AND ($3::integer = -2 OR d.task = $3)
+RETURNING d.instance_no AS no, d.gen, d.task
+`
+
+type TakeLettersParams struct {
+	No   int64
+	Gen  int32
+	Task int32
+}
+
+type TakeLettersRow struct {
+	No   int64
+	Gen  int32
+	Task int32
+}
+
+// Takes what rests or is held of an instance, or of one task of it (-2: all), which the caller has locked, and forgets how
+// many workers have died of it.
+func (q *Queries) TakeLetters(ctx context.Context, db DBTX, arg TakeLettersParams) ([]TakeLettersRow, error) {
+	rows, err := db.Query(ctx, takeLetters, arg.No, arg.Gen, arg.Task)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []TakeLettersRow
+	for rows.Next() {
+		var i TakeLettersRow
+		if err := rows.Scan(&i.No, &i.Gen, &i.Task); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const takeSuspects = `-- name: TakeSuspects :many
+WITH class AS (
+    SELECT coalesce(min(d.deaths), 0) AS deaths FROM deaths d WHERE d.held_at IS NULL AND d.given_at IS NULL AND d.until <= now()
+), next AS (
+    SELECT d.instance_no, d.gen, d.task FROM deaths d
+    WHERE d.held_at IS NULL AND d.given_at IS NULL AND d.until <= now() AND d.deaths = (SELECT class.deaths FROM class)
+    ORDER BY d.until
+    LIMIT (SELECT least($1::integer, CASE class.deaths WHEN 2 THEN 1000 WHEN 3 THEN 30 ELSE 1 END) FROM class)
+    FOR UPDATE SKIP LOCKED
+)
+UPDATE deaths d SET given_at = now() FROM next
+WHERE d.instance_no = next.instance_no AND d.gen = next.gen AND d.task = next.task
+RETURNING d.instance_no AS no, d.gen, d.task
+`
+
+type TakeSuspectsRow struct {
+	No   int64
+	Gen  int32
+	Task int32
+}
+
+// Takes suspects that are to be given out: those first of which the fewest workers have died, and only such together. The more
+// have died, the fewer are given out at a time, so that what is innocent is soon given out without what is not.
+func (q *Queries) TakeSuspects(ctx context.Context, db DBTX, maxRows int32) ([]TakeSuspectsRow, error) {
+	rows, err := db.Query(ctx, takeSuspects, maxRows)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []TakeSuspectsRow
+	for rows.Next() {
+		var i TakeSuspectsRow
+		if err := rows.Scan(&i.No, &i.Gen, &i.Task); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }

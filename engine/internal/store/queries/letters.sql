@@ -20,42 +20,60 @@ SELECT count(*) FILTER (WHERE d.given_at IS NULL)::bigint AS waiting,
 FROM deaths d
 WHERE d.held_at IS NULL AND d.deaths >= 2;
 
--- Gives suspects out again: those first of which the fewest workers have died, and only such together. The more have died,
--- the fewer are given out at a time, so that what is innocent is soon given out without what is not. Calls that a limit
--- bounds wait for a place anew.
--- name: GiveOut :many
+-- Takes suspects that are to be given out: those first of which the fewest workers have died, and only such together. The more
+-- have died, the fewer are given out at a time, so that what is innocent is soon given out without what is not.
+-- name: TakeSuspects :many
 WITH class AS (
     SELECT coalesce(min(d.deaths), 0) AS deaths FROM deaths d WHERE d.held_at IS NULL AND d.given_at IS NULL AND d.until <= now()
 ), next AS (
-    SELECT d.instance_no, d.gen, d.task, int8send(d.instance_no) || int4send(d.gen) || int4send(d.task) AS unique_key FROM deaths d
+    SELECT d.instance_no, d.gen, d.task FROM deaths d
     WHERE d.held_at IS NULL AND d.given_at IS NULL AND d.until <= now() AND d.deaths = (SELECT class.deaths FROM class)
     ORDER BY d.until
     LIMIT (SELECT least(@max_rows::integer, CASE class.deaths WHEN 2 THEN 1000 WHEN 3 THEN 30 ELSE 1 END) FROM class)
     FOR UPDATE SKIP LOCKED
-), given AS (
-    UPDATE deaths d SET given_at = now() FROM next WHERE d.instance_no = next.instance_no AND d.gen = next.gen AND d.task = next.task
+)
+UPDATE deaths d SET given_at = now() FROM next
+WHERE d.instance_no = next.instance_no AND d.gen = next.gen AND d.task = next.task
+RETURNING d.instance_no AS no, d.gen, d.task;
+
+-- Takes what rests or is held of an instance, or of one task of it (-2: all), which the caller has locked, and forgets how
+-- many workers have died of it.
+-- name: TakeLetters :many
+DELETE FROM deaths d
+WHERE d.instance_no = @no AND d.gen = @gen AND (d.held_at IS NOT NULL OR d.given_at IS NULL) AND (@task::integer = -2 OR d.task = @task)
+RETURNING d.instance_no AS no, d.gen, d.task;
+
+-- Gives out what was taken: its River rows are made available. Calls that a limit bounds wait for a place anew, and their
+-- buckets come back. Of what has no such row any more nothing comes back.
+-- name: GiveOut :many
+WITH unit AS (
+    SELECT u.no, u.gen, u.task, int8send(u.no) || int4send(u.gen) || int4send(u.task) AS unique_key
+    FROM (SELECT unnest(@nos::bigint[]) AS no, unnest(@gens::integer[]) AS gen, unnest(@tasks::integer[]) AS task) AS u
 ), bounded AS (
     UPDATE limit_calls c SET granted_at = NULL, ready = true, queued_at = now()
-    FROM next WHERE c.instance_no = next.instance_no AND c.gen = next.gen AND c.task = next.task
-    RETURNING c.instance_no, c.task, c.hub, c.name, c.key
+    FROM unit WHERE c.instance_no = unit.no AND c.gen = unit.gen AND c.task = unit.task
+    RETURNING c.instance_no AS no, c.task, c.hub, c.name, c.key
+), letters AS (
+    UPDATE instances i SET held = NULL, updated_at = now()
+    FROM unit WHERE i.no = unit.no AND unit.task = -1 AND i.held IS NOT NULL
 ), turns AS (
     UPDATE river_job j SET state = 'available', scheduled_at = now()
-    FROM next JOIN instances i ON i.no = next.instance_no
-    WHERE next.task = -1 AND j.id = i.turn_job AND j.state::text = 'pending'
+    FROM unit JOIN instances i ON i.no = unit.no
+    WHERE unit.task = -1 AND j.id = i.turn_job AND j.state::text = 'pending'
     RETURNING j.queue
 ), tasks AS (
-    UPDATE river_job j SET state = 'available', scheduled_at = now()
-    FROM next
-    WHERE j.unique_key = next.unique_key AND j.unique_key IS NOT NULL AND j.unique_states IS NOT NULL
+    UPDATE river_job j
+    SET scheduled_at = now(), state = CASE WHEN EXISTS (SELECT 1 FROM bounded b WHERE b.no = unit.no AND b.task = unit.task)
+                                           THEN 'pending'::river_job_state ELSE 'available'::river_job_state END
+    FROM unit
+    WHERE j.unique_key = unit.unique_key AND j.unique_key IS NOT NULL AND j.unique_states IS NOT NULL
       AND river_job_state_in_bitmask(j.unique_states, j.state) AND j.state::text = 'pending'
-      AND NOT EXISTS (SELECT 1 FROM bounded b WHERE b.instance_no = next.instance_no AND b.task = next.task)
-    RETURNING j.queue
+    RETURNING j.queue, unit.no, unit.task
 )
 SELECT turns.queue, 0::integer AS hub, ''::text AS name, ''::text AS key FROM turns
 UNION ALL
-SELECT tasks.queue, 0, '', '' FROM tasks
-UNION ALL
-SELECT '', b.hub, b.name, b.key FROM bounded b;
+SELECT tasks.queue, coalesce(b.hub, 0), coalesce(b.name, ''), coalesce(b.key, '')
+FROM tasks LEFT JOIN bounded b ON b.no = tasks.no AND b.task = tasks.task;
 
 -- A hub's dead letters, the latest first, after a position. What has ended since, or goes on without its answer, is none.
 -- name: ListLetters :many
@@ -73,38 +91,6 @@ LIMIT @max_rows;
 
 -- name: LockInstance :one
 SELECT i.no, i.gen, i.status FROM instances i WHERE i.hub = @hub AND i.id = @id FOR NO KEY UPDATE;
-
--- Gives out at once what rests or is held of an instance, or of one task of it (-2: all), which the caller has locked, and
--- forgets how many workers have died of it. Calls that a limit bounds wait for a place anew.
--- name: Redrive :many
-WITH free AS (
-    DELETE FROM deaths d
-    WHERE d.instance_no = @no AND d.gen = @gen AND (d.held_at IS NOT NULL OR d.given_at IS NULL) AND (@task::integer = -2 OR d.task = @task)
-    RETURNING d.task
-), bounded AS (
-    UPDATE limit_calls c SET granted_at = NULL, ready = true, queued_at = now()
-    FROM free WHERE c.instance_no = @no AND c.gen = @gen AND c.task = free.task
-    RETURNING c.task, c.hub, c.name, c.key
-), turn AS (
-    UPDATE river_job j SET state = 'available', scheduled_at = now()
-    FROM free JOIN instances i ON i.no = @no
-    WHERE free.task = -1 AND j.id = i.turn_job AND j.state::text = 'pending'
-    RETURNING j.queue, -1 AS task
-), letter AS (
-    UPDATE instances i SET held = NULL, updated_at = now()
-    FROM free WHERE i.no = @no AND free.task = -1
-), tasks AS (
-    UPDATE river_job j
-    SET scheduled_at = now(), state = CASE WHEN EXISTS (SELECT 1 FROM bounded WHERE bounded.task = free.task) THEN 'pending'::river_job_state
-                                           ELSE 'available'::river_job_state END
-    FROM free
-    WHERE j.unique_key = int8send(@no) || int4send(@gen) || int4send(free.task) AND j.unique_key IS NOT NULL AND j.unique_states IS NOT NULL
-      AND river_job_state_in_bitmask(j.unique_states, j.state) AND j.state::text = 'pending'
-    RETURNING j.queue, free.task
-)
-SELECT moved.queue, coalesce(bounded.hub, 0)::integer AS hub, coalesce(bounded.name, '')::text AS name, coalesce(bounded.key, '')::text AS key
-FROM (SELECT turn.task, turn.queue FROM turn UNION ALL SELECT tasks.task, tasks.queue FROM tasks) AS moved
-LEFT JOIN bounded ON bounded.task = moved.task;
 
 -- name: SetHubMaxDeaths :execrows
 UPDATE hubs SET max_deaths = @max_deaths WHERE name = @name;
