@@ -62,3 +62,12 @@ func (c *Client) SetMaxDeaths(ctx context.Context, most int) error {
 	}
 	return e.SetMaxDeaths(ctx, c.hub, most)
 }
+
+// MaxDeaths tells what SetMaxDeaths has set; 0 means any number.
+func (c *Client) MaxDeaths(ctx context.Context) (int, error) {
+	e, err := c.engine(ctx)
+	if err != nil {
+		return 0, err
+	}
+	return e.MaxDeaths(ctx, c.hub)
+}

@@ -57,6 +57,10 @@ func (e *Engine) Archive(ctx context.Context, r ArchiveRequest) (Archived, error
 	if err != nil {
 		return done, err
 	}
+	hub, err := e.hub(ctx, r.Hub)
+	if err != nil {
+		return done, err
+	}
 	began := time.Now().UTC()
 	tell := func() {
 		if r.Tell != nil {
@@ -76,7 +80,7 @@ func (e *Engine) Archive(ctx context.Context, r ArchiveRequest) (Archived, error
 			break // no file without instances
 		}
 		name := fmt.Sprintf("%s-%s-%06d.jsonl.gz", r.Hub, began.Format("20060102T150405.000Z"), len(done.Files)+1)
-		var all []exported
+		var all []seen
 		err = r.To.Put(ctx, name, func(to io.Writer) (err error) {
 			all, err = x.file(ctx, to, r.PerFile)
 			return err
@@ -85,7 +89,7 @@ func (e *Engine) Archive(ctx context.Context, r ArchiveRequest) (Archived, error
 			return done, fmt.Errorf("archive: %s: %w", name, err)
 		}
 		done.Files = append(done.Files, name)
-		purged, err := x.purgeUnchanged(ctx, all)
+		purged, err := e.purgeUnchanged(ctx, hub.no, all)
 		done.Purged += purged
 		if err != nil {
 			return done, err

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -35,13 +34,6 @@ func (e *Engine) Export(ctx context.Context, hub string, f Filter, to io.Writer)
 	}
 	_, err = x.file(ctx, to, -1)
 	return x.done, err
-}
-
-// exported is how an instance was when it was written.
-type exported struct {
-	no        int64
-	seq       int64
-	updatedAt time.Time
 }
 
 // exporter goes through instances, file by file.
@@ -83,7 +75,7 @@ func endedOnly(f *Filter) error {
 }
 
 // file writes a file of at most so many instances; less than 0 means all. It returns what is in it.
-func (x *exporter) file(ctx context.Context, to io.Writer, most int) (all []exported, err error) {
+func (x *exporter) file(ctx context.Context, to io.Writer, most int) (all []seen, err error) {
 	w, err := archive.NewWriter(to, archive.Header{Hub: x.hub, CreatedAt: time.Now().UTC()})
 	if err != nil {
 		return nil, err
@@ -122,7 +114,7 @@ func (x *exporter) file(ctx context.Context, to io.Writer, most int) (all []expo
 }
 
 // write reads all that belongs to instances, and writes it.
-func (x *exporter) write(ctx context.Context, w *archive.Writer, found []*Instance) ([]exported, error) {
+func (x *exporter) write(ctx context.Context, w *archive.Writer, found []*Instance) ([]seen, error) {
 	nos := make([]int64, len(found))
 	for n, i := range found {
 		nos[n] = i.no
@@ -145,13 +137,13 @@ func (x *exporter) write(ctx context.Context, w *archive.Writer, found []*Instan
 	if err != nil {
 		return nil, fmt.Errorf("export: %w", err)
 	}
-	out := make([]exported, len(rows))
+	out := make([]seen, len(rows))
 	for n := range rows {
 		i := &rows[n].Instance
 		if err := w.Write(parts[i.No]); err != nil {
 			return nil, err
 		}
-		out[n] = exported{i.No, i.Seq, i.UpdatedAt}
+		out[n] = seen{i.No, i.Seq, i.UpdatedAt}
 	}
 	return out, nil
 }
@@ -237,37 +229,4 @@ func (e *Engine) exportParts(ctx context.Context, tx pgx.Tx, nos []int64, parts 
 		}
 	}
 	return nil
-}
-
-// purgeUnchanged deletes those of the instances that are as they were when they were written, and returns how many.
-func (x *exporter) purgeUnchanged(ctx context.Context, all []exported) (int64, error) {
-	hub, err := x.e.hub(ctx, x.hub)
-	if err != nil {
-		return 0, err
-	}
-	total := int64(0)
-	for part := range slices.Chunk(all, purgesPerUnit) {
-		var p store.LockUnchangedParams
-		for _, i := range part {
-			p.Nos, p.Seqs, p.UpdatedAts = append(p.Nos, i.no), append(p.Seqs, i.seq), append(p.UpdatedAts, i.updatedAt)
-		}
-		err := pgx.BeginFunc(ctx, x.e.pool, func(tx pgx.Tx) error {
-			same, err := x.e.q.LockUnchanged(ctx, tx, p)
-			if err != nil {
-				return err
-			}
-			var doom store.PurgeInstancesParams
-			for _, row := range same {
-				doom.Nos, doom.Masks, doom.Answers = append(doom.Nos, row.No), append(doom.Masks, int32(endedStatuses)), append(doom.Answers, nil)
-				x.e.ids.drop(instanceName{hub.no, row.ID})
-			}
-			gone, err := x.e.q.PurgeInstances(ctx, tx, doom)
-			total += int64(len(gone))
-			return err
-		})
-		if err != nil {
-			return total, fmt.Errorf("purge what is archived: %w", err)
-		}
-	}
-	return total, nil
 }

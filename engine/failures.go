@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/weir-dev/weir/engine/internal/store"
@@ -43,9 +44,13 @@ func (e *Engine) FailureGroups(ctx context.Context, hubName string, window time.
 	if limit < 1 || limit > MaxFailureGroups {
 		return nil, invalid("first", "is %d, allowed are 1 to %d", limit, MaxFailureGroups)
 	}
+	names, err := e.q.ListNames(ctx, e.lists, store.ListNamesParams{Hub: hub.no, Chunk: math.MaxInt32})
+	if err != nil {
+		return nil, fmt.Errorf("list names: %w", err)
+	}
 	now := time.Now()
 	rows, err := e.q.FailureGroups(ctx, e.lists, store.FailureGroupsParams{
-		Hub: hub.no, Since: now.Add(-window), Until: now.Add(time.Minute), MaxRows: int32(limit),
+		Hub: hub.no, Names: names, Since: now.Add(-window), Until: now.Add(time.Minute), MaxRows: int32(limit),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("group failures: %w", err)

@@ -179,3 +179,18 @@ func (e *Engine) SetMaxDeaths(ctx context.Context, hub string, most int) error {
 	}
 	return nil
 }
+
+// MaxDeaths reads what SetMaxDeaths has set; 0 means any number. Errors: NOT_FOUND (hub).
+func (e *Engine) MaxDeaths(ctx context.Context, hub string) (int, error) {
+	if CheckHub("hub", hub) != nil {
+		return 0, hubNotFound(hub)
+	}
+	row, err := e.q.GetHub(ctx, e.pool, hub)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return 0, hubNotFound(hub)
+	}
+	if err != nil {
+		return 0, fmt.Errorf("read hub: %w", err)
+	}
+	return int(row.MaxDeaths), nil
+}

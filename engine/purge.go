@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/weir-dev/weir/engine/history"
 	"github.com/weir-dev/weir/engine/internal/store"
@@ -315,4 +318,41 @@ func (p *purger) delete(ctx context.Context, all []doomed) (kept []doomed, err e
 		}
 	}
 	return kept, nil
+}
+
+// seen is how an instance that had ended was when it was read.
+type seen struct {
+	no        int64
+	seq       int64
+	updatedAt time.Time
+}
+
+// purgeUnchanged deletes those of a hub's instances that are as they were when they were read, and returns how many: one that
+// was restarted since, and has ended again, stays.
+func (e *Engine) purgeUnchanged(ctx context.Context, hub int32, all []seen) (int64, error) {
+	total := int64(0)
+	for part := range slices.Chunk(all, purgesPerUnit) {
+		var p store.LockUnchangedParams
+		for _, i := range part {
+			p.Nos, p.Seqs, p.UpdatedAts = append(p.Nos, i.no), append(p.Seqs, i.seq), append(p.UpdatedAts, i.updatedAt)
+		}
+		err := pgx.BeginFunc(ctx, e.pool, func(tx pgx.Tx) error {
+			same, err := e.q.LockUnchanged(ctx, tx, p)
+			if err != nil {
+				return err
+			}
+			var doom store.PurgeInstancesParams
+			for _, row := range same {
+				doom.Nos, doom.Masks, doom.Answers = append(doom.Nos, row.No), append(doom.Masks, int32(endedStatuses)), append(doom.Answers, nil)
+				e.ids.drop(instanceName{hub, row.ID})
+			}
+			gone, err := e.q.PurgeInstances(ctx, tx, doom)
+			total += int64(len(gone))
+			return err
+		})
+		if err != nil {
+			return total, fmt.Errorf("purge what is unchanged: %w", err)
+		}
+	}
+	return total, nil
 }

@@ -93,15 +93,15 @@ func (s *retentionSweep) page(ctx context.Context) (acted int, more bool, err er
 	if err != nil {
 		return 0, false, fmt.Errorf("find what is no longer to be kept: %w", err)
 	}
-	doom := make([]doomed, len(rows))
+	expired := make([]seen, len(rows))
 	for i, row := range rows {
-		doom[i] = doomed{row.No, row.ID, statusOf(row.Status)}
+		expired[i] = seen{row.No, row.Seq, row.UpdatedAt}
 	}
-	p := &purger{e: s.e, hub: s.hub}
-	if err := p.purge(ctx, doom); err != nil {
+	gone, err := s.e.purgeUnchanged(ctx, s.hub, expired)
+	if err != nil {
 		return 0, false, err
 	}
-	if len(rows) == purgesPerUnit && p.out.Deleted > 0 {
+	if len(rows) == purgesPerUnit && gone > 0 {
 		return len(rows), true, nil
 	}
 	s.after = names[len(names)-1]

@@ -106,6 +106,31 @@ func TestRetention(t *testing.T) {
 	}
 }
 
+// TestRetentionLetsWhatChangesBe: what is restarted and ends again between being found and being purged has not expired.
+func TestRetentionLetsWhatChangesBe(t *testing.T) {
+	s := newSite(t)
+	n := s.leader()
+	s.endedAgo("a", history.Completed, 2*time.Hour, 3)
+	s.no(s.e.SetRetention(s.ctx, "default", engine.Retention{Keep: time.Hour}))
+	tx, err := s.pool.Begin(s.ctx)
+	s.no(err)
+	defer func() { _ = tx.Rollback(s.ctx) }()
+	_, err = tx.Exec(s.ctx, "UPDATE weir.instances SET seq = seq + 1, updated_at = now(), completed_at = now() WHERE id LIKE 'a-%-1'")
+	s.no(err)
+	round := make(chan error, 1)
+	go func() { round <- n.RetainRound(s.ctx) }()
+	s.until("the round waits for the lock", func() (waits bool) {
+		s.no(s.pool.QueryRow(s.ctx, `SELECT EXISTS (SELECT 1 FROM pg_stat_activity
+			WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%LockUnchanged%')`).Scan(&waits))
+		return waits
+	})
+	s.no(tx.Commit(s.ctx))
+	s.no(<-round)
+	if got, want := s.kept(), []string{"a COMPLETED 1"}; !slices.Equal(got, want) {
+		t.Errorf("kept are %v, want %v", got, want)
+	}
+}
+
 // TestRetentionPages: thousands go, names and statuses by the hundreds, and what belongs to them; another hub has rules of
 // its own.
 func TestRetentionPages(t *testing.T) {

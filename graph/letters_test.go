@@ -34,13 +34,18 @@ func TestDeadLetters(t *testing.T) {
 	limit := func(hub string, n int) (name string, errs userErrors) {
 		got := ask[struct {
 			SetMaxDeaths struct {
-				Hub    *struct{ Name string }
+				Hub *struct {
+					Name      string
+					MaxDeaths int
+				}
 				Errors userErrors
 			}
-		}](a, `mutation($input: SetMaxDeathsInput!) { setMaxDeaths(input: $input) { hub { name } errors { code message path } requestId } }`,
+		}](a, `mutation($input: SetMaxDeathsInput!) { setMaxDeaths(input: $input) { hub { name maxDeaths } errors { code message path } requestId } }`,
 			vars{"input": vars{"hub": hub, "maxDeaths": n}}).SetMaxDeaths
 		if got.Hub != nil {
-			name = got.Hub.Name
+			if name = got.Hub.Name; len(got.Errors) == 0 && got.Hub.MaxDeaths != n {
+				t.Errorf("the hub lets %d workers die, want %d", got.Hub.MaxDeaths, n)
+			}
 		}
 		return name, got.Errors
 	}

@@ -188,6 +188,12 @@ func (r *taskHubResolver) Workers(ctx context.Context, obj *model.TaskHub) ([]*m
 	return out, nil
 }
 
+// MaxDeaths is the resolver for the maxDeaths field.
+func (r *taskHubResolver) MaxDeaths(ctx context.Context, obj *model.TaskHub) (int32, error) {
+	n, err := r.engine.MaxDeaths(ctx, obj.Name)
+	return int32(n), err
+}
+
 // FailureGroups is the resolver for the failureGroups field.
 func (r *taskHubResolver) FailureGroups(ctx context.Context, obj *model.TaskHub, window string, first int32) ([]*model.FailureGroup, error) {
 	return r.failureGroups(ctx, obj.Name, window, int(first))

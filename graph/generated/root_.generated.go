@@ -791,6 +791,7 @@ type ComplexityRoot struct {
 	TaskHub struct {
 		FailureGroups func(childComplexity int, window string, first int32) int
 		ID            func(childComplexity int) int
+		MaxDeaths     func(childComplexity int) int
 		Name          func(childComplexity int) int
 		Workers       func(childComplexity int) int
 	}
@@ -4278,6 +4279,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.TaskHub.ID(childComplexity), true
+	case "TaskHub.maxDeaths":
+		if e.ComplexityRoot.TaskHub.MaxDeaths == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TaskHub.MaxDeaths(childComplexity), true
 	case "TaskHub.name":
 		if e.ComplexityRoot.TaskHub.Name == nil {
 			break
@@ -7030,6 +7037,8 @@ type TaskHub implements Node {
   name: String!
   "Workers that are online, and those that ended within the last hour."
   workers: [Worker!]!
+  "How many workers may die with the same turn or activity in hand until that is a dead letter; 0 means any number."
+  maxDeaths: Int!
   """
   What has failed of late, in groups of failures that are alike: the same orchestration, the same class, and the same
   message but for numbers and ids in it. The largest first. Of each orchestration the newest 10,000 failures are looked at.
@@ -8086,6 +8095,8 @@ func (ec *executionContext) childFields_TaskHub(ctx context.Context, field graph
 		return ec.fieldContext_TaskHub_name(ctx, field)
 	case "workers":
 		return ec.fieldContext_TaskHub_workers(ctx, field)
+	case "maxDeaths":
+		return ec.fieldContext_TaskHub_maxDeaths(ctx, field)
 	case "failureGroups":
 		return ec.fieldContext_TaskHub_failureGroups(ctx, field)
 	}

@@ -81,6 +81,7 @@ type SubscriptionResolver interface {
 }
 type TaskHubResolver interface {
 	Workers(ctx context.Context, obj *model.TaskHub) ([]*model.Worker, error)
+	MaxDeaths(ctx context.Context, obj *model.TaskHub) (int32, error)
 	FailureGroups(ctx context.Context, obj *model.TaskHub, window string, first int32) ([]*model.FailureGroup, error)
 }
 
@@ -4104,6 +4105,29 @@ func (ec *executionContext) fieldContext_TaskHub_workers(_ context.Context, fiel
 	return fc, nil
 }
 
+func (ec *executionContext) _TaskHub_maxDeaths(ctx context.Context, field graphql.CollectedField, obj *model.TaskHub) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_TaskHub_maxDeaths(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.TaskHub().MaxDeaths(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int32) graphql.Marshaler {
+			return ec.marshalNInt2int32(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_TaskHub_maxDeaths(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("TaskHub", field, true, true, errors.New("field of type Int does not have child fields"))
+}
+
 func (ec *executionContext) _TaskHub_failureGroups(ctx context.Context, field graphql.CollectedField, obj *model.TaskHub) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -5699,6 +5723,44 @@ func (ec *executionContext) _TaskHub(ctx context.Context, sel ast.SelectionSet, 
 					}
 				}()
 				res = ec._TaskHub_workers(ctx, field, obj)
+				if res == graphql.Null {
+					atomic.AddUint32(&fs.Invalids, 1)
+				}
+				return res
+			}
+
+			if field.IsDeferred() {
+				deferredFieldSet.AddField(field)
+				fieldIndex := len(deferredFieldSet.Values) - 1
+				deferredFieldSet.Concurrently(fieldIndex, func(ctx context.Context) graphql.Marshaler {
+					return innerFunc(ctx, deferredFieldSet)
+				})
+
+				for _, deferrable := range field.Deferrables {
+					view, ok := deferLabelToView[deferrable.Label]
+					if !ok {
+						view = deferredFieldSet.NewView()
+						deferLabelToView[deferrable.Label] = view
+					}
+					view.AddIndices(fieldIndex)
+				}
+
+				// don't run the out.Concurrently() call below
+				out.Values[i] = graphql.Null
+				continue
+			}
+
+			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+		case "maxDeaths":
+			field := field
+
+			innerFunc := func(ctx context.Context, fs *graphql.FieldSet) (res graphql.Marshaler) {
+				defer func() {
+					if r := recover(); r != nil {
+						ec.Error(ctx, ec.Recover(ctx, r))
+					}
+				}()
+				res = ec._TaskHub_maxDeaths(ctx, field, obj)
 				if res == graphql.Null {
 					atomic.AddUint32(&fs.Invalids, 1)
 				}

@@ -11,20 +11,14 @@ import (
 )
 
 const failureGroups = `-- name: FailureGroups :many
-WITH RECURSIVE names AS (
-    (SELECT i.name FROM instances i WHERE i.hub = $2::integer ORDER BY i.name LIMIT 1)
-    UNION ALL
-    SELECT (SELECT i.name FROM instances i WHERE i.hub = $2::integer AND i.name > n.name ORDER BY i.name LIMIT 1)
-    FROM names n WHERE n.name IS NOT NULL
-), failed AS (
+WITH failed AS (
     SELECT f.id, f.name, f.completed_at, coalesce(f.doc->>'type', '') AS type, left(coalesce(f.doc->>'message', ''), 500) AS message
-    FROM names CROSS JOIN LATERAL (
+    FROM unnest($2::text[]) AS names (name) CROSS JOIN LATERAL (
         SELECT i.id, i.name, i.completed_at, json_of(i.failure) AS doc FROM instances i
-        WHERE i.hub = $2::integer AND i.name = names.name AND i.outcome = 3
-          AND i.completed_at >= $3::timestamptz AND i.completed_at < $4::timestamptz
+        WHERE i.hub = $3::integer AND i.name = names.name AND i.outcome = 3
+          AND i.completed_at >= $4::timestamptz AND i.completed_at < $5::timestamptz
         ORDER BY i.completed_at DESC LIMIT 10000
     ) AS f
-    WHERE names.name IS NOT NULL
 ), shaped AS (
     SELECT failed.id, failed.name, failed.completed_at, failed.type, failed.message, regexp_replace(failed.message, '\m(0x)?[0-9a-f]{8,}\M|[0-9]+', '#', 'gi') AS shape FROM failed
 )
@@ -40,6 +34,7 @@ LIMIT $1
 
 type FailureGroupsParams struct {
 	MaxRows int32
+	Names   []string
 	Hub     int32
 	Since   time.Time
 	Until   time.Time
@@ -56,10 +51,11 @@ type FailureGroupsRow struct {
 }
 
 // What fails, in groups: those of an orchestration whose failures have one class, and one message but for numbers and ids in it.
-// Of each name the newest 10,000 failures are looked at. Index instances_ended.
+// Of each of the names the newest 10,000 failures are looked at. Index instances_ended.
 func (q *Queries) FailureGroups(ctx context.Context, db DBTX, arg FailureGroupsParams) ([]FailureGroupsRow, error) {
 	rows, err := db.Query(ctx, failureGroups,
 		arg.MaxRows,
+		arg.Names,
 		arg.Hub,
 		arg.Since,
 		arg.Until,

@@ -33,8 +33,8 @@ const findExpired = `-- name: FindExpired :many
 WITH rule AS (
     SELECT unnest($3::text[]) AS name, unnest($4::smallint[]) AS outcome, unnest($5::float8[]) AS keep
 )
-SELECT expired.no, expired.id, expired.status FROM rule CROSS JOIN LATERAL (
-    SELECT i.no, i.id, i.status FROM instances i
+SELECT expired.no, expired.id, expired.seq, expired.updated_at FROM rule CROSS JOIN LATERAL (
+    SELECT i.no, i.id, i.seq, i.updated_at FROM instances i
     WHERE i.hub = $1::integer AND i.name = rule.name AND i.outcome = rule.outcome
       AND i.completed_at < now() - make_interval(secs => rule.keep)
     ORDER BY i.completed_at LIMIT $2::integer
@@ -51,9 +51,10 @@ type FindExpiredParams struct {
 }
 
 type FindExpiredRow struct {
-	No     int64
-	ID     string
-	Status int16
+	No        int64
+	ID        string
+	Seq       int64
+	UpdatedAt time.Time
 }
 
 // Instances that have ended longer ago than is kept of their name and outcome. Index instances_ended.
@@ -72,7 +73,12 @@ func (q *Queries) FindExpired(ctx context.Context, db DBTX, arg FindExpiredParam
 	var items []FindExpiredRow
 	for rows.Next() {
 		var i FindExpiredRow
-		if err := rows.Scan(&i.No, &i.ID, &i.Status); err != nil {
+		if err := rows.Scan(
+			&i.No,
+			&i.ID,
+			&i.Seq,
+			&i.UpdatedAt,
+		); err != nil {
 			return nil, err
 		}
 		items = append(items, i)

@@ -1,20 +1,14 @@
 -- What fails, in groups: those of an orchestration whose failures have one class, and one message but for numbers and ids in it.
--- Of each name the newest 10,000 failures are looked at. Index instances_ended.
+-- Of each of the names the newest 10,000 failures are looked at. Index instances_ended.
 -- name: FailureGroups :many
-WITH RECURSIVE names AS (
-    (SELECT i.name FROM instances i WHERE i.hub = @hub::integer ORDER BY i.name LIMIT 1)
-    UNION ALL
-    SELECT (SELECT i.name FROM instances i WHERE i.hub = @hub::integer AND i.name > n.name ORDER BY i.name LIMIT 1)
-    FROM names n WHERE n.name IS NOT NULL
-), failed AS (
+WITH failed AS (
     SELECT f.id, f.name, f.completed_at, coalesce(f.doc->>'type', '') AS type, left(coalesce(f.doc->>'message', ''), 500) AS message
-    FROM names CROSS JOIN LATERAL (
+    FROM unnest(@names::text[]) AS names (name) CROSS JOIN LATERAL (
         SELECT i.id, i.name, i.completed_at, json_of(i.failure) AS doc FROM instances i
         WHERE i.hub = @hub::integer AND i.name = names.name AND i.outcome = 3
           AND i.completed_at >= @since::timestamptz AND i.completed_at < @until::timestamptz
         ORDER BY i.completed_at DESC LIMIT 10000
     ) AS f
-    WHERE names.name IS NOT NULL
 ), shaped AS (
     SELECT failed.*, regexp_replace(failed.message, '\m(0x)?[0-9a-f]{8,}\M|[0-9]+', '#', 'gi') AS shape FROM failed
 )

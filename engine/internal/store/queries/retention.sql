@@ -36,8 +36,8 @@ SELECT n.name::text AS name FROM names n WHERE n.name IS NOT NULL LIMIT @chunk::
 WITH rule AS (
     SELECT unnest(@names::text[]) AS name, unnest(@outcomes::smallint[]) AS outcome, unnest(@keeps::float8[]) AS keep
 )
-SELECT expired.no, expired.id, expired.status FROM rule CROSS JOIN LATERAL (
-    SELECT i.no, i.id, i.status FROM instances i
+SELECT expired.no, expired.id, expired.seq, expired.updated_at FROM rule CROSS JOIN LATERAL (
+    SELECT i.no, i.id, i.seq, i.updated_at FROM instances i
     WHERE i.hub = @hub::integer AND i.name = rule.name AND i.outcome = rule.outcome
       AND i.completed_at < now() - make_interval(secs => rule.keep)
     ORDER BY i.completed_at LIMIT @chunk::integer
