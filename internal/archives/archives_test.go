@@ -57,6 +57,46 @@ func content(t *testing.T, p Place, name string) ([]byte, error) {
 	return all, errors.Join(err, in.Close())
 }
 
+// TestKeys: who signs is who the environment says, else AWS's file of credentials, else the role that the machine answers for.
+func TestKeys(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "credentials")
+	if err := os.WriteFile(file, []byte("[default]\naws_access_key_id = ofTheFile\naws_secret_access_key = secret\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	machine := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, `{"AccessKeyId": "ofTheMachine", "SecretAccessKey": "secret", "Token": "t", "Expiration": "2999-01-01T00:00:00Z"}`)
+	}))
+	defer machine.Close()
+	backend := s3mem.New()
+	if err := backend.CreateBucket("backups"); err != nil {
+		t.Fatal(err)
+	}
+	handler := gofakes3.New(backend).Server()
+	var signed atomic.Value
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		signed.Store(r.Header.Get("Authorization"))
+		handler.ServeHTTP(w, r)
+	}))
+	defer server.Close()
+	t.Setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", machine.URL)
+	for _, c := range []struct{ env, file, want string }{
+		{"ofTheEnvironment", file, "ofTheEnvironment"},
+		{"", file, "ofTheFile"},
+		{"", filepath.Join(t.TempDir(), "none"), "ofTheMachine"},
+	} {
+		t.Setenv("AWS_ACCESS_KEY_ID", c.env)
+		t.Setenv("AWS_SECRET_ACCESS_KEY", c.env)
+		t.Setenv("AWS_SHARED_CREDENTIALS_FILE", c.file)
+		p := open(t, "s3://backups/weir?region=us-east-1&endpoint="+server.URL)
+		if err := p.Put(t.Context(), "a", func(to io.Writer) error { _, err := io.WriteString(to, "x"); return err }); err != nil {
+			t.Errorf("%s: %v", c.want, err)
+		}
+		if by, _ := signed.Load().(string); !strings.Contains(by, "Credential="+c.want+"/") {
+			t.Errorf("signed is %q, want %s", by, c.want)
+		}
+	}
+}
+
 // TestPlaces: what was put is read; of what failed while it was written nothing is there.
 func TestPlaces(t *testing.T) {
 	s3, _ := store(t)
