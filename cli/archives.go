@@ -271,15 +271,20 @@ func (f *Files) archive(ctx context.Context, e *engine.Engine, progress io.Write
 	for _, name := range done.Files {
 		sayf(progress, "%s", name)
 	}
-	sayf(progress, "%s archived in %d files; %d of them have changed meanwhile, and stay.", instances(done.Purged+done.Changed), len(done.Files), done.Changed)
+	sayf(progress, "%s archived in %s.", instances(done.Purged+done.Changed), counted(int64(len(done.Files)), "file"))
+	if done.Changed > 0 {
+		sayf(progress, "%s changed meanwhile, and stay.", instances(done.Changed))
+	}
 	return err
 }
 
-func instances(n int64) string {
+func instances(n int64) string { return counted(n, "instance") }
+
+func counted(n int64, what string) string {
 	if n == 1 {
-		return "1 instance"
+		return "1 " + what
 	}
-	return fmt.Sprintf("%d instances", n)
+	return fmt.Sprintf("%d %ss", n, what)
 }
 
 // steps says something once a second, at most.

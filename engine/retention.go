@@ -67,7 +67,7 @@ func (e *Engine) SetRetention(ctx context.Context, hubName string, r Retention) 
 		return err
 	}
 	if r.Keep != 0 && (r.Keep < MinKeep || r.Keep > MaxKeep) {
-		return invalid("keep", "is %s, allowed are %s to %s, or 0 for ever", r.Keep, MinKeep, MaxKeep)
+		return invalid("keep", "is %s, allowed are a minute to 876000h, a hundred years, and for ever", r.Keep)
 	}
 	keep := r.Keep.Seconds()
 	if r.Keep == 0 {

@@ -186,8 +186,8 @@ func TestRetentionBadInput(t *testing.T) {
 		says   string
 	}{
 		{"nowhere", func(*engine.Retention) {}, engine.CodeNotFound, "hub", "nowhere"},
-		{"default", func(r *engine.Retention) { r.Keep = time.Minute - 1 }, engine.CodeInvalid, "keep", "1m0s"},
-		{"default", func(r *engine.Retention) { r.Keep = -time.Hour }, engine.CodeInvalid, "keep", "1m0s"},
+		{"default", func(r *engine.Retention) { r.Keep = time.Minute - 1 }, engine.CodeInvalid, "keep", "a minute to"},
+		{"default", func(r *engine.Retention) { r.Keep = -time.Hour }, engine.CodeInvalid, "keep", "a minute to"},
 		{"default", func(r *engine.Retention) { r.Keep = engine.MaxKeep + 1 }, engine.CodeInvalid, "keep", "876000h"},
 		{"default", func(r *engine.Retention) { r.Status = new(history.Running) }, engine.CodeInvalid, "status", "RUNNING"},
 		{"default", func(r *engine.Retention) { r.Status = new(history.Status(100)) }, engine.CodeInvalid, "status", "COMPLETED"},
