@@ -12,6 +12,7 @@ require (
 	github.com/riverqueue/river/rivertype v0.51.1
 	github.com/vektah/gqlparser/v2 v2.5.36
 	golang.org/x/sync v0.24.0
+	golang.org/x/term v0.46.0
 	golang.org/x/tools v0.51.0
 	pgregory.net/rapid v1.3.0
 )

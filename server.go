@@ -48,15 +48,19 @@ type usageError string
 // Error implements error.
 func (e usageError) Error() string { return string(e) }
 
-// exitCode is 0 after success, 2 after a command line that is not understood, and 1 after any other failure.
+// exitCode is 0 after success, 2 after a command line that is not understood, what the command says, or 1 after any other
+// failure.
 func exitCode(err error) int {
 	var (
 		usage usageError
 		wrong cli.Usage
+		exit  *cli.Exit
 	)
 	switch {
 	case err == nil:
 		return 0
+	case errors.As(err, &exit):
+		return exit.Code
 	case errors.As(err, &usage), errors.As(err, &wrong):
 		return 2
 	}
@@ -68,6 +72,7 @@ const usage = `Weir: durable execution on your Postgres.
   weir server     run the server: dashboard, API, timers, recovery
   weir dev        run everything on an embedded Postgres, with a demo worker
   weir migrate    bring the database to this version; with --roles, make roles for server, workers and readers, too
+  weir doctor     look for what must not be in the database, and for what somebody should see
   weir replay     check stored histories against the code of a worker, before it is deployed
   weir export     write instances that have ended to a file
   weir import     add the instances of a file to a hub
@@ -87,6 +92,8 @@ func run(ctx context.Context, args []string, env func(string) (string, bool), ou
 	switch command {
 	case "replay":
 		return replay(ctx, args[1:], env, out)
+	case "doctor":
+		return doctor(ctx, args[1:], env, out)
 	case "export", "import", "archive":
 		return transfer(ctx, command, args[1:], env, out)
 	}
@@ -144,6 +151,22 @@ func replay(ctx context.Context, args []string, env func(string) (string, bool),
 	return withEngine(ctx, env, func(e *engine.Engine) error { return r.Run(ctx, e, out) })
 }
 
+// doctor looks for what must not be in a database. It takes one of any version.
+func doctor(ctx context.Context, args []string, env func(string) (string, bool), out io.Writer) error {
+	d, err := cli.ParseDoctor(args, out)
+	if errors.Is(err, flag.ErrHelp) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	err = withPool(ctx, env, func(cfg *Config, pool *pgxpool.Pool) error { return d.Run(ctx, pool, cfg.Schema, cfg.RiverSchema, out) })
+	if errors.Is(err, errNoDatabase) {
+		return &cli.Exit{Code: cli.ExitUnreachable, Err: err}
+	}
+	return err
+}
+
 // transfer moves instances that have ended to files and back. Progress goes to the standard error, so that what is exported to
 // the standard output can be piped.
 func transfer(ctx context.Context, command string, args []string, env func(string) (string, bool), out io.Writer) error {
@@ -157,8 +180,8 @@ func transfer(ctx context.Context, command string, args []string, env func(strin
 	return withEngine(ctx, env, func(e *engine.Engine) error { return f.Run(ctx, e, out, os.Stderr) })
 }
 
-// withEngine runs fn with an engine on the database of the settings.
-func withEngine(ctx context.Context, env func(string) (string, bool), fn func(*engine.Engine) error) error {
+// withPool runs fn with the database of the settings.
+func withPool(ctx context.Context, env func(string) (string, bool), fn func(*Config, *pgxpool.Pool) error) error {
 	cfg, err := loadConfig(env)
 	if err != nil {
 		return err
@@ -171,13 +194,23 @@ func withEngine(ctx context.Context, env func(string) (string, bool), fn func(*e
 		return err
 	}
 	defer pool.Close()
-	e, err := engine.Open(ctx, engine.Config{Pool: pool, Schema: cfg.Schema, RiverSchema: cfg.RiverSchema, Logger: cfg.logger()})
-	if err != nil {
-		return err
-	}
-	defer e.Close()
-	return fn(e)
+	return fn(cfg, pool)
 }
+
+// withEngine runs fn with an engine on the database of the settings.
+func withEngine(ctx context.Context, env func(string) (string, bool), fn func(*engine.Engine) error) error {
+	return withPool(ctx, env, func(cfg *Config, pool *pgxpool.Pool) error {
+		e, err := engine.Open(ctx, engine.Config{Pool: pool, Schema: cfg.Schema, RiverSchema: cfg.RiverSchema, Logger: cfg.logger()})
+		if err != nil {
+			return err
+		}
+		defer e.Close()
+		return fn(e)
+	})
+}
+
+// errNoDatabase says that the database does not answer.
+var errNoDatabase = errors.New("cannot reach the database of WEIR_DATABASE_URL")
 
 // connect opens a pool, and finds out at once whether there is a database.
 func connect(ctx context.Context, cfg *Config) (*pgxpool.Pool, error) {
@@ -189,7 +222,7 @@ func connect(ctx context.Context, cfg *Config) (*pgxpool.Pool, error) {
 	defer cancel()
 	if err := pool.Ping(limit); err != nil {
 		pool.Close()
-		return nil, fmt.Errorf("cannot reach the database of WEIR_DATABASE_URL: %w", err)
+		return nil, fmt.Errorf("%w: %w", errNoDatabase, err)
 	}
 	return pool, nil
 }

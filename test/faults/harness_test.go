@@ -20,6 +20,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/weir-dev/weir/durable"
+	"github.com/weir-dev/weir/engine"
 	"github.com/weir-dev/weir/internal/pgtest"
 	"github.com/weir-dev/weir/internal/weirtest"
 	"github.com/weir-dev/weir/internal/weirtest/check"
@@ -260,6 +261,13 @@ func (b *bench) checkNow() {
 	b.no(err)
 	b.faults(faults)
 	weirtest.CheckHistories(b.ctx, b.t, b.pool)
+	d, err := engine.Diagnose(b.ctx, engine.Config{Pool: b.pool}, engine.DoctorOptions{Rows: 100_000, Timeout: time.Minute})
+	b.no(err)
+	for _, f := range d.Findings {
+		if f.Health == engine.HealthBroken && strings.HasPrefix(f.Check, "I") {
+			b.t.Errorf("the doctor says: %s: %s: %v", f.Check, f.Detail, f.First)
+		}
+	}
 }
 
 // explain logs what is left, for a test that fails.

@@ -10,6 +10,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -19,6 +20,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/weir-dev/weir/durable"
+	"github.com/weir-dev/weir/engine"
 	"github.com/weir-dev/weir/engine/history"
 	"github.com/weir-dev/weir/internal/pgtest"
 	"github.com/weir-dev/weir/internal/weirtest"
@@ -141,6 +143,15 @@ func TestSequences(t *testing.T) {
 	}
 	for _, f := range faults {
 		t.Error(f)
+	}
+	d, err := engine.Diagnose(b.ctx, engine.Config{Pool: b.pool}, engine.DoctorOptions{Rows: 100_000, Timeout: time.Minute})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range d.Findings {
+		if f.Health == engine.HealthBroken && strings.HasPrefix(f.Check, "I") {
+			t.Errorf("the doctor says: %s: %s: %v", f.Check, f.Detail, f.First)
+		}
 	}
 	events := weirtest.CheckHistories(b.ctx, t, b.pool)
 	t.Logf("%d sequences, %d operations, %d events left in histories, %s", b.names.Load(), b.ops.Load(), events, took.Round(time.Second))

@@ -32,3 +32,6 @@ LANGUAGE sql AS $$ SELECT true $$;
 
 -- Kept by package migrations itself.
 CREATE TABLE migrations (version integer PRIMARY KEY, name text NOT NULL, applied_at timestamptz NOT NULL);
+
+-- Kept by River itself.
+CREATE TABLE river_migration (line text NOT NULL, version bigint NOT NULL, created_at timestamptz NOT NULL DEFAULT now(), PRIMARY KEY (line, version));

@@ -313,6 +313,12 @@ type RiverJob struct {
 	UniqueStates pgtype.Bits
 }
 
+type RiverMigration struct {
+	Line      string
+	Version   int64
+	CreatedAt time.Time
+}
+
 type Schedule struct {
 	No            int64
 	Seq           int64

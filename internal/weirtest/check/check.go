@@ -120,7 +120,7 @@ func histories(ctx context.Context, tx pgx.Tx) (total int, faults []string, err 
 		if err != nil {
 			return 0, nil, err
 		}
-		var r reader
+		var r history.Follower
 		var (
 			seq    int64
 			n      int32
@@ -130,26 +130,18 @@ func histories(ctx context.Context, tx pgx.Tx) (total int, faults []string, err 
 		_, err = pgx.ForEachRow(rows, []any{&seq, &n, &codec, &events}, func() error {
 			decoded, err := history.Decode(codec, events)
 			if err == nil {
-				r.row(seq, n, decoded)
+				r.Row(seq, n, decoded)
 			}
 			return err
 		})
 		if err != nil {
 			return 0, nil, fmt.Errorf("instance %s: %w", i.id, err)
 		}
-		if r.at != i.seq {
-			r.wrongf("the history ends at event %d, the instance is at %d", r.at, i.seq)
+		r.Close(i.seq, i.base, history.Status(i.status))
+		for _, fault := range r.Faults {
+			faults = append(faults, fmt.Sprintf("instance %s: %s", i.id, fault.Text))
 		}
-		if i.seq < i.base {
-			r.ended = false // restarted, and not begun: what ended was the generation before
-		}
-		if live := history.Status(i.status).Live(); live == r.ended {
-			r.wrongf("status %s, but the history says ended = %v", history.Status(i.status), r.ended)
-		}
-		for _, fault := range r.faults {
-			faults = append(faults, fmt.Sprintf("instance %s: %s", i.id, fault))
-		}
-		total += r.events
+		total += r.Events
 	}
 	return total, faults, nil
 }
