@@ -151,6 +151,16 @@ func TestCommandLine(t *testing.T) {
 		{[]string{"replay", "--hub", "h", "--binary", "b"}, nil, 1, []string{"WEIR_DATABASE_URL is not set"}},
 		{[]string{"server"}, nil, 1, []string{"WEIR_DATABASE_URL is not set", "weir dev"}},
 		{[]string{"migrate"}, nil, 1, []string{"WEIR_DATABASE_URL is not set"}},
+		{[]string{"doctor", "--rows", "x"}, nil, 2, []string{"weir doctor --help"}},
+		{[]string{"doctor"}, []string{"WEIR_DATABASE_URL", "postgres://127.0.0.1:1/none"}, 4, []string{"cannot reach the database"}},
+		{[]string{"list"}, []string{"WEIR_SERVER", "http://127.0.0.1:1"}, 4, []string{"list: cannot reach the server"}},
+		{[]string{"schedules"}, nil, 2, []string{"say what to do"}},
+		{[]string{"help", "start"}, nil, 0, []string{"weir start NAME [flags]", "-return-existing", "-token"}},
+		{[]string{"help", "archive"}, nil, 0, []string{"weir archive --hub HUB"}},
+		{[]string{"start", "--help"}, nil, 0, []string{"weir start NAME [flags]"}},
+		{[]string{"schedules", "--help"}, nil, 0, []string{"schedules backfill SCHEDULE"}},
+		{[]string{"completion", "bash"}, nil, 0, []string{"complete -o default -F _weir weir"}},
+		{[]string{"__complete", "schedules", "pau"}, nil, 0, []string{"pause\t"}},
 		{[]string{"server"}, []string{"WEIR_LISTEN", "nonsense"}, 1, []string{"WEIR_LISTEN: want host:port"}},
 	} {
 		var out bytes.Buffer

@@ -67,29 +67,25 @@ func exitCode(err error) int {
 	return 1
 }
 
-const usage = `Weir: durable execution on your Postgres.
-
-  weir server     run the server: dashboard, API, timers, recovery
-  weir dev        run everything on an embedded Postgres, with a demo worker
-  weir migrate    bring the database to this version; with --roles, make roles for server, workers and readers, too
-  weir doctor     look for what must not be in the database, and for what somebody should see
-  weir replay     check stored histories against the code of a worker, before it is deployed
-  weir export     write instances that have ended to a file
-  weir import     add the instances of a file to a hub
-  weir archive    move instances that have ended to files, in a folder or an S3 store
-  weir version    print the version
-  weir help       print this
-
-Environment variables:
-`
-
 // run executes a command.
 func run(ctx context.Context, args []string, env func(string) (string, bool), out io.Writer) error {
 	command := "help"
 	if len(args) > 0 {
 		command = args[0]
 	}
+	if cli.Has(command) {
+		return cli.Run(ctx, args, env, os.Stdin, out, os.Stderr)
+	}
 	switch command {
+	case "completion":
+		return cli.Completion(args[1:], out)
+	case "__complete":
+		cli.Complete(args[1:], out)
+		return nil
+	case "help":
+		if len(args) > 1 {
+			return cli.Help(out, args[1:])
+		}
 	case "replay":
 		return replay(ctx, args[1:], env, out)
 	case "doctor":
@@ -104,7 +100,7 @@ func run(ctx context.Context, args []string, env func(string) (string, bool), ou
 	switch command {
 	case "server", "dev", "migrate":
 	case "help", "-h", "--help":
-		_, _ = fmt.Fprint(out, usage)
+		cli.Overview(out)
 		describeSettings(out)
 		return nil
 	case "version", "--version":
