@@ -146,10 +146,12 @@ func (r *remote) no(code int, says string, args ...string) {
 // until runs a command again and again until it says something: what it asks for happens in the background.
 func (r *remote) until(says string, args ...string) {
 	r.t.Helper()
+	last := ""
 	for got := r.weir(args...); !strings.Contains(got.out, says); got = r.weir(args...) {
 		if r.ctx.Err() != nil || got.err != nil {
-			r.t.Fatalf("weir %s does not say %q: %v\n%s", strings.Join(args, " "), says, got.err, got.out)
+			r.t.Fatalf("weir %s does not say %q: %v\n%s", strings.Join(args, " "), says, got.err, last)
 		}
+		last = got.out
 	}
 }
 
@@ -218,9 +220,9 @@ func TestInstances(t *testing.T) {
 
 	r.ok("order-1 ", "start", "order", "--id", "order-1", "--input", `""`)
 	r.ok("order-1 ", "suspend", "order-1", "--reason", "look into it")
-	r.until("SUSPENDED", "get", "order-1")
+	r.until("status       SUSPENDED", "get", "order-1")
 	r.ok("order-1 ", "resume", "order-1")
-	r.until("RUNNING", "get", "order-1")
+	r.until("status       RUNNING", "get", "order-1")
 	r.no(1, "INVALID_ARGUMENT at reason", "suspend", "order-1")
 	r.ok("order-1 ", "raise", "order-1", "paid", `"euros"`, "--key", "k1")
 	r.ended("order-1")
@@ -232,6 +234,9 @@ func TestInstances(t *testing.T) {
 	r.ended("order-2")
 	r.no(1, "has ended as CANCELED", "watch", "order-2")
 	r.ok("order-3 ", "start", "order", "--id", "order-3", "--input", `""`)
+	if _, err := r.engine.WaitStarted(r.ctx, "default", "order-3"); err != nil {
+		t.Fatal(err)
+	}
 	r.ok("TERMINATED", "terminate", "order-3", "--reason", "enough", "--recursive")
 	r.ok("order-3 ", "rewind", "order-3", "--reason", "it was not")
 	r.ok("order-3 ", "raise", "order-3", "paid", `"x"`)
@@ -272,7 +277,13 @@ func TestInstances(t *testing.T) {
 	r.no(3, "NOT_FOUND", "list", "--hub", "nowhere")
 }
 
-// TestWatch follows a list and a history while things happen, and connects again when the connection breaks off.
+// finish reads what is left, so that the command comes to its end, and returns that.
+func finish(lines io.Reader, done <-chan error) error {
+	_, _ = io.Copy(io.Discard, lines)
+	return <-done
+}
+
+// TestWatch follows a list and a history while things happen.
 func TestWatch(t *testing.T) {
 	t.Parallel()
 	r := newRemote(t)
@@ -294,7 +305,7 @@ func TestWatch(t *testing.T) {
 			n, err := lines.Read(buf)
 			said.Write(buf[:n])
 			if err != nil {
-				t.Fatalf("it does not say %q: %v, %v\n%s", words, err, <-done, said.String())
+				t.Fatalf("it does not say %q: %v, %v\n%s", words, err, finish(lines, done), said.String())
 			}
 		}
 		said.Reset()
@@ -304,11 +315,10 @@ func TestWatch(t *testing.T) {
 	until("first (order)")
 	r.ok("second ", "start", "order", "--id", "second", "--input", `""`)
 	until("second (order)")
-	r.server.CloseClientConnections() // http.Server does not know hijacked connections: the API ends its own
 	r.ok("", "terminate", "first", "--reason", "enough")
 	until("TERMINATED first (order)")
 	stop()
-	if err := <-done; err != nil {
+	if err := finish(lines, done); err != nil {
 		t.Errorf("it was stopped, and ended with %v", err)
 	}
 
@@ -319,7 +329,7 @@ func TestWatch(t *testing.T) {
 	until("ExecutionStarted")
 	r.ok("", "raise", "second", "paid", `"x"`)
 	until("COMPLETED result=1")
-	if err := <-done; err != nil {
+	if err := finish(lines, done); err != nil {
 		t.Error(err)
 	}
 
@@ -327,7 +337,7 @@ func TestWatch(t *testing.T) {
 	follow("watch", "--json", "--status", "completed")
 	until(`"instanceId":"second"`)
 	stop()
-	if err := <-done; err != nil {
+	if err := finish(lines, done); err != nil {
 		t.Error(err)
 	}
 	r.no(3, "NOT_FOUND", "watch", "nobody")
@@ -379,7 +389,7 @@ func TestReconnect(t *testing.T) {
 	until("connecting again")
 	r.ok("", "raise", "it", "paid", `"x"`)
 	until("COMPLETED result=1")
-	if err := <-done; err != nil {
+	if err := finish(lines, done); err != nil {
 		t.Error(err)
 	}
 	if n := strings.Count(said.String(), "ExecutionStarted"); n != 1 {
