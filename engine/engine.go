@@ -204,8 +204,23 @@ func (e *Engine) EnsureHub(ctx context.Context, name string) error {
 	if err := CheckHub("hub", name); err != nil {
 		return err
 	}
-	if err := e.q.EnsureHub(ctx, e.pool, name); err != nil {
+	if _, err := e.q.EnsureHub(ctx, e.pool, name); err != nil {
 		return fmt.Errorf("create hub: %w", err)
+	}
+	return nil
+}
+
+// CreateHub creates a task hub. Errors: INVALID_ARGUMENT (name), ALREADY_EXISTS.
+func (e *Engine) CreateHub(ctx context.Context, name string) error {
+	if err := CheckHub("name", name); err != nil {
+		return err
+	}
+	n, err := e.q.EnsureHub(ctx, e.pool, name)
+	if err != nil {
+		return fmt.Errorf("create hub: %w", err)
+	}
+	if n == 0 {
+		return &Error{Code: CodeAlreadyExists, Field: "name", Message: fmt.Sprintf("there is a hub %q already", name)}
 	}
 	return nil
 }

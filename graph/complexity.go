@@ -38,6 +38,9 @@ func complexity() generated.ComplexityRoot {
 	// These read the history and River's rows of the instance: a page of 50 may ask for one of them.
 	c.Orchestration.PendingTasks = func(child int) int { return 100 + 10*child }
 	c.Orchestration.Waiting = func(child int) int { return 100 + child }
+	c.Orchestration.Children = func(child int, _ []model.OrchestrationStatus, first int32, _ *string) int {
+		return 100 + size(&first)*child
+	}
 	c.OrchestrationConnection.TotalCount = func(child int, _ int32) int { return 20 + child }
 	c.OrchestrationConnection.StatusCounts = func(child int, _ int32) int { return 20 + child }
 	c.Query.Schedules = func(child int, _ string, _ *model.ScheduleFilter, first int32, _ *string) int {

@@ -6,6 +6,8 @@ import (
 	"context"
 	"time"
 
+	"github.com/99designs/gqlgen/graphql"
+
 	"github.com/weir-dev/weir/graph/generated"
 	"github.com/weir-dev/weir/graph/model"
 )
@@ -59,6 +61,13 @@ func (r *orchestrationResolver) History(ctx context.Context, obj *model.Orchestr
 		page.LastSeq = events[n-1].Seq
 	}
 	return page, nil
+}
+
+// Children is the resolver for the children field.
+func (r *orchestrationResolver) Children(ctx context.Context, obj *model.Orchestration, statuses []model.OrchestrationStatus, first int32, after *string) (*model.OrchestrationConnection, error) {
+	id := obj.InstanceID()
+	filter := &model.OrchestrationFilter{ParentInstanceID: graphql.OmittableOf(&id), Statuses: graphql.OmittableOf(statuses)}
+	return r.page(ctx, obj.TaskHub().Name, filter, pageArgs{first: &first, after: after})
 }
 
 // PendingTasks is the resolver for the pendingTasks field.

@@ -39,6 +39,16 @@ func (r *mutationResolver) SetTags(ctx context.Context, input model.SetTagsInput
 	return r.changed(ctx, input.Hub, input.InstanceID, err)
 }
 
+// CreateHub is the resolver for the createHub field.
+func (r *mutationResolver) CreateHub(ctx context.Context, input model.CreateHubInput) (*model.CreateHubPayload, error) {
+	errs, err := userErrors(r.engine.CreateHub(ctx, input.Name))
+	out := &model.CreateHubPayload{Errors: errs, RequestID: requestID(ctx)}
+	if err == nil && len(errs) == 0 {
+		out.Hub, err = r.hub(ctx, input.Name)
+	}
+	return out, err
+}
+
 // PurgeOrchestrations is the resolver for the purgeOrchestrations field.
 func (r *mutationResolver) PurgeOrchestrations(ctx context.Context, input model.PurgeOrchestrationsInput) (*model.PurgePayload, error) {
 	return r.purge(ctx, &input)

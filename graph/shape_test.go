@@ -42,6 +42,7 @@ var covered = map[string]string{
 	"DeadLetterConnection.nodes":       "counted by deadLetters(first)",
 	"RedriveDeadLettersPayload.errors": "one",
 	"SetMaxDeathsPayload.errors":       "one",
+	"CreateHubPayload.errors":          "one",
 	"EntityPayload.errors":             "one",
 	"CallEntityPayload.errors":         "one",
 	"CleanEntitiesPayload.errors":      "one",

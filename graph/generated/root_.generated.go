@@ -119,6 +119,12 @@ type ComplexityRoot struct {
 		Value func(childComplexity int) int
 	}
 
+	CreateHubPayload struct {
+		Errors    func(childComplexity int) int
+		Hub       func(childComplexity int) int
+		RequestID func(childComplexity int) int
+	}
+
 	DeadLetter struct {
 		Activity   func(childComplexity int) int
 		Deaths     func(childComplexity int) int
@@ -410,6 +416,7 @@ type ComplexityRoot struct {
 		CancelBatchOperation   func(childComplexity int, input model.CancelBatchOperationInput) int
 		CancelOrchestration    func(childComplexity int, input model.CancelOrchestrationInput) int
 		CleanEntities          func(childComplexity int, input model.CleanEntitiesInput) int
+		CreateHub              func(childComplexity int, input model.CreateHubInput) int
 		DeleteLimit            func(childComplexity int, input model.DeleteLimitInput) int
 		DeleteRetention        func(childComplexity int, input model.DeleteRetentionInput) int
 		DeleteSchedule         func(childComplexity int, input model.DeleteScheduleInput) int
@@ -441,6 +448,7 @@ type ComplexityRoot struct {
 
 	Orchestration struct {
 		AllowedActions func(childComplexity int) int
+		Children       func(childComplexity int, statuses []model.OrchestrationStatus, first int32, after *string) int
 		CreatedAt      func(childComplexity int) int
 		CustomStatus   func(childComplexity int) int
 		DoingNow       func(childComplexity int) int
@@ -1194,6 +1202,25 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Count.Value(childComplexity), true
+
+	case "CreateHubPayload.errors":
+		if e.ComplexityRoot.CreateHubPayload.Errors == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CreateHubPayload.Errors(childComplexity), true
+	case "CreateHubPayload.hub":
+		if e.ComplexityRoot.CreateHubPayload.Hub == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CreateHubPayload.Hub(childComplexity), true
+	case "CreateHubPayload.requestId":
+		if e.ComplexityRoot.CreateHubPayload.RequestID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CreateHubPayload.RequestID(childComplexity), true
 
 	case "DeadLetter.activity":
 		if e.ComplexityRoot.DeadLetter.Activity == nil {
@@ -2370,6 +2397,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.CleanEntities(childComplexity, args["input"].(model.CleanEntitiesInput)), true
+	case "Mutation.createHub":
+		if e.ComplexityRoot.Mutation.CreateHub == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_createHub_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.CreateHub(childComplexity, args["input"].(model.CreateHubInput)), true
 	case "Mutation.deleteLimit":
 		if e.ComplexityRoot.Mutation.DeleteLimit == nil {
 			break
@@ -2674,6 +2712,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Orchestration.AllowedActions(childComplexity), true
+	case "Orchestration.children":
+		if e.ComplexityRoot.Orchestration.Children == nil {
+			break
+		}
+
+		args, err := ec.field_Orchestration_children_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Orchestration.Children(childComplexity, args["statuses"].([]model.OrchestrationStatus), args["first"].(int32), args["after"].(*string)), true
 	case "Orchestration.createdAt":
 		if e.ComplexityRoot.Orchestration.CreatedAt == nil {
 			break
@@ -4619,6 +4668,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		ec.unmarshalInputCancelBatchOperationInput,
 		ec.unmarshalInputCancelOrchestrationInput,
 		ec.unmarshalInputCleanEntitiesInput,
+		ec.unmarshalInputCreateHubInput,
 		ec.unmarshalInputDeleteLimitInput,
 		ec.unmarshalInputDeleteRetentionInput,
 		ec.unmarshalInputDeleteScheduleInput,
@@ -5914,6 +5964,15 @@ type Orchestration implements Node {
   failure: Failure
   "The instance that waits for it; null if none does."
   parent: OrchestrationRef
+  "The instances that it started and waits for, or waited for, newest first, with their counts by status."
+  children(
+    "Only those that stand so; an empty list is any."
+    statuses: [OrchestrationStatus!]
+    "How many, at most 200."
+    first: Int! = 50
+    "Read on after this cursor."
+    after: String
+  ): OrchestrationConnection!
   "The number of the last history event; counts over all generations."
   lastSeq: Long!
   "The number of the first history event of this generation."
@@ -6917,6 +6976,8 @@ type Query {
 
 "What can be changed. Each field has one input, and answers with what has changed and with errors."
 type Mutation {
+  "Creates a task hub."
+  createHub("Its name." input: CreateHubInput!): CreateHubPayload!
   "Starts an instance. When it returns without errors, the instance is safely recorded."
   startOrchestration("What to start." input: StartOrchestrationInput!): OrchestrationPayload!
   "Delivers an event to an instance. When it returns without errors, the event is safely recorded."
@@ -7131,6 +7192,22 @@ type Definition {
   "Its version; null for none."
   version: String
 }
+
+"The hub to create."
+input CreateHubInput {
+  "Its name: 3 to 45 letters, digits and hyphens, the first of them a letter."
+  name: String!
+}
+
+"The hub that was created."
+type CreateHubPayload {
+  "The hub; null if there are errors."
+  hub: TaskHub
+  "Why it was not created."
+  errors: [UserError!]!
+  "Names the request in the server's log."
+  requestId: String!
+}
 `, BuiltIn: false},
 }
 var parsedSchema = gqlparser.MustLoadSchema(sources...)
@@ -7297,6 +7374,18 @@ func (ec *executionContext) childFields_Count(ctx context.Context, field graphql
 		return ec.fieldContext_Count_exact(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Count", field.Name)
+}
+
+func (ec *executionContext) childFields_CreateHubPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "hub":
+		return ec.fieldContext_CreateHubPayload_hub(ctx, field)
+	case "errors":
+		return ec.fieldContext_CreateHubPayload_errors(ctx, field)
+	case "requestId":
+		return ec.fieldContext_CreateHubPayload_requestId(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type CreateHubPayload", field.Name)
 }
 
 func (ec *executionContext) childFields_DeadLetter(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -7641,6 +7730,8 @@ func (ec *executionContext) childFields_Orchestration(ctx context.Context, field
 		return ec.fieldContext_Orchestration_failure(ctx, field)
 	case "parent":
 		return ec.fieldContext_Orchestration_parent(ctx, field)
+	case "children":
+		return ec.fieldContext_Orchestration_children(ctx, field)
 	case "lastSeq":
 		return ec.fieldContext_Orchestration_lastSeq(ctx, field)
 	case "firstSeq":

@@ -169,6 +169,22 @@ type Count struct {
 	Exact bool `json:"exact"`
 }
 
+// The hub to create.
+type CreateHubInput struct {
+	// Its name: 3 to 45 letters, digits and hyphens, the first of them a letter.
+	Name string `json:"name"`
+}
+
+// The hub that was created.
+type CreateHubPayload struct {
+	// The hub; null if there are errors.
+	Hub *TaskHub `json:"hub,omitempty"`
+	// Why it was not created.
+	Errors []*UserError `json:"errors"`
+	// Names the request in the server's log.
+	RequestID string `json:"requestId"`
+}
+
 // A turn or an activity with which in hand worker after worker has died.
 type DeadLetter struct {
 	// Its instance, or the entity's.

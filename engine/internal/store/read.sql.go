@@ -56,15 +56,18 @@ func (q *Queries) CountMessages(ctx context.Context, db DBTX, no int64) ([]Count
 	return items, nil
 }
 
-const ensureHub = `-- name: EnsureHub :exec
+const ensureHub = `-- name: EnsureHub :execrows
 
 INSERT INTO hubs (name) VALUES ($1) ON CONFLICT (name) DO NOTHING
 `
 
 // What the API reads, and the look-ups of the control plane.
-func (q *Queries) EnsureHub(ctx context.Context, db DBTX, name string) error {
-	_, err := db.Exec(ctx, ensureHub, name)
-	return err
+func (q *Queries) EnsureHub(ctx context.Context, db DBTX, name string) (int64, error) {
+	result, err := db.Exec(ctx, ensureHub, name)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
 }
 
 const findChildren = `-- name: FindChildren :many

@@ -1,6 +1,6 @@
 -- What the API reads, and the look-ups of the control plane.
 
--- name: EnsureHub :exec
+-- name: EnsureHub :execrows
 INSERT INTO hubs (name) VALUES (@name) ON CONFLICT (name) DO NOTHING;
 
 -- name: SetHubActivityRows :execrows
