@@ -28,6 +28,7 @@ import (
 	"github.com/weir-dev/weir/graph"
 	"github.com/weir-dev/weir/jobs"
 	"github.com/weir-dev/weir/migrations"
+	"github.com/weir-dev/weir/rest"
 	"github.com/weir-dev/weir/ui"
 )
 
@@ -300,7 +301,8 @@ func (s *Server) Run(ctx context.Context) error {
 		return err
 	}
 	stats := newCollector(api)
-	handler, err := s.handler(e, api, stats)
+	mirror := rest.New(rest.Config{Engine: e, Logger: s.log, Path: s.cfg.Path + "api/v1/"})
+	handler, err := s.handler(e, api, mirror, stats)
 	if err != nil {
 		return err
 	}
@@ -321,6 +323,7 @@ func (s *Server) Run(ctx context.Context) error {
 		s.ready.Store(false)
 		limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.cfg.ShutdownTimeout)
 		defer cancel()
+		mirror.Shutdown()
 		streams := make(chan error, 1)
 		go func() { streams <- api.Shutdown(limit) }() // beside: server-sent events are requests that web waits for
 		err := web.Shutdown(limit)
@@ -391,7 +394,7 @@ func (s *Server) joinOnce(ctx context.Context, e *engine.Engine, stats *collecto
 }
 
 // handler lays out the addresses.
-func (s *Server) handler(e *engine.Engine, api http.Handler, stats *collector) (http.Handler, error) {
+func (s *Server) handler(e *engine.Engine, api, mirror http.Handler, stats *collector) (http.Handler, error) {
 	dashboard, err := ui.Handler(s.cfg.Path)
 	if err != nil {
 		return nil, err
@@ -399,6 +402,7 @@ func (s *Server) handler(e *engine.Engine, api http.Handler, stats *collector) (
 	schema := graph.Schema()
 	mux := http.NewServeMux()
 	mux.Handle(s.cfg.Path+"graphql", api)
+	mux.Handle(s.cfg.Path+"api/v1/", mirror)
 	mux.HandleFunc("GET "+s.cfg.Path+"graphql/schema.graphql", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		_, _ = io.WriteString(w, schema)

@@ -207,7 +207,7 @@ func TestServer(t *testing.T) {
 			"localhost": 200, "localhost:8082": 200, "127.0.0.1": 200, "[::1]:80": 200,
 			"evil.example": 403, "evil.example:8082": 403, "127.0.0.1.evil.example": 403, "10.0.0.1": 403, "localhost.evil.example": 403, "0.0.0.0": 403,
 		} {
-			for _, path := range []string{"/healthz", "/metrics", "/", "/graphql/schema.graphql"} {
+			for _, path := range []string{"/healthz", "/metrics", "/", "/graphql/schema.graphql", "/api/v1/openapi.json"} {
 				if code, _, _ := r.request(http.MethodGet, path, "", func(req *http.Request) { req.Host = host }); code != want {
 					t.Errorf("%s of %s: %d, want %d", path, host, code, want)
 				}
@@ -239,7 +239,7 @@ func nameOf(desc string) string {
 func TestServerPath(t *testing.T) {
 	t.Parallel()
 	r := boot(t, "WEIR_DATABASE_URL", pgtest.New(t, weirtest.Schema).DSN(), "WEIR_PATH", "/ops/weir/")
-	for path, want := range map[string]int{"/ops/weir/healthz": 200, "/ops/weir/": 200, "/ops/weir/graphql/schema.graphql": 200, "/healthz": 404, "/": 404, "/graphql": 404} {
+	for path, want := range map[string]int{"/ops/weir/healthz": 200, "/ops/weir/": 200, "/ops/weir/graphql/schema.graphql": 200, "/ops/weir/api/v1/openapi.json": 200, "/ops/weir/api/v1/": 404, "/api/v1/openapi.json": 404, "/healthz": 404, "/": 404, "/graphql": 404} {
 		if code, _, _ := r.get(path); code != want {
 			t.Errorf("%s: %d, want %d", path, code, want)
 		}

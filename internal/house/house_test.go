@@ -32,6 +32,7 @@ var rooms = []struct {
 	{"graph", []string{"engine", "engine/history", "graph/model", "graph/generated"}},
 	{"graph/model", []string{"engine", "engine/history", "graph/scalar"}},
 	{"graph/scalar", nil},
+	{"rest", []string{"engine", "engine/history"}},
 	{"migrations", nil},
 	{"ui", nil},
 	{"internal/devpg/flock", nil},
@@ -64,6 +65,8 @@ var foreign = []struct{ room, never string }{
 	{"engine/schedule", "github.com/jackc/pgx"}, // pure
 	{"graph", "github.com/riverqueue/river"},
 	{"jobs", "github.com/99designs/gqlgen"},
+	{"rest", "github.com/99designs/gqlgen"},
+	{"rest", "github.com/riverqueue/river"},
 }
 
 func goList(t *testing.T, args ...string) []string {
