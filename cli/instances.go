@@ -704,7 +704,8 @@ func (c *call) watchOne(ctx context.Context, id string) error {
 }
 
 func (c *call) sayRow(r *row) {
-	c.sayf("%s  %-10s %s (%s)  %s", at(&r.LastEventAt), r.Status, printable(r.InstanceID), printable(r.Name), printable(text(r.DoingNow)))
+	line := fmt.Sprintf("%s  %-10s %s (%s)  %s", at(&r.LastEventAt), r.Status, printable(r.InstanceID), printable(r.Name), printable(text(r.DoingNow)))
+	c.sayf("%s", strings.TrimSpace(line))
 }
 
 func startCommand(flags *flag.FlagSet) func(context.Context, *call) error {
@@ -861,7 +862,11 @@ func purgeCommand(flags *flag.FlagSet) func(context.Context, *call) error {
 				return nil
 			}
 			r := p.Refused[0]
-			return refused(&APIError{Code: r.Code, Message: fmt.Sprintf("instance %q: %s", r.InstanceID, r.Message)})
+			why := r.Message
+			if !strings.Contains(why, r.InstanceID) {
+				why = fmt.Sprintf("instance %q: %s", r.InstanceID, why)
+			}
+			return refused(&APIError{Code: r.Code, Message: why})
 		}
 	}
 }
