@@ -416,7 +416,7 @@ func TestControlPlane(t *testing.T) {
 	r.ok("ACTIVE", "schedules", "resume", "nightly")
 	r.ok("PAUSED", "schedules", "pause", "nightly", "--note", "holidays")
 	r.ok("item", "schedules", "trigger", "nightly")
-	r.ok("2 started, 0 were there already.", "schedules", "backfill", "nightly", "--from", "2026-01-01T00:00:00Z", "--to", "2026-01-01T01:30:00Z")
+	r.ok("2 started, 0 were there already.", "schedules", "backfill", "nightly", "--from", "2026-01-01T00:00:00Z", "--to", "2026-01-01T01:59:59.999999Z") // two hours, wherever in the hour the interval begins
 	r.no(2, "--from and --to", "schedules", "backfill", "nightly")
 	r.ok("deleted", "schedules", "delete", "nightly")
 	r.no(3, "NOT_FOUND", "schedules", "get", "nightly")
