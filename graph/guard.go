@@ -3,8 +3,6 @@ package graph
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
-	"encoding/base32"
 	"encoding/json"
 	"errors"
 	"io"
@@ -13,15 +11,10 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"time"
-	"unicode/utf8"
 
 	"github.com/vektah/gqlparser/v2/gqlerror"
-)
 
-const (
-	maxBody  = 32 << 20 // a value of 16 MiB, escaped
-	bodyTime = 60 * time.Second
+	"github.com/weir-dev/weir/internal/requests"
 )
 
 // guard answers what is no request of GraphQL over HTTP, so that all errors have one form and none tells more
@@ -68,16 +61,13 @@ func guard(next http.Handler) http.Handler {
 	})
 }
 
-// readBody reads a request's body, within a size and a time, and checks that it is one.
+// readBody reads a request's body, and checks that it is one.
 func readBody(w http.ResponseWriter, req *http.Request) (body []byte, status int, err error) {
-	control := http.NewResponseController(w)
-	_ = control.SetReadDeadline(time.Now().Add(bodyTime)) // without effect on what is no network connection
-	defer func() { _ = control.SetReadDeadline(time.Time{}) }()
-	body, err = io.ReadAll(http.MaxBytesReader(w, req.Body, maxBody))
-	var tooLarge *http.MaxBytesError
-	switch {
-	case errors.As(err, &tooLarge):
-		return nil, http.StatusRequestEntityTooLarge, refuse(codeTooLarge, "the request is larger than %d bytes", tooLarge.Limit)
+	switch body, err = requests.Body(w, req); {
+	case errors.Is(err, requests.ErrTooLarge):
+		return nil, http.StatusRequestEntityTooLarge, refuse(codeTooLarge, "the request is larger than %d bytes", requests.MaxBody)
+	case errors.Is(err, requests.ErrNotUTF8):
+		return nil, http.StatusBadRequest, refuse(codeBadRequest, "the request is not valid UTF-8")
 	case err != nil:
 		return nil, http.StatusBadRequest, refuse(codeBadRequest, "the request did not come to its end")
 	}
@@ -89,9 +79,6 @@ func readBody(w http.ResponseWriter, req *http.Request) (body []byte, status int
 
 // checkRequest checks that a request has the form {"query": ..., "variables": ..., "operationName": ...}.
 func checkRequest(body []byte) error {
-	if !utf8.Valid(body) { // the decoder would put other characters in place
-		return refuse(codeBadRequest, "the request is not valid UTF-8")
-	}
 	var form struct {
 		Query         *string                    `json:"query"`
 		OperationName *string                    `json:"operationName"`
@@ -162,10 +149,4 @@ type requestKey struct{}
 func requestID(ctx context.Context) string {
 	id, _ := ctx.Value(requestKey{}).(string)
 	return id
-}
-
-func newRequestID() string {
-	var b [10]byte
-	_, _ = rand.Read(b[:]) // never fails
-	return "req_" + base32.StdEncoding.EncodeToString(b[:])
 }

@@ -22,6 +22,7 @@ import (
 
 	"github.com/weir-dev/weir/engine"
 	"github.com/weir-dev/weir/graph/generated"
+	"github.com/weir-dev/weir/internal/requests"
 )
 
 // Config says how the API is served.
@@ -106,7 +107,7 @@ func NewHandler(ctx context.Context, cfg Config) (*Handler, error) {
 
 // ServeHTTP implements http.Handler.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, req *http.Request) {
-	id := newRequestID()
+	id := requests.NewID()
 	w.Header().Set("X-Request-Id", id)
 	ctx := context.WithValue(req.Context(), requestKey{}, id)
 	req = req.WithContext(ctx)
@@ -176,7 +177,7 @@ func (h *Handler) operation(ctx context.Context, next graphql.OperationHandler) 
 			return graphql.OneShot(&graphql.Response{Errors: gqlerror.List{h.r.present(ctx, err)}})
 		}
 		context.AfterFunc(ctx, func() { s.operations.Add(-1) })
-		ctx = context.WithValue(ctx, requestKey{}, newRequestID()) // the connection has many
+		ctx = context.WithValue(ctx, requestKey{}, requests.NewID()) // the connection has many
 	}
 	return next(withScope(ctx))
 }

@@ -4,9 +4,7 @@ package rest
 
 import (
 	"context"
-	"crypto/rand"
 	_ "embed"
-	"encoding/base32"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -23,6 +21,7 @@ import (
 
 	"github.com/weir-dev/weir/engine"
 	"github.com/weir-dev/weir/engine/history"
+	"github.com/weir-dev/weir/internal/requests"
 )
 
 // Document describes the addresses, in OpenAPI 3.1.
@@ -42,8 +41,6 @@ type Config struct {
 
 // Bounds.
 const (
-	maxBody  = 32 << 20 // a value of 16 MiB, escaped
-	bodyTime = 60 * time.Second
 	// maxWait is how long a client may have an answer wait for the end of an instance, maxWaiting how many wait at once.
 	maxWait    = 60 * time.Second
 	maxWaiting = 2000
@@ -127,9 +124,7 @@ type requestKey struct{}
 
 // ServeHTTP implements http.Handler.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, req *http.Request) {
-	var b [10]byte
-	_, _ = rand.Read(b[:]) // never fails
-	id := "req_" + base32.StdEncoding.EncodeToString(b[:])
+	id := requests.NewID()
 	w.Header().Set("X-Request-Id", id)
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.Header().Set("Cache-Control", "no-store")
@@ -219,18 +214,14 @@ func body(w http.ResponseWriter, req *http.Request) ([]byte, error) {
 	if kind, _, err := mime.ParseMediaType(req.Header.Get("Content-Type")); err != nil || kind != "application/json" {
 		return nil, &problem{Status: http.StatusUnsupportedMediaType, Code: codeBadRequest, Field: "Content-Type", Detail: "the content type must be application/json"}
 	}
-	control := http.NewResponseController(w)
-	_ = control.SetReadDeadline(time.Now().Add(bodyTime)) // without effect on what is no network connection
-	defer func() { _ = control.SetReadDeadline(time.Time{}) }()
-	raw, err := io.ReadAll(http.MaxBytesReader(w, req.Body, maxBody))
-	var tooLarge *http.MaxBytesError
+	raw, err := requests.Body(w, req)
 	switch {
-	case errors.As(err, &tooLarge):
-		return nil, &problem{Status: http.StatusRequestEntityTooLarge, Code: string(engine.CodeTooLarge), Field: "body", Detail: fmt.Sprintf("the request is larger than %d bytes", tooLarge.Limit)}
+	case errors.Is(err, requests.ErrTooLarge):
+		return nil, &problem{Status: http.StatusRequestEntityTooLarge, Code: string(engine.CodeTooLarge), Field: "body", Detail: fmt.Sprintf("the request is larger than %d bytes", requests.MaxBody)}
+	case errors.Is(err, requests.ErrNotUTF8):
+		return nil, badRequest("body", "is not valid UTF-8")
 	case err != nil:
 		return nil, badRequest("body", "the request did not come to its end")
-	case !utf8.Valid(raw):
-		return nil, badRequest("body", "is not valid UTF-8")
 	case len(raw) > 0 && !json.Valid(raw):
 		return nil, badRequest("body", "is not JSON")
 	}
