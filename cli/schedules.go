@@ -221,9 +221,7 @@ func (c *call) changedSchedule(ctx context.Context, o operation[changedSchedule]
 		c.sayf("Schedule %q is deleted.", c.args[0])
 		return nil
 	}
-	t := table{head: scheduleHead}
-	t.add(p.Schedule.cells()...)
-	t.print(c.out)
+	c.sayOne(scheduleHead, p.Schedule.cells())
 	return nil
 }
 
