@@ -73,6 +73,9 @@ func TestRoles(t *testing.T) {
 		t.Fatal(err)
 	}
 	inst := start(b, Text, "in", durable.Tags{"k": "v"})
+	if _, err := inst.WaitStarted(b.ctx); err != nil { // by a worker that has joined
+		t.Fatal(err)
+	}
 	if n := b.count("SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'weir worker'"); n != 1 {
 		t.Fatalf("%d lock connections", n) // it joins again, and takes over what it held
 	}
