@@ -33,6 +33,7 @@ var rooms = []struct {
 	{"graph/model", []string{"engine", "engine/history", "graph/scalar"}},
 	{"graph/scalar", nil},
 	{"rest", []string{"engine", "engine/history", "internal/requests"}},
+	{"auth", nil},
 	{"internal/requests", nil},
 	{"migrations", nil},
 	{"ui", nil},
