@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/weir-dev/weir/durable"
+	"github.com/weir-dev/weir/engine/logkey"
 	"github.com/weir-dev/weir/examples/checkout/orders"
 	"github.com/weir-dev/weir/examples/ingest/files"
 	"github.com/weir-dev/weir/examples/monitor/uptime"
@@ -106,7 +107,7 @@ func (d *demo) repeat(ctx context.Context, what string, do func(context.Context)
 		wait, err := do(ctx)
 		if err != nil {
 			if ctx.Err() == nil {
-				d.log.WarnContext(ctx, "demo: "+what, "error", err)
+				d.log.WarnContext(ctx, "demo: "+what, logkey.Err, err)
 			}
 			wait = 5 * time.Second
 		}
@@ -122,7 +123,11 @@ func (d *demo) repeat(ctx context.Context, what string, do func(context.Context)
 
 // alert is where a team would be paged. The dashboard shows the alarm.
 func (d *demo) alert(ctx context.Context, a uptime.Alarm) error {
-	d.log.InfoContext(ctx, "demo: alarm", "url", a.URL, "up", a.Up, "error", a.Error)
+	what := "rings"
+	if a.Up {
+		what = "is over"
+	}
+	d.log.InfoContext(ctx, "demo: alarm "+what, logkey.Address, a.URL, logkey.Err, a.Error)
 	return nil
 }
 

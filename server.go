@@ -25,6 +25,7 @@ import (
 
 	"github.com/weir-dev/weir/cli"
 	"github.com/weir-dev/weir/engine"
+	"github.com/weir-dev/weir/engine/logkey"
 	"github.com/weir-dev/weir/graph"
 	"github.com/weir-dev/weir/jobs"
 	"github.com/weir-dev/weir/migrations"
@@ -331,12 +332,12 @@ func (s *Server) Run(ctx context.Context) error {
 			_ = web.Close()
 		}
 		if err := errors.Join(err, <-streams); err != nil {
-			s.log.WarnContext(ctx, "requests were cut off", "reason", err)
+			s.log.WarnContext(ctx, "requests were cut off", logkey.Err, err)
 		}
 		return nil
 	})
-	s.log.InfoContext(ctx, "weir server", "version", version(), "address", "http://"+listener.Addr().String()+s.cfg.Path,
-		"identity", "none: callers are not identified, so it listens on loopback only")
+	s.log.InfoContext(ctx, "weir server", logkey.Version, version(), logkey.Address, "http://"+listener.Addr().String()+s.cfg.Path,
+		logkey.Identity, "none: callers are not identified, so it listens on loopback only")
 	s.Started(listener.Addr().String())
 	return g.Wait()
 }
@@ -348,7 +349,7 @@ func (s *Server) takePart(ctx context.Context, e *engine.Engine, stats *collecto
 		err := s.joinOnce(ctx, e, stats)
 		s.ready.Store(false)
 		if ctx.Err() == nil {
-			s.log.WarnContext(ctx, "server joins again", "reason", err)
+			s.log.WarnContext(ctx, "server joins again", logkey.Err, err)
 		}
 		select {
 		case <-ctx.Done():

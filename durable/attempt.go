@@ -10,6 +10,7 @@ import (
 
 	"github.com/weir-dev/weir/engine"
 	"github.com/weir-dev/weir/engine/history"
+	"github.com/weir-dev/weir/engine/logkey"
 )
 
 // grace is how long a handler may go on after its time is up, to clean up and to return an error of its own. Then the
@@ -79,8 +80,8 @@ func (x *executor) within(ctx context.Context, t *engine.Task, run func() engine
 	case <-timer.C:
 	}
 	x.logger.Warn("a handler ignores that its context has ended: its attempt has failed without it, and it keeps its slot until it returns",
-		"activity", t.Name, "instance", t.InstanceID, "task", t.ID, "attempt", t.Attempt, "reason", end.message,
-		"stack", string(stackOf(<-self)))
+		logkey.Activity, t.Name, logkey.Instance, t.InstanceID, logkey.Task, t.ID, logkey.Attempt, t.Attempt, logkey.Err, end.message,
+		logkey.Stack, string(stackOf(<-self)))
 	return engine.Result{Failure: end.failure(), Running: running}
 }
 

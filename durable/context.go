@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/weir-dev/weir/engine/history"
+	"github.com/weir-dev/weir/engine/logkey"
 )
 
 // Context is an orchestration's way to the world. It is deliberately not a context.Context: an orchestration
@@ -114,7 +115,8 @@ func (c *Context) Logger() *slog.Logger {
 	r := c.run
 	if r.logger == nil {
 		h := r.x.logger.Handler().WithAttrs([]slog.Attr{
-			slog.String("instance", r.info.InstanceID), slog.String("orchestration", r.info.Name),
+			slog.String(logkey.Hub, r.info.Hub), slog.String(logkey.Instance, r.info.InstanceID),
+			slog.String(logkey.Execution, r.info.ExecutionID), slog.String(logkey.Orchestration, r.info.Name),
 		})
 		r.logger = slog.New(liveHandler{h, r})
 	}

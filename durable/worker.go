@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/weir-dev/weir/engine"
+	"github.com/weir-dev/weir/engine/logkey"
 	"github.com/weir-dev/weir/jobs"
 )
 
@@ -206,7 +207,7 @@ func (w *Worker) Run(ctx context.Context) error {
 		if err != nil && !errors.Is(err, engine.ErrFenced) && !transient(err) {
 			return fmt.Errorf("run worker: %w", err)
 		}
-		w.cfg.Logger.WarnContext(ctx, "worker joins again", "reason", err)
+		w.cfg.Logger.WarnContext(ctx, "worker joins again", logkey.Err, err)
 		select {
 		case <-ctx.Done():
 			return nil
@@ -277,17 +278,17 @@ func (w *Worker) runOnce(ctx context.Context, e *engine.Engine) (worked time.Dur
 		}
 	}
 	if err := node.RetryHeld(ctx, append(w.turnKinds(), node.OtherTurnKinds()...)); err != nil {
-		w.cfg.Logger.WarnContext(ctx, "look for held turns", "error", err)
+		w.cfg.Logger.WarnContext(ctx, "look for held turns", logkey.Err, err)
 	}
-	w.cfg.Logger.InfoContext(ctx, "worker runs", "worker", node.No(), "hub", w.cfg.Hub,
-		"orchestrations", len(w.x.orchestrations), "activities", len(w.x.activities), "entities", len(w.x.entities))
+	w.cfg.Logger.InfoContext(ctx, "worker runs", logkey.Worker, node.No(), logkey.Hub, w.cfg.Hub,
+		logkey.Orchestrations, len(w.x.orchestrations), logkey.Activities, len(w.x.activities), logkey.Entities, len(w.x.entities))
 	began := time.Now()
 	select {
 	case <-node.Done():
 		worked = time.Since(began)
 		if client != nil {
 			if err := client.Kill(context.WithoutCancel(ctx)); err != nil {
-				w.cfg.Logger.WarnContext(ctx, "stop after fencing", "error", err)
+				w.cfg.Logger.WarnContext(ctx, "stop after fencing", logkey.Err, err)
 			}
 		}
 		return worked, engine.ErrFenced
@@ -311,7 +312,7 @@ func (w *Worker) drain(ctx context.Context, node *engine.Node, client *jobs.Clie
 	}
 	node.Drain(ctx)
 	err := g.Wait()
-	w.cfg.Logger.InfoContext(ctx, "worker has stopped", "worker", node.No(), "stats", node.Stats())
+	w.cfg.Logger.InfoContext(ctx, "worker has stopped", logkey.Worker, node.No(), logkey.Stats, node.Stats())
 	return err
 }
 

@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/weir-dev/weir/engine/internal/store"
+	"github.com/weir-dev/weir/engine/logkey"
 )
 
 const (
@@ -65,7 +66,7 @@ func repaired[T any](ctx context.Context, n *Node, what string, found []T) {
 		return
 	}
 	n.metrics.auditRepairs.Add(len(found))
-	n.log.WarnContext(ctx, "audit: "+what, "count", len(found), "first", found[:min(len(found), auditNamed)])
+	n.log.WarnContext(ctx, "audit: "+what, logkey.Count, len(found), logkey.First, found[:min(len(found), auditNamed)])
 }
 
 // walk looks at the next stretch of live instances, over as many hubs as it takes, and at each at most once.

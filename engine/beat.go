@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/weir-dev/weir/engine/internal/store"
+	"github.com/weir-dev/weir/engine/logkey"
 )
 
 // ringEvery is how exactly sessions are woken that wait for a while. A timer for each would cost more than their
@@ -63,7 +64,7 @@ func (n *Node) findSlowTurns(ctx context.Context) {
 	for _, s := range n.sessions {
 		if began := s.turnBegan.Load(); began != 0 && began < before && s.turnBegan.CompareAndSwap(began, 0) {
 			n.log.WarnContext(ctx, "a turn runs for more than a second: orchestration code must not block, do I/O in activities or steps",
-				"instance", s.caption.Load().instance, "orchestration", s.caption.Load().orchestration)
+				logkey.Instance, s.caption.Load().instance, logkey.Orchestration, s.caption.Load().orchestration)
 		}
 	}
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/weir-dev/weir/engine/history"
 	"github.com/weir-dev/weir/engine/internal/store"
+	"github.com/weir-dev/weir/engine/logkey"
 )
 
 // feed tells this process which instances change, whoever changes them. Committers notify it only while somebody
@@ -214,7 +215,7 @@ func (f *feed) run(ctx context.Context, up chan struct{}) {
 	for ctx.Err() == nil {
 		err := f.listen(ctx, up, &idleSince, func() {
 			if !lost.IsZero() {
-				f.e.log.InfoContext(ctx, "the feed listens again", "after", time.Since(lost).Round(time.Millisecond))
+				f.e.log.InfoContext(ctx, "the feed listens again", logkey.Duration, time.Since(lost).Round(time.Millisecond))
 				lost = time.Time{}
 			}
 		})
@@ -226,7 +227,7 @@ func (f *feed) run(ctx context.Context, up chan struct{}) {
 		}
 		if lost.IsZero() { // told once; those who watch look for themselves now, and again once it listens
 			lost = time.Now()
-			f.e.log.WarnContext(ctx, "the feed lost its connection", "error", err)
+			f.e.log.WarnContext(ctx, "the feed lost its connection", logkey.Err, err)
 			f.publish(nil, true)
 		}
 		select {

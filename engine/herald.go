@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/weir-dev/weir/engine/internal/store"
+	"github.com/weir-dev/weir/engine/logkey"
 )
 
 // watch is what of the feed is watched by anybody.
@@ -101,7 +102,7 @@ func (h *herald) run(ctx context.Context) {
 		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 		var err error
 		if conn, err = h.news(last, conn); err != nil && ctx.Err() == nil {
-			h.e.log.WarnContext(ctx, "tell the feed", "error", err)
+			h.e.log.WarnContext(ctx, "tell the feed", logkey.Err, err)
 			h.mu.Lock()
 			h.many = true // the news are lost with the connection
 			h.mu.Unlock()

@@ -13,6 +13,7 @@ import (
 
 	"github.com/weir-dev/weir/engine/history"
 	"github.com/weir-dev/weir/engine/internal/store"
+	"github.com/weir-dev/weir/engine/logkey"
 )
 
 // lane is the committer: it takes the units that have queued up while the last batch was committing and
@@ -297,7 +298,7 @@ func (l *lane) commit(ctx context.Context, units []*unit) error {
 			}
 			return nil
 		}
-		l.log.ErrorContext(ctx, "commit refused", "instance_no", units[0].no, "error", err)
+		l.log.ErrorContext(ctx, "commit refused", logkey.InstanceNo, units[0].no, logkey.Err, err)
 		units[0].answer(outcome{err: fmt.Errorf("commit: %w", err)})
 		return nil
 	}
@@ -439,7 +440,7 @@ func (l *lane) fail(units []*unit, why error) error {
 // batch then tells. It tries until the database is back. lost means that the lane is not ours any more, or
 // that ctx has ended.
 func (l *lane) resolve(ctx context.Context, cause error) (landed bool, lost error) {
-	l.log.WarnContext(ctx, "lane lost its connection", "lane", l.index, "error", cause)
+	l.log.WarnContext(ctx, "lane lost its connection", logkey.Lane, l.index, logkey.Err, cause)
 	l.link.close(ctx)
 	for wait := 20 * time.Millisecond; ; wait = min(2*wait, time.Second) {
 		last, err := l.reconnect(ctx)
@@ -448,7 +449,7 @@ func (l *lane) resolve(ctx context.Context, cause error) (landed bool, lost erro
 			landed = last == l.batch+1
 			l.batch = last
 			l.inc++
-			l.log.InfoContext(ctx, "lane is back", "lane", l.index, "batch_landed", landed)
+			l.log.InfoContext(ctx, "lane is back", logkey.Lane, l.index, logkey.Landed, landed)
 			return landed, nil
 		case errors.Is(err, pgx.ErrNoRows):
 			return false, ErrFenced

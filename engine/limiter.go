@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/weir-dev/weir/engine/internal/store"
+	"github.com/weir-dev/weir/engine/logkey"
 )
 
 // limiter lets calls through that wait for a limit. Whoever commits that a place is free, or that a call waits, tells its
@@ -83,7 +84,7 @@ func (l *limiter) failed(p *store.LetThroughParams, err error) {
 	if l.e.ctx.Err() != nil {
 		return
 	}
-	l.e.log.WarnContext(l.e.ctx, "let calls through their limits", "error", err)
+	l.e.log.WarnContext(l.e.ctx, "let calls through their limits", logkey.Err, err)
 	select {
 	case <-l.e.ctx.Done():
 	case <-time.After(letAgain):

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/weir-dev/weir/engine/internal/store"
+	"github.com/weir-dev/weir/engine/logkey"
 )
 
 // Limit bounds calls of activities that name it, over all workers of the hub. Calls that also give a key are bounded
@@ -223,7 +224,7 @@ func (e *Engine) Holders(ctx context.Context, hubName, name string, limit int) (
 func (n *Node) freeLater(key taskKey) {
 	n.lane.submit(&unit{no: key.no, flowParts: flowParts{freed: []taskKey{key}}, done: func(_ *unit, o outcome) {
 		if o.err != nil && !errors.Is(o.err, ErrUnavailable) && n.ctx.Err() == nil {
-			n.log.Warn("give back a place in a limit", "instance_no", key.no, "error", o.err) // the sweep does
+			n.log.Warn("give back a place in a limit", logkey.InstanceNo, key.no, logkey.Err, o.err) // the sweep does
 		}
 	}})
 }

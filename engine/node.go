@@ -18,6 +18,7 @@ import (
 
 	"github.com/weir-dev/weir/engine/history"
 	"github.com/weir-dev/weir/engine/internal/store"
+	"github.com/weir-dev/weir/engine/logkey"
 )
 
 // NodeConfig says what a process that takes part does.
@@ -182,7 +183,7 @@ func (n *Node) register(ctx context.Context, hub int32) error {
 	if err != nil {
 		return fail(err)
 	}
-	n.log = e.log.With("worker", n.no)
+	n.log = e.log.With(logkey.Worker, n.no)
 	n.lane = newLane(&lane{
 		db: e.db, link: &pgLink{db: e.db, q: e.q, name: "lane"}, log: n.log, no: n.no, client: n.client, jobIDs: e.jobIDs,
 		watched: n.watched, plans: e.plans.now, tell: e.herald.tell, woken: n.wake, committed: e.feed.local, fenced: n.fence,
@@ -275,7 +276,7 @@ func (n *Node) Run() error {
 
 // fence ends the node: somebody has declared it dead, or it cannot prove that it lives.
 func (n *Node) fence(why error) {
-	n.log.Warn("fenced", "reason", why)
+	n.log.Warn("fenced", logkey.Err, why)
 	n.cancel(ErrFenced)
 }
 
@@ -331,7 +332,7 @@ func (n *Node) drained() <-chan struct{} {
 func (n *Node) Close(ctx context.Context) {
 	if n.ctx.Err() == nil {
 		if err := n.e.q.MarkWorker(ctx, n.e.pool, store.MarkWorkerParams{State: 2, No: n.no}); err != nil {
-			n.log.WarnContext(ctx, "leave", "error", err)
+			n.log.WarnContext(ctx, "leave", logkey.Err, err)
 		}
 		if n.operating.Load() > 0 { // others go on with them
 			n.e.announceOperation(ctx)

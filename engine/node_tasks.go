@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/weir-dev/weir/engine/history"
+	"github.com/weir-dev/weir/engine/logkey"
 )
 
 // newAttempt makes the entry of a task that this process is to run.
@@ -83,7 +84,7 @@ func (n *Node) finishTask(a *attempt, answer history.Event) {
 	n.forget(a)
 	n.submitToken(a.row(), a.task.key, a.limited, answer, func(o outcome) {
 		if o.err != nil && n.ctx.Err() == nil {
-			n.log.Warn("deliver result", "instance", a.task.InstanceID, "activity", a.task.Name, "error", o.err)
+			n.log.Warn("deliver result", logkey.Instance, a.task.InstanceID, logkey.Activity, a.task.Name, logkey.Err, o.err)
 		}
 	})
 	a.mu.Lock()
@@ -126,7 +127,7 @@ func (n *Node) parkTask(a *attempt) {
 	a.mu.Unlock()
 	n.submitPark(a.row(), a.task.key, a.limited, until, why, func(o outcome) {
 		if o.err != nil && n.ctx.Err() == nil {
-			n.log.Warn("park task", "instance", a.task.InstanceID, "activity", a.task.Name, "error", o.err)
+			n.log.Warn("park task", logkey.Instance, a.task.InstanceID, logkey.Activity, a.task.Name, logkey.Err, o.err)
 		}
 	})
 	if s != nil {

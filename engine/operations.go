@@ -14,6 +14,7 @@ import (
 
 	"github.com/weir-dev/weir/engine/history"
 	"github.com/weir-dev/weir/engine/internal/store"
+	"github.com/weir-dev/weir/engine/logkey"
 )
 
 // OperationKind is what an operation does with each instance.
@@ -263,7 +264,7 @@ func (e *Engine) StartOperation(ctx context.Context, r OperationRequest) (*Opera
 func (e *Engine) announceOperation(ctx context.Context) {
 	err := e.q.NotifyChannel(ctx, e.pool, store.NotifyChannelParams{Channel: e.db.Channel("operations")})
 	if err != nil && ctx.Err() == nil {
-		e.log.WarnContext(ctx, "tell the nodes of an operation", "error", err)
+		e.log.WarnContext(ctx, "tell the nodes of an operation", logkey.Err, err)
 	}
 }
 

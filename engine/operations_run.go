@@ -14,6 +14,7 @@ import (
 
 	"github.com/weir-dev/weir/engine/history"
 	"github.com/weir-dev/weir/engine/internal/store"
+	"github.com/weir-dev/weir/engine/logkey"
 )
 
 const (
@@ -121,7 +122,7 @@ func (n *Node) runOperation(ctx context.Context, row store.BatchOperation) {
 	case ctx.Err() != nil: // whoever comes next sees that this node has gone
 		return
 	case errors.Is(err, errOver):
-		n.log.InfoContext(ctx, "an operation is over", "operation", row.ID)
+		n.log.InfoContext(ctx, "an operation is over", logkey.Operation, row.ID)
 		return
 	case errors.Is(err, errNotOurs):
 		err = n.e.q.ReleaseOperation(ctx, n.e.pool, store.ReleaseOperationParams{No: row.No, Owner: n.no, Claim: row.Claim})

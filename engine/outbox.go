@@ -6,6 +6,8 @@ import (
 	"errors"
 	"slices"
 	"time"
+
+	"github.com/weir-dev/weir/engine/logkey"
 )
 
 // outgoing is a delivery from the outbox that a unit asks for, and the River job that stands for it.
@@ -49,7 +51,7 @@ func (n *Node) deliverSoon(list []outgoing) {
 				if err == nil || errors.Is(err, ErrFenced) {
 					return
 				}
-				n.log.WarnContext(n.ctx, "deliver from the outbox", "target", o.target, "error", err)
+				n.log.WarnContext(n.ctx, "deliver from the outbox", logkey.Instance, o.target, logkey.Err, err)
 				select {
 				case <-n.ctx.Done():
 				case <-time.After(wait):

@@ -5,6 +5,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/weir-dev/weir/engine/logkey"
 )
 
 // planAge says when the plans of pinned connections are too old. Postgres plans a statement for the size that its tables
@@ -41,7 +43,7 @@ func (a *planAge) watch(e *Engine, every time.Duration) {
 func (a *planAge) run(e *Engine) {
 	for e.ctx.Err() == nil {
 		if err := a.look(e.ctx, e); err != nil && e.ctx.Err() == nil {
-			e.log.DebugContext(e.ctx, "sizes of tables", "error", err) // who needs the database notices by itself
+			e.log.DebugContext(e.ctx, "sizes of tables", logkey.Err, err) // who needs the database notices by itself
 		}
 		a.mu.Lock()
 		every, quick := a.every, a.quick

@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/weir-dev/weir/engine/internal/store"
+	"github.com/weir-dev/weir/engine/logkey"
 )
 
 const (
@@ -46,7 +47,7 @@ func (n *Node) lookAround(ctx context.Context) error {
 		return err
 	}
 	for _, w := range silent {
-		n.log.WarnContext(ctx, "a worker is silent, its connections are ended", "silent_worker", w.No)
+		n.log.WarnContext(ctx, "a worker is silent, its connections are ended", logkey.OtherWorker, w.No)
 		for _, b := range n.backendsOf(ctx, w.No) {
 			if err := store.TerminateBackend(ctx, n.conn, b.Pid, b.BackendStart); err != nil {
 				return err
@@ -132,7 +133,7 @@ func (n *Node) bury(ctx context.Context, dead int32) bool {
 		return false
 	}
 	if fenced {
-		n.log.InfoContext(ctx, "fenced a dead worker", "dead_worker", dead)
+		n.log.InfoContext(ctx, "fenced a dead worker", logkey.OtherWorker, dead)
 		n.lastFence = time.Now()
 		poke(n.operationsNoted) // it may have run some
 		if n.watched(ctx, nil) == watchEverything {
@@ -169,7 +170,7 @@ func (n *Node) gather(ctx context.Context) {
 
 func (n *Node) warn(ctx context.Context, what string, err error) {
 	if ctx.Err() == nil {
-		n.log.WarnContext(ctx, what, "error", err)
+		n.log.WarnContext(ctx, what, logkey.Err, err)
 	}
 }
 
@@ -223,7 +224,7 @@ func (n *Node) sweep(ctx context.Context) error {
 	case err != nil:
 		return err
 	case ended > 0:
-		n.log.InfoContext(ctx, "ended transactions of dead workers", "transactions", ended)
+		n.log.InfoContext(ctx, "ended transactions of dead workers", logkey.Count, ended)
 	}
 	for {
 		orphans, err := q.FindOrphans(ctx, n.e.pool)
@@ -250,7 +251,7 @@ func (n *Node) sweep(ctx context.Context) error {
 		}
 		n.metrics.orphans.Add(moved)
 		if moved > 0 {
-			n.log.InfoContext(ctx, "took over orphaned jobs", "jobs", moved)
+			n.log.InfoContext(ctx, "took over orphaned jobs", logkey.Count, moved)
 		}
 		if len(orphans) < 500 {
 			return nil

@@ -10,6 +10,7 @@ import (
 
 	"github.com/weir-dev/weir/engine/history"
 	"github.com/weir-dev/weir/engine/internal/store"
+	"github.com/weir-dev/weir/engine/logkey"
 )
 
 const (
@@ -158,7 +159,7 @@ func (f *firer) fire(ctx context.Context, rows []store.DueSchedulesRow) (again b
 // rest leaves a schedule alone for a while.
 func (f *firer) rest(ctx context.Context, row *store.DueSchedulesRow, err error) {
 	if ctx.Err() == nil {
-		f.n.log.WarnContext(ctx, "a schedule cannot be fired", "schedule", row.ID, "error", err)
+		f.n.log.WarnContext(ctx, "a schedule cannot be fired", logkey.Schedule, row.ID, logkey.Err, err)
 	}
 	f.resting[row.No] = time.Now().Add(scheduleRest)
 }

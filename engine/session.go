@@ -10,6 +10,7 @@ import (
 
 	"github.com/weir-dev/weir/engine/history"
 	"github.com/weir-dev/weir/engine/internal/store"
+	"github.com/weir-dev/weir/engine/logkey"
 )
 
 // session is the lease under which this process holds one instance in memory and runs turn after turn. It
@@ -218,11 +219,11 @@ func (s *session) failed(ctx context.Context, err error) Verdict {
 	case errors.As(err, &held):
 		return s.hold(ctx, held)
 	case errors.Is(err, ErrNoHandler):
-		s.n.log.WarnContext(ctx, "no handler for the orchestration of a turn job", "orchestration", s.info.Name, "version", s.info.Version)
+		s.n.log.WarnContext(ctx, "no handler for the orchestration of a turn job", logkey.Orchestration, s.info.Name, logkey.Version, s.info.Version)
 		return Verdict{Snooze: 5 * time.Second}
 	case errors.Is(err, ErrFenced), errors.Is(err, ErrUnavailable), errors.Is(err, context.Canceled), errors.Is(err, errTaken):
 	default:
-		s.n.log.ErrorContext(ctx, "session ended", "instance", s.info.InstanceID, "instance_no", s.no, "error", err)
+		s.n.log.ErrorContext(ctx, "session ended", logkey.Instance, s.info.InstanceID, logkey.InstanceNo, s.no, logkey.Err, err)
 		return Verdict{Snooze: time.Second}
 	}
 	return Verdict{Snooze: 100 * time.Millisecond}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/weir-dev/weir/engine/history"
+	"github.com/weir-dev/weir/engine/logkey"
 )
 
 // dispatchAgain adds the tasks that nobody runs to a unit that makes this worker the owner.
@@ -15,7 +16,7 @@ func (s *session) dispatchAgain(f *flight) {
 			continue // answered by the turn of this unit
 		}
 		if err := s.dispatch(s.n.ctx, f, p.task, s.tokens[id]); err != nil {
-			s.n.log.Warn("redispatch", "instance", s.info.InstanceID, "task", id, "error", err)
+			s.n.log.Warn("redispatch", logkey.Instance, s.info.InstanceID, logkey.Task, id, logkey.Err, err)
 		}
 	}
 	s.redispatch = nil

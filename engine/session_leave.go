@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/weir-dev/weir/engine/history"
+	"github.com/weir-dev/weir/engine/logkey"
 )
 
 // handOver gives the instance to whoever comes next, because this worker leaves before its tasks have ended:
@@ -50,8 +51,8 @@ func (s *session) hold(ctx context.Context, why *Held) Verdict {
 	later := Verdict{Snooze: time.Second}
 	why.Build = s.n.build
 	s.n.metrics.held.Inc()
-	s.n.log.WarnContext(ctx, "turn held", "instance", s.info.InstanceID, "orchestration", s.info.Name, "kind", why.Kind,
-		"step", why.Step, "error", why.Message)
+	s.n.log.WarnContext(ctx, "turn held", logkey.Instance, s.info.InstanceID, logkey.Orchestration, s.info.Name, logkey.Kind, why.Kind,
+		logkey.Step, why.Step, logkey.Err, why.Message)
 	if s.state == nil || !s.settled(ctx) {
 		return later // what is on its way is judged first; the next session finds the same and holds
 	}

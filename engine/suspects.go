@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/weir-dev/weir/engine/internal/store"
+	"github.com/weir-dev/weir/engine/logkey"
 )
 
 // suspects is what the leader remembers of the turns and activities with which in hand workers have died again and again.
@@ -82,8 +83,8 @@ func (e *Engine) release(ctx context.Context, tx pgx.Tx, p store.GiveOutParams) 
 // suspect logs what is not given out again at once.
 func (n *Node) suspect(ctx context.Context, what, instance string, deaths int32, held bool) {
 	if held {
-		n.log.WarnContext(ctx, "worker after worker died with this in hand: it is a dead letter", "instance", instance, "what", what, "deaths", deaths)
+		n.log.WarnContext(ctx, "worker after worker died with this in hand: it is a dead letter", logkey.Instance, instance, logkey.Kind, what, logkey.Count, deaths)
 		return
 	}
-	n.log.DebugContext(ctx, "workers died with this in hand: it rests", "instance", instance, "what", what, "deaths", deaths)
+	n.log.DebugContext(ctx, "workers died with this in hand: it rests", logkey.Instance, instance, logkey.Kind, what, logkey.Count, deaths)
 }

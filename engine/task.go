@@ -9,6 +9,7 @@ import (
 
 	"github.com/weir-dev/weir/engine/history"
 	"github.com/weir-dev/weir/engine/internal/store"
+	"github.com/weir-dev/weir/engine/logkey"
 )
 
 // TaskJob is an activity that River has handed to this process.
@@ -189,7 +190,7 @@ func (n *Node) AnnounceLater(queue string) {
 		defer cancel()
 		err := n.e.q.NotifyQueues(ctx, n.e.pool, store.NotifyQueuesParams{RiverChannel: n.e.db.RiverChannel(), Queues: []string{queue}})
 		if err != nil && ctx.Err() == nil {
-			n.log.WarnContext(ctx, "announce job", "queue", queue, "error", err)
+			n.log.WarnContext(ctx, "announce job", logkey.Queue, queue, logkey.Err, err)
 		}
 	})
 }
@@ -237,7 +238,7 @@ func (n *Node) HarvestNative(ctx context.Context) error {
 		}
 		n.submitToken(row.ID, key, row.Bounded, nativeOutcome(key.task, row, n.clock.now()), func(o outcome) {
 			if o.err != nil && n.ctx.Err() == nil {
-				n.log.Warn("deliver result of a river job", "job", row.ID, "error", o.err)
+				n.log.Warn("deliver result of a river job", logkey.Job, row.ID, logkey.Err, o.err)
 			}
 		})
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/weir-dev/weir/engine/history"
 	"github.com/weir-dev/weir/engine/internal/store"
+	"github.com/weir-dev/weir/engine/logkey"
 )
 
 // TerminateRequest asks for an instance to be ended at once.
@@ -118,7 +119,7 @@ func (e *Engine) evict(ctx context.Context, no int64, owner int32) {
 		Channel: e.db.Channel(fmt.Sprintf("wake.%d", owner)), Payload: fmt.Sprintf("!%d", no),
 	})
 	if err != nil {
-		e.log.WarnContext(ctx, "tell the owner of an instance that ended", "error", err)
+		e.log.WarnContext(ctx, "tell the owner of an instance that ended", logkey.Err, err)
 	}
 }
 

@@ -5,6 +5,8 @@ import (
 	"context"
 	"sync"
 	"time"
+
+	"github.com/weir-dev/weir/engine/logkey"
 )
 
 // timers fires what is due. Its heap holds hints only: the right to fire is the timers row, and whoever
@@ -101,7 +103,7 @@ func (t *timers) scan(ctx context.Context, horizon float64) {
 	rows, err := t.n.e.q.ScanTimers(ctx, t.n.e.pool, horizon)
 	if err != nil {
 		if ctx.Err() == nil {
-			t.n.log.WarnContext(ctx, "scan timers", "error", err)
+			t.n.log.WarnContext(ctx, "scan timers", logkey.Err, err)
 		}
 		return
 	}

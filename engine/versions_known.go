@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/weir-dev/weir/engine/internal/store"
+	"github.com/weir-dev/weir/engine/logkey"
 )
 
 // knownVersions are the versions that this process has noted lately in the table of that name.
@@ -96,7 +97,7 @@ func (n *Node) followVersions(ctx context.Context) error {
 		case <-tick.C:
 		}
 		if err := n.findVersions(ctx); err != nil && ctx.Err() == nil {
-			n.log.WarnContext(ctx, "look for versions", "error", err)
+			n.log.WarnContext(ctx, "look for versions", logkey.Err, err)
 		}
 	}
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/vektah/gqlparser/v2/gqlerror"
 
 	"github.com/weir-dev/weir/engine"
+	"github.com/weir-dev/weir/engine/logkey"
 	"github.com/weir-dev/weir/graph/generated"
 	"github.com/weir-dev/weir/internal/requests"
 )
@@ -86,7 +87,7 @@ func NewHandler(ctx context.Context, cfg Config) (*Handler, error) {
 	srv.AddTransport(transport.Websocket{
 		Implementation: &socketServer{closing: h.closing, writeTimeout: 30 * time.Second},
 		InitTimeout:    5 * time.Second, PingPongInterval: 15 * time.Second,
-		ErrorFunc: func(ctx context.Context, err error) { cfg.Logger.DebugContext(ctx, "websocket", "error", err) },
+		ErrorFunc: func(ctx context.Context, err error) { cfg.Logger.DebugContext(ctx, "websocket", logkey.Err, err) },
 	})
 	srv.AddTransport(transport.POST{UseGrapQLResponseJsonByDefault: true})
 	srv.SetQueryCache(lru.New[*ast.QueryDocument](1000))
@@ -155,7 +156,7 @@ func Schema() string {
 
 func (h *Handler) recovered(ctx context.Context, p any) error {
 	h.panics.Add(1)
-	h.r.log.ErrorContext(ctx, "graphql panic", "request", requestID(ctx), "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+	h.r.log.ErrorContext(ctx, "graphql panic", logkey.RequestID, requestID(ctx), logkey.Err, fmt.Sprint(p), logkey.Stack, string(debug.Stack()))
 	return errPanic
 }
 

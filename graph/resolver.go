@@ -15,6 +15,7 @@ import (
 
 	"github.com/weir-dev/weir/engine"
 	"github.com/weir-dev/weir/engine/history"
+	"github.com/weir-dev/weir/engine/logkey"
 	"github.com/weir-dev/weir/graph/model"
 )
 
@@ -298,7 +299,7 @@ func (r *Resolver) present(ctx context.Context, err error) *gqlerror.Error {
 		out.Extensions["code"] = codeInvalid
 	default:
 		if !errors.Is(err, errPanic) { // that one is in the log already
-			r.log.ErrorContext(ctx, "graphql", "request", requestID(ctx), "path", out.Path.String(), "error", err)
+			r.log.ErrorContext(ctx, "graphql", logkey.RequestID, requestID(ctx), logkey.Path, out.Path.String(), logkey.Err, err)
 		}
 		out.Message, out.Extensions["code"] = "an internal error; the server's log has it under the request's id", codeInternal
 	}

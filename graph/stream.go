@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/weir-dev/weir/engine"
+	"github.com/weir-dev/weir/engine/logkey"
 	"github.com/weir-dev/weir/graph/model"
 )
 
@@ -65,7 +66,7 @@ func live[T any](ctx context.Context, r *Resolver, frame func(changed map[int64]
 				if ctx.Err() != nil || errors.Is(err, engine.ErrNotFound) { // nobody is there any more, or nothing
 					return
 				}
-				r.log.WarnContext(ctx, "subscription waits for the database", "request", requestID(ctx), "error", err)
+				r.log.WarnContext(ctx, "subscription waits for the database", logkey.RequestID, requestID(ctx), logkey.Err, err)
 				wait = retryEvery
 			}
 			rest := time.NewTimer(wait)

@@ -5,6 +5,8 @@ import (
 	"slices"
 
 	"github.com/riverqueue/river"
+
+	"github.com/weir-dev/weir/engine/logkey"
 )
 
 // harvestNative delivers the outcomes of plain River jobs as soon as River has finalized them. What it misses,
@@ -25,7 +27,7 @@ func (c *Client) harvestNative(ctx context.Context) {
 					continue
 				}
 				if err := c.cfg.Node.HarvestNative(ctx); err != nil && ctx.Err() == nil {
-					c.cfg.Logger.WarnContext(ctx, "harvest river jobs", "error", err)
+					c.cfg.Logger.WarnContext(ctx, "harvest river jobs", logkey.Err, err)
 				}
 			}
 		}

@@ -19,6 +19,8 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
 	"github.com/riverqueue/river/rivermigrate"
+
+	"github.com/weir-dev/weir/engine/logkey"
 )
 
 //go:embed sql/*.sql
@@ -150,7 +152,7 @@ func applyRiver(ctx context.Context, pool *pgxpool.Pool, conn *pgx.Conn, schema 
 	if !ours {
 		return false, nil
 	}
-	logger.InfoContext(ctx, "made River's tables", "version", RiverVersion, "schema", schema)
+	logger.InfoContext(ctx, "made River's tables", logkey.Version, RiverVersion, logkey.Schema, schema)
 	// The two GIN indexes cost half of a job's WAL and serve only filters on args and metadata, which Weir
 	// keeps tiny. Rows come and go at a high rate, so dead ones are cleared early.
 	table := pgx.Identifier{schema, "river_job"}.Sanitize()
@@ -192,7 +194,7 @@ func applyWeir(ctx context.Context, conn *pgx.Conn, schemas Schemas, logger *slo
 		if err != nil {
 			return fmt.Errorf("migration %d (%s): %w", m.Version, m.Name, err)
 		}
-		logger.InfoContext(ctx, "applied migration", "version", m.Version, "name", m.Name, "schema", schemas.Weir)
+		logger.InfoContext(ctx, "applied migration", logkey.Version, m.Version, logkey.Name, m.Name, logkey.Schema, schemas.Weir)
 	}
 	return nil
 }

@@ -11,6 +11,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/weir-dev/weir/engine/logkey"
 )
 
 // Roles are the roles of Postgres under which processes work. They cannot log in themselves: grant them to the accounts that
@@ -85,7 +87,7 @@ func createRole(ctx context.Context, tx pgx.Tx, name string, logger *slog.Logger
 	if _, err := tx.Exec(ctx, "CREATE ROLE "+pgx.Identifier{name}.Sanitize()+" NOLOGIN"); err != nil {
 		return err
 	}
-	logger.InfoContext(ctx, "made a role", "role", name)
+	logger.InfoContext(ctx, "made a role", logkey.Name, name)
 	return nil
 }
 

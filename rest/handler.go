@@ -21,6 +21,7 @@ import (
 
 	"github.com/weir-dev/weir/engine"
 	"github.com/weir-dev/weir/engine/history"
+	"github.com/weir-dev/weir/engine/logkey"
 	"github.com/weir-dev/weir/internal/requests"
 )
 
@@ -185,7 +186,7 @@ func (h *Handler) problem(req *http.Request, err error) *problem {
 	case req.Context().Err() != nil:
 		return &problem{Status: http.StatusServiceUnavailable, Code: string(engine.CodeUnavailable), Detail: "the request was cancelled", Retryable: true}
 	}
-	h.log.ErrorContext(req.Context(), "rest", "request", req.Context().Value(requestKey{}), "path", req.URL.Path, "error", err)
+	h.log.ErrorContext(req.Context(), "rest", logkey.RequestID, req.Context().Value(requestKey{}), logkey.Path, req.URL.Path, logkey.Err, err)
 	return &problem{Status: http.StatusInternalServerError, Code: string(engine.CodeInternal), Detail: "an internal error; the server's log has it under the request's id"}
 }
 
