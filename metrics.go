@@ -33,6 +33,7 @@ func describe[S any](name, help string, kind prometheus.ValueType, value func(S)
 var apiMetrics = []metric[graph.Stats]{
 	describe("graphql_connections", "Websockets and streams of server-sent events that are open.", prometheus.GaugeValue, func(s graph.Stats) int64 { return int64(s.Connections) }),
 	describe("graphql_subscriptions", "GraphQL subscriptions that are open.", prometheus.GaugeValue, func(s graph.Stats) int64 { return int64(s.Subscriptions) }),
+	describe("graphql_watched_lists", "Different lists that are watched; each is read once for all who watch it.", prometheus.GaugeValue, func(s graph.Stats) int64 { return int64(s.Lists) }),
 	describe("graphql_panics_total", "Panics while GraphQL requests were answered.", prometheus.CounterValue, func(s graph.Stats) int64 { return s.Panics }),
 }
 

@@ -310,7 +310,7 @@ func (i *Instance[O]) Watch(ctx context.Context) (*Watch, error) {
 	if err != nil {
 		return nil, err
 	}
-	sub, err := e.Subscribe(ctx)
+	sub, err := e.SubscribeTo(ctx, inst.No())
 	if err != nil {
 		return nil, err
 	}
@@ -342,7 +342,10 @@ func (w *Watch) Next(ctx context.Context) (State, error) {
 			if err != nil {
 				return State{}, err
 			}
-			w.no = inst.No() // another if the instance was replaced
+			if w.no != inst.No() { // the instance was replaced
+				w.no = inst.No()
+				w.sub.Follow(w.no)
+			}
 			return stateOf(inst), nil
 		}
 	}

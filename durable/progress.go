@@ -175,7 +175,7 @@ func (w *progressWatch) follow(ctx context.Context, yield func(*ProgressRecord) 
 	if err != nil {
 		return err
 	}
-	sub, err := e.Subscribe(ctx)
+	sub, err := e.SubscribeTo(ctx, w.no)
 	if err != nil {
 		return err
 	}

@@ -170,6 +170,7 @@ func (e *Engine) CallEntity(ctx context.Context, r SignalRequest) (OperationResu
 	if err != nil {
 		return OperationResult{}, err
 	}
+	sub.Follow(no)
 	safety := time.NewTicker(pollEvery)
 	defer safety.Stop()
 	for {

@@ -38,6 +38,7 @@ type feed struct {
 	hazy    time.Time
 	resync  bool
 	subs    map[*Subscription]bool
+	narrow  map[int64]map[*Subscription]bool // those of subs that are about one instance
 	waiters map[int64]map[chan told]bool
 	up      chan struct{} // closed once the feed listens
 	stop    context.CancelFunc
@@ -53,6 +54,7 @@ type Subscription struct {
 	C <-chan struct{}
 
 	f       *feed
+	only    int64 // the instance it is about, or 0; f's lock guards it
 	signal  chan struct{}
 	mu      sync.Mutex
 	changed map[int64]Change
@@ -84,14 +86,17 @@ const (
 
 func newFeed(e *Engine) *feed {
 	return &feed{
-		e: e, id: newUUID(), subs: map[*Subscription]bool{}, waiters: map[int64]map[chan told]bool{},
-		poke: make(chan struct{}, 1),
+		e: e, id: newUUID(), subs: map[*Subscription]bool{}, narrow: map[int64]map[*Subscription]bool{},
+		waiters: map[int64]map[chan told]bool{}, poke: make(chan struct{}, 1),
 	}
 }
 
 // Subscribe returns a subscription to all changes. It first says resync, so that the caller reads the present
 // state before the changes. Close it when done.
-func (e *Engine) Subscribe(ctx context.Context) (*Subscription, error) {
+func (e *Engine) Subscribe(ctx context.Context) (*Subscription, error) { return e.SubscribeTo(ctx, 0) }
+
+// SubscribeTo is Subscribe for the changes of one instance, by its number: those of others cost it nothing.
+func (e *Engine) SubscribeTo(ctx context.Context, no int64) (*Subscription, error) {
 	if err := e.feed.start(ctx); err != nil {
 		return nil, err
 	}
@@ -99,6 +104,7 @@ func (e *Engine) Subscribe(ctx context.Context) (*Subscription, error) {
 	s.C = s.signal
 	e.feed.mu.Lock()
 	e.feed.subs[s] = true
+	e.feed.turn(s, no)
 	e.feed.count++
 	mark := !e.feed.everything
 	e.feed.mu.Unlock()
@@ -136,9 +142,36 @@ func (s *Subscription) Close() {
 	s.f.mu.Lock()
 	defer s.f.mu.Unlock()
 	if s.f.subs[s] {
+		s.f.turn(s, 0)
 		delete(s.f.subs, s)
 		s.f.count--
 	}
+}
+
+// Follow makes a subscription to one instance be about another, which has taken its id.
+func (s *Subscription) Follow(no int64) {
+	s.f.mu.Lock()
+	defer s.f.mu.Unlock()
+	if s.f.subs[s] {
+		s.f.turn(s, no)
+	}
+}
+
+// turn makes a subscription be about an instance, or, with 0, about all. The caller holds the lock.
+func (f *feed) turn(s *Subscription, no int64) {
+	if s.only != 0 {
+		delete(f.narrow[s.only], s)
+		if len(f.narrow[s.only]) == 0 {
+			delete(f.narrow, s.only)
+		}
+	}
+	if s.only = no; no == 0 {
+		return
+	}
+	if f.narrow[no] == nil {
+		f.narrow[no] = map[*Subscription]bool{}
+	}
+	f.narrow[no][s] = true
 }
 
 // Take returns what has changed since the last call, or that anything may have.
@@ -355,19 +388,32 @@ func (f *feed) local(changes []change) {
 
 func (f *feed) publish(changes []change, many bool) {
 	f.mu.Lock()
-	subs := make([]*Subscription, 0, len(f.subs))
+	var subs []*Subscription
 	for s := range f.subs {
-		subs = append(subs, s)
+		if many || s.only == 0 {
+			subs = append(subs, s)
+		}
 	}
-	for _, c := range changes {
+	type news struct {
+		to *Subscription
+		of []change
+	}
+	var narrow []news
+	for i, c := range changes {
 		if !c.status.Live() {
 			f.end(c.no, told{c.status, c.output, c.seq})
+		}
+		for s := range f.narrow[c.no] {
+			narrow = append(narrow, news{s, changes[i : i+1]})
 		}
 	}
 	waiting := len(f.waiters) > 0
 	f.mu.Unlock()
 	for _, s := range subs {
 		s.add(changes, many)
+	}
+	for _, n := range narrow {
+		n.to.add(n.of, false)
 	}
 	if many && waiting {
 		f.pollAt(time.Now())

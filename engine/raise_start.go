@@ -99,7 +99,7 @@ func (e *Engine) WaitStarted(ctx context.Context, hub, id string) (*Instance, er
 	if err != nil || i.begun() {
 		return i, err
 	}
-	sub, err := e.Subscribe(ctx)
+	sub, err := e.SubscribeTo(ctx, i.no)
 	if err != nil {
 		return nil, err
 	}

@@ -56,6 +56,7 @@ type Handler struct {
 	inner    http.Handler
 	deadline time.Duration
 	sockets  *gate // websockets and streams of server-sent events
+	runs     runs
 	closing  context.Context
 	close    context.CancelFunc
 	panics   atomic.Int64
@@ -139,12 +140,13 @@ func (h *Handler) Shutdown(ctx context.Context) error {
 type Stats struct {
 	Connections   int // websockets and streams of server-sent events that are open
 	Subscriptions int
+	Lists         int   // different lists that are watched: each is read once for all who do
 	Panics        int64 // since the start
 }
 
 // Stats returns the present figures.
 func (h *Handler) Stats() Stats {
-	return Stats{Connections: h.sockets.count(), Subscriptions: h.r.streams.count(), Panics: h.panics.Load()}
+	return Stats{Connections: h.sockets.count(), Subscriptions: h.r.streams.count(), Lists: h.r.views.count(), Panics: h.panics.Load()}
 }
 
 // Schema writes the schema in GraphQL's own language.
@@ -179,6 +181,9 @@ func (h *Handler) operation(ctx context.Context, next graphql.OperationHandler) 
 		}
 		context.AfterFunc(ctx, func() { s.operations.Add(-1) })
 		ctx = context.WithValue(ctx, requestKey{}, requests.NewID()) // the connection has many
+	}
+	if key, ok := sharedKey(ctx); ok {
+		return h.share(ctx, key, next)
 	}
 	return next(withScope(ctx))
 }

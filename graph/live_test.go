@@ -42,6 +42,18 @@ func resolver(t *testing.T, pool *pgxpool.Pool) (*Resolver, context.Context) {
 	return r, ctx
 }
 
+// watch watches the newest 50 instances.
+func watch(ctx context.Context, t *testing.T, r *Resolver) <-chan listFrame {
+	t.Helper()
+	s := newListStream()
+	_, leave, err := r.watch(ctx, viewOf{"default", 50}, engine.Filter{}, s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(leave)
+	return s.out
+}
+
 // TestPace: however fast things change, a subscription has at most four frames a second, and none is left out.
 func TestPace(t *testing.T) {
 	t.Parallel()
@@ -50,7 +62,7 @@ func TestPace(t *testing.T) {
 	var began []time.Time
 	seen := map[int64]bool{}
 	first := true
-	out, err := live(ctx, r, func(changed map[int64]engine.Change, resync bool, send func(int) bool) error {
+	out, err := live(ctx, r, 0, func(_ *engine.Subscription, changed map[int64]engine.Change, resync bool, send func(int) bool) error {
 		if first && !resync {
 			return errors.New("the first frame is no snapshot")
 		}
@@ -103,15 +115,12 @@ func TestPace(t *testing.T) {
 func TestSlowClient(t *testing.T) {
 	t.Parallel()
 	r, ctx := resolver(t, weirtest.Pool(t))
-	out, err := r.watchList(ctx, "default", engine.Filter{}, 50)
-	if err != nil {
-		t.Fatal(err)
-	}
+	out := watch(ctx, t, r)
 	next := func() *model.OrchestrationDelta {
 		t.Helper()
 		select {
-		case d := <-out:
-			return d
+		case f := <-out:
+			return f.delta
 		case <-ctx.Done():
 			t.Fatal("there is no frame")
 			return nil
@@ -165,12 +174,9 @@ func TestStreamsOutliveTheDatabase(t *testing.T) {
 	t.Parallel()
 	cluster := pgtest.Server(t, pgtest.ServerOptions{})
 	r, ctx := resolver(t, cluster.New(t, weirtest.Schema).Pool(t))
-	list, err := r.watchList(ctx, "default", engine.Filter{}, 50)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if d := <-list; !d.Reset {
-		t.Fatalf("got %+v", d)
+	list := watch(ctx, t, r)
+	if f := <-list; !f.delta.Reset {
+		t.Fatalf("got %+v", f.delta)
 	}
 	if err := cluster.Stop(ctx, devpg.Immediate); err != nil {
 		t.Fatal(err)
@@ -190,10 +196,11 @@ func TestStreamsOutliveTheDatabase(t *testing.T) {
 	reset := false
 	for {
 		select {
-		case d, ok := <-list:
+		case f, ok := <-list:
 			if !ok {
 				t.Fatal("the stream has ended")
 			}
+			d := f.delta
 			reset = reset || d.Reset
 			if reset && len(d.Upserts) == 1 && d.Upserts[0].InstanceID() == "after" {
 				return

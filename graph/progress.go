@@ -70,7 +70,7 @@ func (r *Resolver) watchProgress(ctx context.Context, hub, id string, after int6
 	if reset {
 		after = 0
 	}
-	return live(ctx, r, func(changed map[int64]engine.Change, resync bool, send func(*model.ProgressPage) bool) error {
+	return live(ctx, r, no, func(sub *engine.Subscription, changed map[int64]engine.Change, resync bool, send func(*model.ProgressPage) bool) error {
 		if c, mine := changed[no]; (!mine || !c.Progress && c.Status.Live()) && !resync {
 			return nil
 		}
@@ -80,6 +80,7 @@ func (r *Resolver) watchProgress(ctx context.Context, hub, id string, after int6
 		}
 		if i.No() != no {
 			no, after, reset = i.No(), 0, true
+			sub.Follow(no)
 		}
 		for {
 			said, more, err := r.engine.Progress(ctx, i, after, recordsPerFrame)

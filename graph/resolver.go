@@ -28,6 +28,8 @@ type Resolver struct {
 	log     *slog.Logger
 	info    Info
 	streams *gate
+	views   views
+	recent  recent
 }
 
 // Info is what a server says of itself.

@@ -172,7 +172,7 @@ func (r *subscriptionResolver) OrchestrationChanges(ctx context.Context, hub str
 	if err := check("first", int(first), 1, maxPage); err != nil {
 		return nil, err
 	}
-	return r.watchList(ctx, hub, f, int(first))
+	return runOf(ctx).watch(ctx, r.Resolver, viewOf{hub, int(first)}, f)
 }
 
 // Orchestration is the resolver for the orchestration field.

@@ -21,6 +21,7 @@ type scope struct {
 	mu      sync.Mutex
 	workers map[workersOf][]engine.WorkerInfo
 	texts   int
+	live    bool // it is a subscription's
 }
 
 type workersOf struct {
@@ -45,7 +46,7 @@ func (s *scope) reset() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	clear(s.workers)
-	s.texts = 0
+	s.texts, s.live = 0, true
 }
 
 // spend counts the bytes of a value. Errors: RESPONSE_TOO_LARGE.
@@ -65,13 +66,51 @@ func (r *Resolver) workers(ctx context.Context, hub string, endedWithin time.Dur
 	defer s.mu.Unlock()
 	found, ok := s.workers[key]
 	if !ok {
+		read := r.engine.Workers
+		if s.live {
+			read = r.recent.workers(read)
+		}
 		var err error
-		if found, err = r.engine.Workers(ctx, hub, endedWithin); err != nil {
+		if found, err = read(ctx, hub, endedWithin); err != nil {
 			return nil, err
 		}
 		s.workers[key] = found
 	}
 	return found, nil
+}
+
+// recent shares among all subscriptions what they would each read with every frame.
+type recent struct {
+	mu   sync.Mutex
+	read map[workersOf]workersThen
+}
+
+type workersThen struct {
+	at      time.Time
+	workers []engine.WorkerInfo
+}
+
+type readWorkers func(ctx context.Context, hub string, endedWithin time.Duration) ([]engine.WorkerInfo, error)
+
+// workers is read, but for what was read less than a frame ago.
+func (c *recent) workers(read readWorkers) readWorkers {
+	return func(ctx context.Context, hub string, endedWithin time.Duration) ([]engine.WorkerInfo, error) {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		key := workersOf{hub, endedWithin}
+		if then, ok := c.read[key]; ok && time.Since(then.at) < frameEvery {
+			return then.workers, nil
+		}
+		found, err := read(ctx, hub, endedWithin)
+		if err != nil {
+			return nil, err
+		}
+		if c.read == nil || len(c.read) > 1000 {
+			c.read = map[workersOf]workersThen{}
+		}
+		c.read[key] = workersThen{time.Now(), found}
+		return found, nil
+	}
 }
 
 // served tells, for a hub, which definitions a worker that lives accepts.

@@ -17,21 +17,17 @@ const (
 	retryEvery = time.Second
 	// eventsPerFrame bounds a frame of history.
 	eventsPerFrame = 500
-	// maxTracked is how many instances a list subscription remembers having sent, and maxDelta how many may have
-	// changed since the last frame. Beyond either it starts anew, with a snapshot.
-	maxTracked = 5000
-	maxDelta   = 500
 )
 
-// live runs a subscription: frame is called at once, and then whenever something has changed, at most four times
-// a second. The engine's subscription holds only which instances have changed, never what happened, so a slow
+// live runs a subscription to an instance: frame is called at once, and then whenever it has changed, at most four
+// times a second. The engine's subscription holds only which instances have changed, never what happened, so a slow
 // client costs nothing but its own delay. While the database does not answer, the stream waits; then it begins
 // anew, as it does when notifications were missed.
-func live[T any](ctx context.Context, r *Resolver, frame func(changed map[int64]engine.Change, resync bool, send func(T) bool) error) (<-chan T, error) {
+func live[T any](ctx context.Context, r *Resolver, no int64, frame func(sub *engine.Subscription, changed map[int64]engine.Change, resync bool, send func(T) bool) error) (<-chan T, error) {
 	if err := r.streams.enter(); err != nil {
 		return nil, err
 	}
-	sub, err := r.engine.Subscribe(ctx)
+	sub, err := r.engine.SubscribeTo(ctx, no)
 	if err != nil {
 		r.streams.leave()
 		return nil, err
@@ -60,7 +56,7 @@ func live[T any](ctx context.Context, r *Resolver, frame func(changed map[int64]
 			}
 			changed, resync := sub.Take()
 			scopeOf(ctx).reset()
-			err := frame(changed, resync || again, send)
+			err := frame(sub, changed, resync || again, send)
 			wait := frameEvery // from here on, so that two frames never begin closer to each other
 			if again = err != nil; again {
 				if ctx.Err() != nil || errors.Is(err, engine.ErrNotFound) { // nobody is there any more, or nothing
@@ -81,59 +77,6 @@ func live[T any](ctx context.Context, r *Resolver, frame func(changed map[int64]
 	return out, nil
 }
 
-// watchList is the subscription to a filtered list.
-func (r *Resolver) watchList(ctx context.Context, hub string, f engine.Filter, first int) (<-chan *model.OrchestrationDelta, error) {
-	if _, err := r.engine.Hub(ctx, hub); err != nil {
-		return nil, err
-	}
-	var (
-		seq  int32
-		sent = map[int64]string{} // global ids by number
-	)
-	return live(ctx, r, func(changed map[int64]engine.Change, resync bool, send func(*model.OrchestrationDelta) bool) error {
-		delta := &model.OrchestrationDelta{Leaves: []string{}, Reset: resync || len(changed) > maxDelta || len(sent)+len(changed) > maxTracked}
-		ask, page := f, engine.Page{Limit: first}
-		if !delta.Reset {
-			ask.Nos = make([]int64, 0, len(changed))
-			for no, c := range changed {
-				if !c.OnlyProgress {
-					ask.Nos = append(ask.Nos, no)
-				}
-			}
-			page.Limit = len(ask.Nos)
-			if page.Limit == 0 {
-				return nil
-			}
-		}
-		found, err := r.engine.List(ctx, hub, ask, page)
-		if err != nil {
-			return err
-		}
-		if delta.Reset {
-			clear(sent)
-		}
-		matched := make(map[int64]bool, len(found))
-		delta.Upserts = orchestrations(found)
-		for _, o := range delta.Upserts {
-			matched[o.No()] = true
-			sent[o.No()] = o.ID()
-		}
-		for _, no := range ask.Nos {
-			if id, ok := sent[no]; ok && !matched[no] {
-				delta.Leaves = append(delta.Leaves, id)
-				delete(sent, no)
-			}
-		}
-		if !delta.Reset && len(delta.Upserts)+len(delta.Leaves) == 0 {
-			return nil
-		}
-		seq++
-		delta.Seq = seq
-		send(delta)
-		return nil
-	})
-}
-
 // watchOne is the subscription to one instance. It ends when the instance is purged.
 func (r *Resolver) watchOne(ctx context.Context, hub, id string) (<-chan *model.Orchestration, error) {
 	first, err := r.engine.Get(ctx, hub, id)
@@ -141,7 +84,7 @@ func (r *Resolver) watchOne(ctx context.Context, hub, id string) (<-chan *model.
 		return nil, err
 	}
 	no := first.No()
-	return live(ctx, r, func(changed map[int64]engine.Change, resync bool, send func(*model.Orchestration) bool) error {
+	return live(ctx, r, no, func(sub *engine.Subscription, changed map[int64]engine.Change, resync bool, send func(*model.Orchestration) bool) error {
 		if c, mine := changed[no]; (!mine || c.OnlyProgress) && !resync {
 			return nil
 		}
@@ -149,7 +92,10 @@ func (r *Resolver) watchOne(ctx context.Context, hub, id string) (<-chan *model.
 		if err != nil {
 			return err
 		}
-		no = i.No()
+		if i.No() != no {
+			no = i.No()
+			sub.Follow(no)
+		}
 		send(&model.Orchestration{Instance: i})
 		return nil
 	})
@@ -173,7 +119,7 @@ func (r *Resolver) watchHistory(ctx context.Context, hub, id string, after int64
 		started  bool
 		reset    bool // until it is sent
 	)
-	return live(ctx, r, func(changed map[int64]engine.Change, resync bool, send func(*model.HistoryPage) bool) error {
+	return live(ctx, r, no, func(sub *engine.Subscription, changed map[int64]engine.Change, resync bool, send func(*model.HistoryPage) bool) error {
 		if c, mine := changed[no]; (!mine || c.OnlyProgress) && !resync {
 			return nil
 		}
@@ -183,6 +129,7 @@ func (r *Resolver) watchHistory(ctx context.Context, hub, id string, after int64
 		}
 		if stale(i, after) || i.No() != no || i.FirstSeq != base {
 			no, base, after, reset = i.No(), i.FirstSeq, 0, true
+			sub.Follow(no)
 		}
 		for {
 			events, more, err := r.engine.History(ctx, i, after, eventsPerFrame, false)

@@ -132,14 +132,14 @@ func until[T any](s *socket, done func(T) bool) T {
 	}
 }
 
-type changes struct {
-	OrchestrationChanges struct {
-		Seq     int
-		Reset   bool
-		Upserts []instance
-		Leaves  []string
-	}
+type changesFrame struct {
+	Seq     int
+	Reset   bool
+	Upserts []instance
+	Leaves  []string
 }
+
+type changes struct{ OrchestrationChanges changesFrame }
 
 const changesQuery = `subscription($filter: OrchestrationFilter, $first: Int! = 50) { orchestrationChanges(hub: "default", filter: $filter, first: $first) {
 	seq reset upserts { id instanceId status doingNow } leaves } }`

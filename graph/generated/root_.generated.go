@@ -6302,7 +6302,7 @@ type StatusCounts {
 
 "What has changed in a filtered set of instances."
 type OrchestrationDelta {
-  "Counts frames from 1."
+  "Counts frames: the next has one more. The first may have any number."
   seq: Int!
   "The client drops what it has: this frame is a snapshot of the newest."
   reset: Boolean!

@@ -631,7 +631,7 @@ type Mutation struct {
 
 // What has changed in a filtered set of instances.
 type OrchestrationDelta struct {
-	// Counts frames from 1.
+	// Counts frames: the next has one more. The first may have any number.
 	Seq int32 `json:"seq"`
 	// The client drops what it has: this frame is a snapshot of the newest.
 	Reset bool `json:"reset"`

@@ -30,7 +30,7 @@ var rooms = []struct {
 	{"cli", []string{"engine", "engine/archive", "engine/history", "internal/archives"}},
 	{"internal/archives", nil},
 	{"durable/httpcall", []string{"durable", "engine"}},
-	{"graph", []string{"engine", "engine/history", "engine/logkey", "graph/model", "graph/generated", "internal/requests"}},
+	{"graph", []string{"auth", "engine", "engine/history", "engine/logkey", "graph/model", "graph/generated", "internal/requests"}},
 	{"graph/model", []string{"engine", "engine/history", "graph/scalar"}},
 	{"graph/scalar", nil},
 	{"rest", []string{"engine", "engine/history", "engine/logkey", "internal/requests"}},

@@ -65,6 +65,7 @@ var workloads = []workload{
 	{"W11", "1,000,000 instances asleep", (*bench).sleepers},
 	{"W12", "fan-out of 10,000 in one instance", (*bench).wide},
 	{"W13", "lists of 1,000,000 instances, and their purge", (*bench).past},
+	{"W15", "the API among 1,000,000 instances, and 200 who watch", (*bench).api},
 	{"memory", "10,000 live instances; an idle server", (*bench).memory},
 }
 

@@ -170,7 +170,6 @@ func (b *bench) purge(ctx context.Context, n int) error {
 		}
 		b.report.add("W14", "purged/s, beside nothing", float64(purged)/time.Since(began).Seconds())
 
-		const stretch = 8 * time.Second
 		var alone, beside, purging float64
 		rounds := 0
 		for ; rounds < 5; rounds++ {
@@ -179,7 +178,7 @@ func (b *bench) purge(ctx context.Context, n int) error {
 			if err != nil {
 				return err
 			}
-			rate, err := b.helloFor(ctx, stretch)
+			rate, err := b.helloFor(ctx)
 			if err != nil {
 				return err
 			}
@@ -194,7 +193,7 @@ func (b *bench) purge(ctx context.Context, n int) error {
 			if _, err := b.client.PauseOperation(ctx, id); err != nil {
 				return err
 			}
-			if rate, err = b.helloFor(ctx, stretch); err != nil {
+			if rate, err = b.helloFor(ctx); err != nil {
 				return err
 			}
 			alone += rate
@@ -214,8 +213,11 @@ func (b *bench) purge(ctx context.Context, n int) error {
 	})
 }
 
-// helloFor runs orchestrations of three activities for so long, 400 at a time, and returns how many ended in a second.
-func (b *bench) helloFor(ctx context.Context, d time.Duration) (float64, error) {
+// stretch is how long full load is measured.
+const stretch = 8 * time.Second
+
+// helloFor runs orchestrations of three activities for a stretch, 400 at a time, and returns how many ended in a second.
+func (b *bench) helloFor(ctx context.Context) (float64, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var ended atomic.Int64
@@ -223,7 +225,7 @@ func (b *bench) helloFor(ctx context.Context, d time.Duration) (float64, error) 
 	began := time.Now()
 	for range 8 {
 		go func() {
-			for time.Since(began) < d {
+			for time.Since(began) < stretch {
 				all, err := Hello.StartMany(ctx, b.client, make([]string, 50))
 				for _, inst := range all {
 					if _, failed := inst.Wait(ctx); err == nil && failed != nil {

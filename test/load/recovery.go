@@ -3,11 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
-	"os"
-	"os/exec"
-	"path/filepath"
-	"syscall"
 	"time"
 
 	"github.com/weir-dev/weir/durable"
@@ -145,30 +140,4 @@ func (b *bench) memory(ctx context.Context) error {
 	b.report.add("memory", "idle Postgres % of a core", u.PG.Seconds()/u.Elapsed.Seconds()*100)
 	b.report.add("memory", "idle worker % of a core", u.Worker.Seconds()/u.Elapsed.Seconds()*100)
 	return errors.Join(server.stop(), w.stop())
-}
-
-// startServer builds and starts the server.
-func (b *bench) startServer(ctx context.Context) (*process, error) {
-	bin := filepath.Join(os.TempDir(), fmt.Sprintf("weir-bench-%d", os.Getpid()))
-	build := exec.CommandContext(ctx, "go", "build", "-o", bin, "github.com/weir-dev/weir")
-	if out, err := build.CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("build the server: %w: %s", err, out)
-	}
-	before, err := b.alive(ctx)
-	if err != nil {
-		return nil, err
-	}
-	cmd := exec.CommandContext(ctx, bin, "server")
-	cmd.Env = append(os.Environ(), "WEIR_DATABASE_URL="+b.pg.dsn, "WEIR_LISTEN=127.0.0.1:0", "WEIR_LOG_LEVEL=warn")
-	cmd.Stderr = os.Stderr
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := cmd.Start(); err != nil {
-		return nil, err
-	}
-	_ = os.Remove(bin)
-	p := watched(cmd)
-	return p, b.until(ctx, func() (bool, error) {
-		now, err := b.alive(ctx)
-		return now > before, err
-	})
 }
