@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/weir-dev/weir/engine"
@@ -273,8 +274,13 @@ func TestOperationGoesOn(t *testing.T) {
 			s.exec(`UPDATE weir.batch_operations SET owner = 999999, claim = 7, page = (
 				SELECT json_agg(json_build_object('no', no, 'id', id, 'gen', gen, 'at', created_at)) FROM (
 					SELECT * FROM weir.instances ORDER BY created_at, no LIMIT 100) AS i)`)
-			for n := range 40 {
-				s.no(c.by(s, fmt.Sprintf("a-%03d", n)))
+			// They were started by many at once, so their ids are not in the order of the page.
+			rows, err := s.pool.Query(s.ctx, "SELECT id FROM weir.instances ORDER BY created_at, no LIMIT 40")
+			s.no(err)
+			acted, err := pgx.CollectRows(rows, pgx.RowTo[string])
+			s.no(err)
+			for _, id := range acted {
+				s.no(c.by(s, id))
 			}
 			s.join(engine.NodeConfig{})
 			s.over(id, engine.OperationDone, 150, 0)
