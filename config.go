@@ -17,7 +17,9 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/weir-dev/weir/durable/otlp"
 	"github.com/weir-dev/weir/engine"
+	"github.com/weir-dev/weir/engine/tracing"
 	"github.com/weir-dev/weir/internal/devpg"
 )
 
@@ -38,6 +40,10 @@ type Config struct {
 	LogFormat       string
 	DevDir          string
 	DevWorker       bool
+	// OTLP is where spans and metrics are sent, and TracesRatio the share of starts and changes that are traced although their
+	// caller is not.
+	OTLP        otlp.Config
+	TracesRatio float64
 
 	dev bool // weir dev, not weir server
 }
@@ -173,6 +179,14 @@ var settings = []setting{
 		c.LogFormat = v
 		return nil
 	}, false},
+	{"WEIR_TRACES_RATIO", "the share of starts and changes that are traced although their caller is not, from 0 to 1; spans go where OTEL_EXPORTER_OTLP_ENDPOINT says", "0.1", func(c *Config, v string) error {
+		ratio, err := strconv.ParseFloat(v, 64)
+		if err != nil || !(ratio >= 0 && ratio <= 1) {
+			return errors.New("want a number from 0 to 1, such as 0.1")
+		}
+		c.TracesRatio = ratio
+		return nil
+	}, false},
 	{"WEIR_DEV_DIR", "where weir dev keeps its Postgres; empty means a folder of the user's", "", func(c *Config, v string) error {
 		c.DevDir = v
 		return nil
@@ -197,6 +211,10 @@ func loadConfig(env func(string) (string, bool)) (*Config, error) {
 			}
 			errs = append(errs, fmt.Errorf("%s: %w", s.name, err))
 		}
+	}
+	var err error
+	if c.OTLP, err = otlp.FromEnv(env); err != nil {
+		errs = append(errs, err)
 	}
 	if c.Schema != "" && c.Schema == c.RiverSchema {
 		errs = append(errs, errors.New("WEIR_SCHEMA and WEIR_RIVER_SCHEMA: must be two"))
@@ -244,9 +262,9 @@ func (c *Config) devDir() (string, error) {
 func (c *Config) logger() *slog.Logger {
 	opts := &slog.HandlerOptions{Level: c.LogLevel}
 	if c.LogFormat == "json" {
-		return slog.New(slog.NewJSONHandler(os.Stderr, opts))
+		return slog.New(tracing.LogHandler(slog.NewJSONHandler(os.Stderr, opts)))
 	}
-	return slog.New(slog.NewTextHandler(os.Stderr, opts))
+	return slog.New(tracing.LogHandler(slog.NewTextHandler(os.Stderr, opts)))
 }
 
 func isLoopback(host string) bool {

@@ -29,13 +29,13 @@ func TestConfigDefaults(t *testing.T) {
 	}
 	want := Config{
 		Schema: "weir", RiverSchema: "river", Listen: "127.0.0.1:8082", Path: "/", Hubs: []string{"default"}, Migrate: true,
-		PayloadLimit: engine.DefaultPayloadLimit, ShutdownTimeout: 20 * time.Second, LogLevel: slog.LevelInfo, LogFormat: "text", DevWorker: true,
+		PayloadLimit: engine.DefaultPayloadLimit, ShutdownTimeout: 20 * time.Second, LogLevel: slog.LevelInfo, LogFormat: "text", DevWorker: true, TracesRatio: 0.1,
 	}
 	if got := *c; len(got.Hubs) != 1 || got.Hubs[0] != "default" {
 		t.Errorf("the hubs are %v", got.Hubs)
 	} else if got.Hubs, want.Hubs = nil, nil; got.DatabaseURL != "" || got.Schema != want.Schema || got.RiverSchema != want.RiverSchema || got.Listen != want.Listen ||
 		got.Path != want.Path || got.Migrate != want.Migrate || got.PayloadLimit != want.PayloadLimit || got.ShutdownTimeout != want.ShutdownTimeout ||
-		got.LogLevel != want.LogLevel || got.LogFormat != want.LogFormat || got.DevWorker != want.DevWorker || got.DevDir != "" || got.dev {
+		got.LogLevel != want.LogLevel || got.LogFormat != want.LogFormat || got.DevWorker != want.DevWorker || got.DevDir != "" || got.dev || got.TracesRatio != want.TracesRatio || got.OTLP.Traces != "" || got.OTLP.Metrics != "" {
 		t.Errorf("got %+v", got)
 	}
 	if err := c.needDatabase(); err == nil || !strings.Contains(err.Error(), "WEIR_DATABASE_URL") || !strings.Contains(err.Error(), "weir dev") {
@@ -70,6 +70,7 @@ func TestConfigValues(t *testing.T) {
 		{"WEIR_DEPLOYMENT", []string{"", "production", strings.Repeat("ü", 40)}, map[string]string{strings.Repeat("x", 41): "40 characters", "\xff": "40 characters"}},
 		{"WEIR_PAYLOAD_LIMIT", []string{"1024", "268435456"}, map[string]string{"": "1024 to", "1023": "1024 to", "268435457": "1024 to", "16MiB": "1024 to", "-1": "1024 to"}},
 		{"WEIR_SHUTDOWN_TIMEOUT", []string{"0s", "1m30s"}, map[string]string{"": "duration", "20": "duration", "-1s": "duration", "soon": "duration"}},
+		{"WEIR_TRACES_RATIO", []string{"0", "1", "0.25"}, map[string]string{"": "0 to 1", "1.1": "0 to 1", "-1": "0 to 1", "NaN": "0 to 1"}},
 		{"WEIR_LOG_LEVEL", []string{"debug", "INFO", "warn", "error"}, map[string]string{"": "debug, info", "loud": "debug, info"}},
 		{"WEIR_LOG_FORMAT", []string{"text", "json"}, map[string]string{"": "text or json", "xml": "text or json"}},
 		{"WEIR_DEV_DIR", []string{"", "/tmp/x"}, nil},
@@ -101,7 +102,7 @@ func TestConfigValues(t *testing.T) {
 			t.Errorf("%s: %q", s.name, s.doc)
 		}
 	}
-	if names != 15 {
+	if names != 16 {
 		t.Errorf("there are %d settings: is a new one in this test?", names)
 	}
 }

@@ -273,6 +273,8 @@ func (s *Server) Run(ctx context.Context) error {
 		return err
 	}
 	defer pool.Close()
+	traced, flush := s.cfg.startTracing(s.log)
+	defer flush()
 	if s.cfg.Migrate {
 		if err := migrations.Apply(ctx, pool, migrations.Schemas{Weir: s.cfg.Schema, River: s.cfg.RiverSchema}, s.log); err != nil {
 			return err
@@ -280,6 +282,7 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	e, err := engine.Open(ctx, engine.Config{
 		Pool: pool, Schema: s.cfg.Schema, RiverSchema: s.cfg.RiverSchema, PayloadLimit: s.cfg.PayloadLimit, Logger: s.log,
+		Tracing: traced,
 	})
 	if err != nil {
 		return err

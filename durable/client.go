@@ -64,7 +64,7 @@ func (f clientFunc) applyClient(c *Client) { f(c) }
 const DefaultHub = "default"
 
 // NewClient makes a client on the database of a pool. It connects on first use, with connections of its own.
-// Options: Hub, Schemas, PayloadLimit, DefaultVersion, WithCodec, WithConverter.
+// Options: Hub, Schemas, PayloadLimit, DefaultVersion, WithCodec, WithConverter, WithTracing.
 func NewClient(pool *pgxpool.Pool, opts ...ClientOption) (*Client, error) {
 	if pool == nil {
 		return nil, &engine.Error{Code: engine.CodeInvalid, Field: "pool", Message: "must not be nil"}

@@ -118,6 +118,9 @@ func (c *Context) Logger() *slog.Logger {
 			slog.String(logkey.Hub, r.info.Hub), slog.String(logkey.Instance, r.info.InstanceID),
 			slog.String(logkey.Execution, r.info.ExecutionID), slog.String(logkey.Orchestration, r.info.Name),
 		})
+		if r.info.Trace.IsValid() {
+			h = h.WithAttrs([]slog.Attr{slog.String(logkey.TraceID, r.info.Trace.TraceID().String())})
+		}
 		r.logger = slog.New(liveHandler{h, r})
 	}
 	return r.logger

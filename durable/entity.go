@@ -10,6 +10,7 @@ import (
 
 	"github.com/weir-dev/weir/engine"
 	"github.com/weir-dev/weir/engine/history"
+	"github.com/weir-dev/weir/engine/tracing"
 )
 
 // Operation names an operation of an entity, "entity/operation", with the types of the entity's state and of what goes
@@ -219,6 +220,7 @@ type EntityContext struct {
 	values    *values
 	version   Version // of instances whose start names none
 	limit     int
+	trace     string // as tracing.Format writes it
 	deleted   bool
 	signals   []engine.EntitySignal
 	starts    []engine.EntityStart
@@ -254,7 +256,7 @@ func (c *EntityContext) signal(to EntityID, operation string, in any, at time.Ti
 	if err := tooLarge("the input", input, c.limit); err != nil {
 		return err
 	}
-	c.signals = append(c.signals, engine.EntitySignal{To: to, Operation: operation, Input: input, At: at})
+	c.signals = append(c.signals, engine.EntitySignal{To: to, Operation: operation, Input: input, At: at, Trace: c.trace})
 	return nil
 }
 
@@ -283,7 +285,7 @@ func (o Orchestration[I, O]) StartFrom(c *EntityContext, in I, opts ...StartOpti
 			return "", fmt.Errorf("start %s: %w", o, err)
 		}
 	}
-	c.starts = append(c.starts, engine.EntityStart{ID: req.ID, Name: req.Name, Version: req.Version, Input: input, At: req.At})
+	c.starts = append(c.starts, engine.EntityStart{ID: req.ID, Name: req.Name, Version: req.Version, Input: input, At: req.At, Trace: c.trace})
 	return req.ID, nil
 }
 
@@ -312,10 +314,17 @@ func (x *executor) Operate(ctx context.Context, b *engine.EntityBatch) (*engine.
 			continue
 		}
 		c := &EntityContext{
-			Context: ctx, id: b.ID, hub: b.Hub, operation: op.Name, sender: op.Sender, values: x.values, version: x.versions.Default, limit: b.Limit,
+			Context: tracing.With(ctx, op.Trace), id: b.ID, hub: b.Hub, operation: op.Name, sender: op.Sender, values: x.values,
+			version: x.versions.Default, limit: b.Limit, trace: tracing.Format(op.Trace),
 		}
 		before := box.payload
+		if op.Trace.IsValid() {
+			result.Results[i].Began = time.Now()
+		}
 		out, err := guarded(func() (history.Payload, error) { return h.operate(c, box, op.Input) })
+		if op.Trace.IsValid() {
+			result.Results[i].Ended = time.Now()
+		}
 		if err != nil {
 			box.payload, box.value = before, nil
 			result.Results[i].Failure = toFailure(err)

@@ -54,6 +54,8 @@ type Config struct {
 	Converter Converter
 	// Logger takes the worker's log; the default is slog.Default().
 	Logger *slog.Logger
+	// Tracing says what becomes of spans; the default passes contexts on and makes none. See Tracing.
+	Tracing Tracing
 }
 
 func (c *Config) withDefaults() Config {
@@ -176,7 +178,7 @@ func (w *Worker) RiverQueues(ctx context.Context) (map[string]river.QueueConfig,
 
 func (w *Worker) open(ctx context.Context) (*engine.Engine, error) {
 	return engine.Open(ctx, engine.Config{
-		Pool: w.pool, Schema: w.cfg.Schemas.Weir, RiverSchema: w.cfg.Schemas.River, PayloadLimit: w.cfg.PayloadLimit, Logger: w.cfg.Logger,
+		Pool: w.pool, Schema: w.cfg.Schemas.Weir, RiverSchema: w.cfg.Schemas.River, PayloadLimit: w.cfg.PayloadLimit, Logger: w.cfg.Logger, Tracing: w.cfg.Tracing,
 	})
 }
 

@@ -251,7 +251,7 @@ func (a *attempt) run() {
 		return
 	}
 	task := a.begin()
-	a.ended(a.n.exec.Run(a.ctx, &task))
+	a.ended(a.n.exec.Run(task.traced(a.ctx), &task))
 }
 
 // begin notes that an attempt starts now.

@@ -180,6 +180,12 @@ func (s *start) add(b *store.Batch, wakes []int64) []int64 {
 	t.ParentNos, t.ParentGens, t.ParentTasks = append(t.ParentNos, s.parentNo), append(t.ParentGens, s.parentGen), append(t.ParentTasks, s.parentTask)
 	t.TurnJobs, t.Tags = append(t.TurnJobs, s.turnJob), append(t.Tags, s.tags)
 	t.Priorities = append(t.Priorities, s.priority)
+	if s.trace != "" { // those without one are left out behind the last that has one, which is most often all: null in their place
+		for len(t.Traces) < len(t.Nos)-1 {
+			t.Traces = append(t.Traces, "")
+		}
+		t.Traces = append(t.Traces, s.trace)
+	}
 	t.ScheduledAts = append(t.ScheduledAts, s.scheduledAt)
 	if s.turnJob == 0 {
 		key := timerKey{taskKey{no: s.no}, timerStart}

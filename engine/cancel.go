@@ -101,6 +101,7 @@ func (e *Engine) cancellation(row store.FindInstancesRow, request *history.Execu
 		kind: unitCancel, status: history.Canceled, no: row.No, events: events, count: 2, failure: reason,
 		dropInbox: true, dropTimers: true, dropTasks: true,
 	}
+	u.ending = e.ending(row, end[1].(*history.ExecutionCompleted))
 	return u, u.tellParent(row, request.Header, why)
 }
 

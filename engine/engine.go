@@ -13,6 +13,7 @@ import (
 
 	"github.com/weir-dev/weir/engine/history"
 	"github.com/weir-dev/weir/engine/internal/store"
+	"github.com/weir-dev/weir/engine/tracing"
 )
 
 // Config says which database an Engine works on, and its limits.
@@ -28,6 +29,8 @@ type Config struct {
 	// PoolSize bounds the connections for reads; 0 means 8.
 	PoolSize int32
 	Logger   *slog.Logger
+	// Tracing says what becomes of spans.
+	Tracing tracing.Config
 }
 
 // DefaultPayloadLimit is the largest value that is accepted unless a Config says otherwise: 16 MiB.
@@ -148,7 +151,7 @@ func (e *Engine) fetchInstanceNos(ctx context.Context, n int) ([]int64, error) {
 }
 
 // SchemaVersion is the version of the database schema that this package is written for.
-const SchemaVersion = 16
+const SchemaVersion = 17
 
 func (e *Engine) checkVersion(ctx context.Context) error {
 	have, err := e.q.MigrationVersion(ctx, e.pool)
@@ -177,6 +180,9 @@ func (e *Engine) checkVersion(ctx context.Context) error {
 	}
 	return nil
 }
+
+// Tracing says what becomes of spans in this process.
+func (e *Engine) Tracing() *tracing.Config { return &e.cfg.Tracing }
 
 // Close ends what the Engine runs in the background and closes its connections. Calls under way return with
 // UNAVAILABLE.
@@ -312,7 +318,7 @@ func (e *Engine) callLane(ctx context.Context) (*lane, error) {
 	l := newLane(&lane{
 		db: e.db, link: &pgLink{db: e.db, q: e.q, name: "calls"}, log: e.log, no: no, jobIDs: e.jobIDs,
 		watched: e.feed.watchedBy(), plans: e.plans.now, tell: e.herald.tell, woken: func([]int64) {}, committed: e.feed.local, fenced: e.lostCallLane,
-		limited: e.limiter.let,
+		limited: e.limiter.let, tracing: &e.cfg.Tracing,
 	})
 	if err := l.open(ctx); err != nil {
 		return nil, err

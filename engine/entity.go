@@ -8,9 +8,11 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/weir-dev/weir/engine/history"
 	"github.com/weir-dev/weir/engine/internal/store"
+	"github.com/weir-dev/weir/engine/tracing"
 )
 
 // EntityID names an entity: a piece of state with operations, which are carried out one at a time. Names compare
@@ -76,6 +78,8 @@ type EntityOperation struct {
 	Input history.Payload
 	// Sender is the instance that asks, empty for a client.
 	Sender string
+	// Trace is the context that its code runs in; invalid if nobody traces it.
+	Trace trace.SpanContext
 }
 
 // EntityResult is what became of a batch.
@@ -92,6 +96,9 @@ type EntityResult struct {
 type OperationResult struct {
 	Output  history.Payload
 	Failure *history.Failure
+	// Began and Ended are when its code ran, where it is traced.
+	Began time.Time
+	Ended time.Time
 }
 
 // EntitySignal is an operation that an entity wants another to carry out.
@@ -100,6 +107,8 @@ type EntitySignal struct {
 	Operation string
 	Input     history.Payload
 	At        time.Time // zero: at once
+	// Trace is the context of the operation that sends it, as tracing.Format writes it.
+	Trace string
 }
 
 // EntityStart is an orchestration that an entity wants to be started. Nothing is started if one with its id lives.
@@ -109,6 +118,8 @@ type EntityStart struct {
 	Version string
 	Input   history.Payload
 	At      time.Time // zero: at once
+	// Trace is that of EntitySignal.
+	Trace string
 }
 
 // SignalRequest asks for an operation of an entity to be carried out.
@@ -141,7 +152,11 @@ func (e *Engine) SignalEntity(ctx context.Context, r SignalRequest) error {
 	if err := e.checkSignal(&r); err != nil {
 		return err
 	}
-	_, err = e.request(ctx, hub, r.Entity, r.Key, &history.EntityRequest{Operation: r.Operation, Input: r.Input, ScheduledAt: r.At})
+	origin := e.cfg.Tracing.Below(ctx)
+	_, err = e.request(ctx, hub, r.Entity, r.Key, &history.EntityRequest{
+		Operation: r.Operation, Input: r.Input, ScheduledAt: r.At, Trace: tracing.Format(origin.Context),
+	})
+	e.cfg.Tracing.End(&origin, entitySpan(r.Entity, r.Operation), tracing.Producer, err, operationAttrs(r.Entity.String(), r.Operation)...)
 	return err
 }
 
@@ -163,9 +178,11 @@ func (e *Engine) CallEntity(ctx context.Context, r SignalRequest) (OperationResu
 		return OperationResult{}, err
 	}
 	defer sub.Close()
+	origin := e.cfg.Tracing.Below(ctx)
 	reply := newUUID()
 	no, err := e.request(ctx, hub, r.Entity, "", &history.EntityRequest{
 		Operation: r.Operation, Input: r.Input, ScheduledAt: r.At, From: &history.Requester{Reply: reply, TaskID: -1},
+		Trace: tracing.Format(origin.Context),
 	})
 	if err != nil {
 		return OperationResult{}, err
@@ -191,7 +208,13 @@ func (e *Engine) CallEntity(ctx context.Context, r SignalRequest) (OperationResu
 		case err != nil:
 			return OperationResult{}, fmt.Errorf("read the answer: %w", err)
 		default:
-			return e.readReply(ctx, payload)
+			out, err := e.readReply(ctx, payload)
+			why := err
+			if out.Failure != nil {
+				why = errors.New(out.Failure.Message)
+			}
+			e.cfg.Tracing.End(&origin, entitySpan(r.Entity, r.Operation), tracing.Client, why, operationAttrs(r.Entity.String(), r.Operation)...)
+			return out, err
 		}
 	}
 }

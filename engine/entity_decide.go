@@ -15,6 +15,8 @@ type entityMessage struct {
 	task    int32
 	kind    int16 // of the message
 	request *history.EntityRequest
+	// decision is the number of the decision that sends it; -1 for none that is traced.
+	decision int32
 }
 
 func (s *state) applyEntity(e history.Event) {
@@ -57,13 +59,13 @@ func (s *state) turnTo(p *plan, d history.Event) {
 	case *history.EntityOperationSignaled:
 		p.requests = append(p.requests, entityMessage{d.EntityID, -1, s.kindFor(d.EntityID), &history.EntityRequest{
 			Operation: d.Operation, Input: d.Input, ScheduledAt: d.ScheduledAt,
-		}})
+		}, d.ID})
 	case *history.EntityOperationCalled:
 		p.requests = append(p.requests, entityMessage{d.EntityID, d.ID, s.kindFor(d.EntityID), &history.EntityRequest{
 			Operation: d.Operation, Input: d.Input,
-		}})
+		}, d.ID})
 	case *history.EntityLockRequested:
-		p.requests = append(p.requests, entityMessage{d.Entities[0], d.ID, msgEvent, &history.EntityRequest{Lock: d.Entities}})
+		p.requests = append(p.requests, entityMessage{d.Entities[0], d.ID, msgEvent, &history.EntityRequest{Lock: d.Entities}, -1})
 	}
 }
 
@@ -99,7 +101,7 @@ func (s *state) unlock(p *plan) {
 func unlocking(entities []string) []entityMessage {
 	out := make([]entityMessage, len(entities))
 	for i, to := range entities {
-		out[i] = entityMessage{to, -1, msgHolder, &history.EntityRequest{Unlock: true}}
+		out[i] = entityMessage{to, -1, msgHolder, &history.EntityRequest{Unlock: true}, -1}
 	}
 	return out
 }

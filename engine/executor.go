@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/weir-dev/weir/engine/history"
 )
@@ -64,6 +65,8 @@ type Info struct {
 	ExecutionID string
 	Parent      *history.Parent
 	CreatedAt   time.Time
+	// Trace is what the instance was started within; invalid if nobody traces it.
+	Trace trace.SpanContext
 }
 
 // ActivityKind is how a process runs an activity.
@@ -102,6 +105,7 @@ type Task struct {
 
 	key     taskKey
 	attempt *attempt
+	trace   string // the instance's context, as in its row
 	e       *Engine
 	node    *Node
 }

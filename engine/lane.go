@@ -14,6 +14,7 @@ import (
 	"github.com/weir-dev/weir/engine/history"
 	"github.com/weir-dev/weir/engine/internal/store"
 	"github.com/weir-dev/weir/engine/logkey"
+	"github.com/weir-dev/weir/engine/tracing"
 )
 
 // lane is the committer: it takes the units that have queued up while the last batch was committing and
@@ -43,6 +44,8 @@ type lane struct {
 	limited func([]store.Bucket)
 	// fenced is told once that this lane may not commit any more.
 	fenced func(error)
+	// tracing takes the spans of what has landed.
+	tracing *tracing.Config
 
 	units   counter
 	batches counter
@@ -59,7 +62,8 @@ type lane struct {
 	busy  map[int64]bool // and for what take knows of it
 	once  map[any]bool
 	told  watch // when the present batch was sent
-	fired bool  // the last batch fired timers, and did nothing else
+	spans []tracing.Span
+	fired bool // the last batch fired timers, and did nothing else
 	inc   int32
 	batch int64
 }
@@ -349,6 +353,7 @@ func (l *lane) settle(units []*unit, r *store.Result) {
 			u.seq = r.Restarted[u.no].Seq
 		}
 	}
+	l.traced(units, r)
 	changed, waiting := changes(units), limitedBuckets(units)
 	var late map[int64][]store.Inbox
 	if len(r.Inboxes) > 0 {
@@ -411,6 +416,7 @@ func (l *lane) settle(units []*unit, r *store.Result) {
 
 // settleUnknown: the batch has landed, but its answers are lost with the connection.
 func (l *lane) settleUnknown(units []*unit) {
+	l.traced(units, &store.Result{})
 	changed, waiting := changes(units), limitedBuckets(units)
 	for _, u := range units {
 		u.answer(outcome{landed: true})

@@ -187,7 +187,7 @@ func (n *Node) register(ctx context.Context, hub int32) error {
 	n.lane = newLane(&lane{
 		db: e.db, link: &pgLink{db: e.db, q: e.q, name: "lane"}, log: n.log, no: n.no, client: n.client, jobIDs: e.jobIDs,
 		watched: n.watched, plans: e.plans.now, tell: e.herald.tell, woken: n.wake, committed: e.feed.local, fenced: n.fence,
-		limited: e.limiter.let,
+		limited: e.limiter.let, tracing: &e.cfg.Tracing,
 	})
 	if err := n.lane.open(ctx); err != nil {
 		return fail(err)

@@ -14,7 +14,7 @@ func (n *Node) newAttempt(s *session, key taskKey, t *history.TaskScheduled, ret
 		n: n, session: s, retry: retry, tx: tx, token: token, limited: t.Limit != "",
 		task: Task{
 			Hub: s.info.Hub, InstanceID: s.info.InstanceID, ID: t.ID, Name: t.Name, Version: t.Version, Input: t.Input, Attempt: 1,
-			Timeout: time.Duration(t.Timeout), Heartbeat: time.Duration(t.Heartbeat), key: key, e: n.e, node: n,
+			Timeout: time.Duration(t.Timeout), Heartbeat: time.Duration(t.Heartbeat), key: key, e: n.e, node: n, trace: s.row.Trace,
 		},
 		startBy: startBy(t), endBy: endBy(t),
 	}

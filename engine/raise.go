@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/weir-dev/weir/engine/history"
+	"github.com/weir-dev/weir/engine/tracing"
 )
 
 // RaiseRequest asks for an event to be delivered to an instance.
@@ -27,8 +28,8 @@ func (e *Engine) checkRaise(r *RaiseRequest) error {
 	return err
 }
 
-func (e *Engine) raised(no int64, large []largePayload, r *RaiseRequest, input history.Payload) (*unit, error) {
-	payload, err := history.Encode([]history.Event{&history.EventRaised{Header: history.Header{At: time.Now().UTC().Truncate(time.Microsecond)}, Name: r.Name, Input: input}})
+func (e *Engine) raised(no int64, large []largePayload, r *RaiseRequest, input history.Payload, from *tracing.Origin) (*unit, error) {
+	payload, err := history.Encode([]history.Event{&history.EventRaised{Header: history.Header{At: time.Now().UTC().Truncate(time.Microsecond)}, Name: r.Name, Input: input, Trace: tracing.Format(from.Context)}})
 	if err != nil {
 		return nil, err
 	}
@@ -45,10 +46,18 @@ func (e *Engine) Raise(ctx context.Context, r RaiseRequest) error {
 	if err := e.checkRaise(&r); err != nil {
 		return err
 	}
+	origin := e.cfg.Tracing.Below(ctx)
+	err = e.raise(ctx, hub, &r, &origin)
+	e.cfg.Tracing.End(&origin, eventSpan(r.Name), tracing.Producer, err, eventAttrs(r.Name, r.Instance)...)
+	return err
+}
+
+func (e *Engine) raise(ctx context.Context, hub *Hub, r *RaiseRequest, origin *tracing.Origin) error {
 	name := instanceName{hub.no, r.Instance}
 	for {
 		no, cached := e.ids.get(name)
 		if !cached {
+			var err error
 			if no, err = e.find(ctx, name); err != nil {
 				return err
 			}
@@ -57,7 +66,7 @@ func (e *Engine) Raise(ctx context.Context, r RaiseRequest) error {
 		if err != nil {
 			return err
 		}
-		u, err := e.raised(no, large, &r, input)
+		u, err := e.raised(no, large, r, input, origin)
 		if err != nil {
 			return err
 		}
@@ -101,7 +110,8 @@ func (e *Engine) RaiseTx(ctx context.Context, tx pgx.Tx, r RaiseRequest) error {
 	if err := e.checkRaise(&r); err != nil {
 		return err
 	}
-	u, err := e.raised(0, nil, &r, r.Input)
+	origin := e.cfg.Tracing.Below(ctx)
+	u, err := e.raised(0, nil, &r, r.Input, &origin)
 	if err != nil {
 		return err
 	}
@@ -115,5 +125,6 @@ func (e *Engine) RaiseTx(ctx context.Context, tx pgx.Tx, r RaiseRequest) error {
 	if err != nil {
 		return fmt.Errorf("raise: %w", err)
 	}
+	e.cfg.Tracing.End(&origin, eventSpan(r.Name), tracing.Producer, nil, eventAttrs(r.Name, r.Instance)...)
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"github.com/weir-dev/weir/engine/internal/store"
+	"github.com/weir-dev/weir/engine/tracing"
 )
 
 // errLive tells RaiseOrStart that the instance it was to start is there and live.
@@ -65,7 +66,8 @@ func (e *Engine) startWith(ctx context.Context, hub *Hub, r *RaiseRequest, req *
 	if err != nil {
 		return Started{}, err
 	}
-	u, err := e.raised(s.no, append(large, more...), r, payload)
+	origin := e.cfg.Tracing.Below(ctx)
+	u, err := e.raised(s.no, append(large, more...), r, payload, &origin)
 	if err != nil {
 		return Started{}, err
 	}
@@ -88,6 +90,7 @@ func (e *Engine) startWith(ctx context.Context, hub *Hub, r *RaiseRequest, req *
 	if _, err := e.commit(ctx, u); err != nil {
 		return Started{}, err
 	}
+	e.cfg.Tracing.End(&origin, eventSpan(r.Name), tracing.Producer, nil, eventAttrs(r.Name, req.ID)...)
 	e.ids.put(instanceName{hub.no, req.ID}, s.no)
 	return Started{ID: req.ID, no: s.no}, nil
 }

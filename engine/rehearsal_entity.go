@@ -63,7 +63,7 @@ func (r *Rehearsal) unlockAll(i *rehearsed) {
 	for id, x := range r.entities {
 		if x.lock != nil && x.lock.No == i.no {
 			holder := x.lock.Requester
-			r.send(entityMessage{id, -1, msgHolder, &history.EntityRequest{Unlock: true}}, &holder)
+			r.send(entityMessage{id, -1, msgHolder, &history.EntityRequest{Unlock: true}, -1}, &holder)
 		}
 	}
 }
@@ -123,7 +123,7 @@ func (r *Rehearsal) operate(ctx context.Context, x *rehearsedEntity) error {
 		r.answer(req.From, result.Results[n])
 	}
 	for _, g := range result.Signals {
-		m := entityMessage{g.To.String(), -1, msgEvent, &history.EntityRequest{Operation: g.Operation, Input: g.Input, ScheduledAt: g.At}}
+		m := entityMessage{g.To.String(), -1, msgEvent, &history.EntityRequest{Operation: g.Operation, Input: g.Input, ScheduledAt: g.At}, -1}
 		r.send(m, &history.Requester{InstanceID: x.id.String(), TaskID: -1})
 	}
 	for _, o := range result.Starts {
@@ -193,7 +193,7 @@ func (r *Rehearsal) Signal(req SignalRequest, answered func(OperationResult)) er
 		}
 		r.signaled[to+"\x00"+req.Key] = true
 	}
-	r.send(entityMessage{to, -1, msgEvent, &history.EntityRequest{Operation: req.Operation, Input: req.Input, ScheduledAt: req.At}}, from)
+	r.send(entityMessage{to, -1, msgEvent, &history.EntityRequest{Operation: req.Operation, Input: req.Input, ScheduledAt: req.At}, -1}, from)
 	return nil
 }
 

@@ -123,6 +123,8 @@ type Fresh struct {
 	Input    *string `json:"input,omitempty"`
 	// Input64 is the input when it is not valid UTF-8, or not text at all.
 	Input64 []byte `json:"input64,omitempty"`
+	// Trace is the instance's context of distributed tracing, as in the column.
+	Trace string `json:"trace,omitempty"`
 }
 
 // maxFreshInput is the largest input that travels in a turn job: it is written once more there, and once more when
@@ -135,7 +137,7 @@ func startJob(s *start) job {
 	if _, elsewhere := s.input.Stored(); elsewhere || s.input.Size() > maxFreshInput || s.parentNo != 0 || s.tags != nil {
 		return j
 	}
-	args := TurnArgs{No: s.no, Start: &Fresh{ID: s.id, Name: s.name, Version: s.version}}
+	args := TurnArgs{No: s.no, Start: &Fresh{ID: s.id, Name: s.name, Version: s.version, Trace: s.trace}}
 	if s.priority != DefaultPriority {
 		args.Start.Priority = s.priority
 	}
@@ -189,13 +191,15 @@ type TaskArgs struct {
 	Limit string `json:"limit,omitempty"`
 	// Earlier are the attempts that failed, newest last.
 	FirstAt int64 `json:"firstAt,omitempty"`
+	// Trace is the context of distributed tracing of the instance.
+	Trace string `json:"trace,omitempty"`
 }
 
-func taskArgs(instance string, t *history.TaskScheduled) []byte {
+func taskArgs(instance, trace string, t *history.TaskScheduled) []byte {
 	if t.Native {
 		return t.Input.Data()
 	}
-	args := TaskArgs{Instance: instance, Retry: t.Retry, Timeout: t.Timeout, EndBy: endBy(t), Heartbeat: t.Heartbeat, Limit: t.Limit}
+	args := TaskArgs{Instance: instance, Retry: t.Retry, Timeout: t.Timeout, EndBy: endBy(t), Heartbeat: t.Heartbeat, Limit: t.Limit, Trace: trace}
 	if id, elsewhere := t.Input.Stored(); elsewhere {
 		args.InputRef, args.Size = id, t.Input.Size()
 	} else {

@@ -134,11 +134,12 @@ func (f *flight) free() {
 	}
 	clear(u.messages)
 	clear(u.jobs)
+	clear(u.spans)
 	*f = flight{
 		letters: f.letters[:0], start: f.start[:0], timers: f.timers[:0],
 		unit: unit{
 			events: events, consumed: u.consumed[:0], messages: u.messages[:0], timers: u.timers[:0],
-			jobs: u.jobs[:0], deleteJobs: u.deleteJobs[:0],
+			jobs: u.jobs[:0], deleteJobs: u.deleteJobs[:0], spans: u.spans[:0],
 		},
 	}
 	flights.Put(f)

@@ -74,7 +74,7 @@ func (s *session) dispatch(ctx context.Context, f *flight, t *history.TaskSchedu
 func (s *session) taskJob(id int64, key taskKey, t *history.TaskScheduled, state string, attempt int16) job {
 	j := job{
 		id: id, state: state, attempt: attempt, priority: s.priorityOf(t), kind: TaskKind(t.Name, t.Version), queue: ActivityQueue(s.hub.no, t.Queue),
-		args: taskArgs(s.info.InstanceID, t), key: key.bytes(), max: unlimited,
+		args: taskArgs(s.info.InstanceID, s.row.Trace, t), key: key.bytes(), max: unlimited,
 	}
 	if t.Native {
 		j.max = 25 // River's own default; River itself retries

@@ -7,6 +7,7 @@ import (
 
 	"github.com/weir-dev/weir/engine/history"
 	"github.com/weir-dev/weir/engine/internal/store"
+	"github.com/weir-dev/weir/engine/tracing"
 )
 
 // entity is what a session knows of an entity. Its turn is a batch of requests: operations, which user code carries out,
@@ -130,7 +131,7 @@ func (e *entity) change(r *history.EntityRequest, now time.Time) (changed bool, 
 	}
 	e.lock = &history.EntityLock{Requester: *r.From, Since: now}
 	if at := r.Position + 1; at < len(r.Lock) {
-		return true, &entityMessage{r.Lock[at], -1, msgEvent, &history.EntityRequest{Lock: r.Lock, Position: at, From: r.From}}, false
+		return true, &entityMessage{r.Lock[at], -1, msgEvent, &history.EntityRequest{Lock: r.Lock, Position: at, From: r.From}, -1}, false
 	}
 	return true, nil, true
 }
@@ -178,6 +179,7 @@ func (s *session) entityTurn(ctx context.Context) error {
 	s.entity.state = result.State
 	// Large inputs go with the history row that follows: nothing keeps them.
 	f.unit.values = storedValues(arrived)
+	b.trace(result)
 	if err := b.fill(ctx, result); err != nil {
 		return err
 	}
@@ -206,7 +208,9 @@ func (t *entityTurn) takeIn(r *history.EntityRequest) {
 	case r.ScheduledAt.After(t.now):
 		t.later = append(t.later, r)
 	default:
-		t.batch.Operations = append(t.batch.Operations, operationOf(r))
+		op := operationOf(r)
+		op.Trace = t.s.n.e.operationTrace(r)
+		t.batch.Operations = append(t.batch.Operations, op)
 		t.asked = append(t.asked, r)
 	}
 }
@@ -225,7 +229,8 @@ func (t *entityTurn) fill(ctx context.Context, result *EntityResult) error {
 	for _, g := range result.Signals {
 		messages = append(messages, entityMessage{g.To.String(), -1, msgEvent, &history.EntityRequest{
 			Operation: g.Operation, Input: g.Input, ScheduledAt: g.At, From: &history.Requester{InstanceID: t.s.info.InstanceID, TaskID: -1},
-		}})
+			Trace: g.Trace,
+		}, -1})
 	}
 	locks, err := t.changeLock()
 	if err != nil {
@@ -357,7 +362,7 @@ func (t *entityTurn) start(ctx context.Context, o EntityStart) error {
 	if o.ID == "" {
 		o.ID = newUUID()
 	}
-	begin, large, err := e.newStart(ctx, s.hub, &StartRequest{ID: o.ID, Name: o.Name, Version: o.Version, Input: o.Input, At: o.At})
+	begin, large, err := e.newStart(tracing.With(ctx, tracing.Parse(o.Trace)), s.hub, &StartRequest{ID: o.ID, Name: o.Name, Version: o.Version, Input: o.Input, At: o.At})
 	if err != nil {
 		return err
 	}
@@ -387,6 +392,9 @@ func (s *session) sendRequests(ctx context.Context, u *unit, messages []entityMe
 			return err
 		}
 		r.Input = input
+		if m.decision >= 0 {
+			r.Trace = s.sent(m.decision)
+		}
 		u.large = append(u.large, large...)
 		ref, _ := input.Stored()
 		payload, err := history.Encode([]history.Event{&r})

@@ -14,6 +14,7 @@ import (
 
 	"github.com/weir-dev/weir/engine/history"
 	"github.com/weir-dev/weir/engine/internal/store"
+	"github.com/weir-dev/weir/engine/tracing"
 )
 
 // open reads the instance and brings its code to where the history ends. Holding a turn job that the instance
@@ -27,7 +28,7 @@ func (s *session) open(ctx context.Context) error {
 		created := s.handed.CreatedAt
 		return s.load(ctx, &store.OpenSessionsRow{
 			No: s.no, Found: true, BaseSeq: 1, TurnJob: s.job, Hub: s.n.hub.no, Status: int16(history.Pending), ID: fresh.ID, Priority: cmp.Or(fresh.Priority, DefaultPriority),
-			Name: fresh.Name, Version: fresh.Version, CreatedAt: &created, Input: fromText(fresh.Input, fresh.Input64).Inline(),
+			Name: fresh.Name, Version: fresh.Version, CreatedAt: &created, Input: fromText(fresh.Input, fresh.Input64).Inline(), Trace: fresh.Trace,
 		})
 	}
 	row, err := s.n.loader.open(ctx, s.no)
@@ -112,7 +113,7 @@ func (s *session) load(ctx context.Context, row *store.OpenSessionsRow) error {
 	s.caption.Store(&caption{row.ID, row.Name})
 	s.info = Info{
 		Hub: hub.Name, InstanceID: row.ID, Name: row.Name, Version: row.Version, Generation: int(row.Gen),
-		ExecutionID: executionID(s.no, row.Gen), CreatedAt: *row.CreatedAt,
+		ExecutionID: executionID(s.no, row.Gen), CreatedAt: *row.CreatedAt, Trace: tracing.Parse(row.Trace),
 	}
 	if row.ParentNo != 0 {
 		s.info.Parent = &history.Parent{InstanceID: row.ParentID, Name: row.ParentName, TaskID: row.ParentTask}

@@ -38,6 +38,7 @@ func (s *session) turn(ctx context.Context) error {
 		}
 	}
 	before := s.state.suspended
+	asked := s.asked(letters)
 	arrived := s.state.admit(s.n.clock.now(), letters)
 	if arrived == nil {
 		s.failing = nil
@@ -67,6 +68,7 @@ func (s *session) turn(ctx context.Context) error {
 	if s.state.suspended != before {
 		f.unit.suspended = s.state.suspended.encode()
 	}
+	s.trace(&f.unit, p, asked)
 	if err := s.fill(ctx, f, p); err != nil {
 		return err
 	}
@@ -188,6 +190,7 @@ func (s *session) startChildren(ctx context.Context, u *unit, p *plan) error {
 		u.starts = append(u.starts, start{
 			no: no, hub: s.hub.no, id: c.InstanceID, name: c.Name, version: c.Version, input: input, turnJob: turn,
 			parentNo: s.no, parentGen: s.state.gen, parentTask: c.ID, priority: cmp.Or(int16(c.Priority), s.priority), tags: encodeTags(c.Tags),
+			trace: s.sent(c.ID),
 		})
 	}
 	gen, now := s.state.gen, s.state.lastTurn
@@ -222,7 +225,7 @@ func (s *session) sendEvents(ctx context.Context, u *unit, p *plan) error {
 		}
 		u.large = append(u.large, large...)
 		ref, _ := input.Stored()
-		payload, err := history.Encode([]history.Event{&history.EventRaised{Header: e.Header, Name: e.Name, Input: input}})
+		payload, err := history.Encode([]history.Event{&history.EventRaised{Header: e.Header, Name: e.Name, Input: input, Trace: s.sent(e.ID)}})
 		if err != nil {
 			return err
 		}

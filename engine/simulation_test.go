@@ -23,6 +23,7 @@ import (
 
 	"github.com/weir-dev/weir/engine/history"
 	"github.com/weir-dev/weir/engine/internal/store"
+	"github.com/weir-dev/weir/engine/tracing"
 )
 
 var (
@@ -279,7 +280,7 @@ func (s *simulation) lane(n *simNode, no int32, client string) *lane {
 	l := newLane(&lane{
 		db: s.e.db, link: &simLink{s, n}, log: s.e.log, no: no, client: client, jobIDs: s.e.jobIDs,
 		plans: func() int64 { return 0 }, tell: func([]change) {}, committed: func([]change) {}, fenced: func(error) {},
-		limited: func([]store.Bucket) {},
+		limited: func([]store.Bucket) {}, tracing: &s.e.cfg.Tracing,
 	})
 	if err := l.open(s.e.ctx); err != nil {
 		s.t.Fatal(err)
@@ -553,7 +554,7 @@ func (s *simulation) roots() (out []simInstance) {
 
 func (s *simulation) raise(i simInstance, n int) {
 	r := &RaiseRequest{Instance: i.id, Name: "go", Key: fmt.Sprint(n)}
-	u, err := s.e.raised(i.no, nil, r, history.Text(fmt.Sprint(n)))
+	u, err := s.e.raised(i.no, nil, r, history.Text(fmt.Sprint(n)), &tracing.Origin{})
 	if err != nil {
 		s.t.Fatal(err)
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/weir-dev/weir/engine/history"
 	"github.com/weir-dev/weir/engine/internal/store"
+	"github.com/weir-dev/weir/engine/tracing"
 )
 
 // StartRequest asks for a new instance.
@@ -139,6 +140,7 @@ func (e *Engine) newStart(ctx context.Context, hub *Hub, r *StartRequest) (start
 	if err != nil {
 		return start{}, nil, err
 	}
+	origin := e.cfg.Tracing.Root(ctx)
 	s := start{no: no, hub: hub.no, id: r.ID, name: r.Name, version: r.Version, input: input, tags: encodeTags(r.Tags), priority: int16(cmp.Or(r.Priority, DefaultPriority))}
 	if r.At.IsZero() || !r.At.After(time.Now()) {
 		if s.turnJob, err = e.jobIDs.one(ctx); err != nil {
@@ -146,6 +148,12 @@ func (e *Engine) newStart(ctx context.Context, hub *Hub, r *StartRequest) (start
 		}
 	} else {
 		s.scheduledAt = r.At
+	}
+	if origin.Context.IsValid() && !isEntity(r.ID) { // an entity lives for many callers
+		s.trace = tracing.Format(origin.Context)
+		if origin.Recording() {
+			s.origin = &origin
+		}
 	}
 	return s, large, nil
 }
@@ -298,10 +306,13 @@ func (e *Engine) StartTx(ctx context.Context, tx pgx.Tx, r StartRequest) (Starte
 		}
 		return Started{ID: r.ID, Existing: true}, nil
 	}
-	if tags := encodeTags(r.Tags); tags != nil { // of a row that nobody else sees yet
-		if _, err := tx.Exec(ctx, "UPDATE "+e.table("instances")+" SET tags = $1 WHERE no = $2", tags, no); err != nil {
+	origin := e.cfg.Tracing.Root(ctx)
+	if tags, traced := encodeTags(r.Tags), tracing.Format(origin.Context); tags != nil || traced != "" { // of a row that nobody else sees yet
+		sql := "UPDATE " + e.table("instances") + " SET tags = $1, trace = nullif($2, '') WHERE no = $3"
+		if _, err := tx.Exec(ctx, sql, tags, traced, no); err != nil {
 			return Started{}, fmt.Errorf("start: %w", err)
 		}
 	}
+	e.cfg.Tracing.End(&origin, tracing.Named("create_orchestration", r.Name, r.Version), tracing.Producer, nil, startAttrs(r.Name, r.Version, r.ID, no)...)
 	return Started{ID: r.ID, no: no}, nil
 }

@@ -26,6 +26,9 @@ type state struct {
 	section *history.EntityLockRequested
 	// tags are those the instance was started with.
 	tags map[string]string
+	// began is when the generation began, or was rewound; links are the contexts of events that were sent within a trace.
+	began time.Time
+	links []string
 }
 
 // pending is a decision that waits for its answer. One of its fields is set.
@@ -52,9 +55,10 @@ func (s *state) apply(e history.Event) {
 	case *history.ExecutionResumed:
 		s.suspended = nil
 	case *history.ExecutionStarted:
-		s.started, s.tags = true, e.Tags
+		s.started, s.tags, s.began = true, e.Tags, e.At
 	case *history.ExecutionRewound:
 		s.suspended = nil // whoever rewinds wants it to go on
+		s.began = e.At
 		for _, p := range s.pending {
 			if p.task != nil { // its bounds begin anew; the history keeps when it was decided on
 				again := *p.task
@@ -80,6 +84,10 @@ func (s *state) apply(e history.Event) {
 		delete(s.pending, e.TaskID)
 		if s.section != nil && s.section.ID == e.TaskID {
 			s.section = nil
+		}
+	case *history.EventRaised:
+		if e.Trace != "" && len(s.links) < maxLinks {
+			s.links = append(s.links, e.Trace)
 		}
 	case *history.ExecutionCancelRequested:
 		if s.canceling == nil {

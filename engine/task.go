@@ -60,7 +60,7 @@ func (n *Node) RunTask(ctx context.Context, j TaskJob) (done bool, err error) {
 		n: n, retry: retry, tx: kind == TxActivity, token: j.ID, ctx: ctx, cancel: cancel, endBy: j.Args.EndBy, limited: j.Args.Limit != "",
 		task: Task{
 			InstanceID: j.Args.Instance, ID: key.task, Name: j.Name, Version: j.Version, Input: input, Attempt: max(j.Attempt, 1),
-			Timeout: time.Duration(j.Args.Timeout), Heartbeat: time.Duration(j.Args.Heartbeat), key: key, e: n.e, node: n,
+			Timeout: time.Duration(j.Args.Timeout), Heartbeat: time.Duration(j.Args.Heartbeat), key: key, e: n.e, node: n, trace: j.Args.Trace,
 		},
 	}
 	if n.hub != nil {
@@ -176,7 +176,7 @@ func (a *attempt) tryOnce(ctx context.Context) Result {
 		return Result{Failure: why}
 	}
 	task := a.begin()
-	return a.n.exec.Run(ctx, &task)
+	return a.n.exec.Run(task.traced(ctx), &task)
 }
 
 // announceAfter is how long after a job was given back its queue is told of it: River announces nothing then,

@@ -142,6 +142,7 @@ func (e *Engine) termination(ctx context.Context, row store.FindInstancesRow, r 
 		kind: unitTerminate, status: history.Terminated, no: row.No, events: events, count: 2, output: output, failure: reason, large: large,
 		dropInbox: true, dropTimers: true, dropTasks: true,
 	}
+	u.ending = e.ending(row, end[1].(*history.ExecutionCompleted))
 	if r.Recursive {
 		if u.children, err = json.Marshal(ControlArgs{Reason: r.Reason}); err != nil {
 			return nil, err

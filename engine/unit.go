@@ -6,6 +6,7 @@ import (
 
 	"github.com/weir-dev/weir/engine/history"
 	"github.com/weir-dev/weir/engine/internal/store"
+	"github.com/weir-dev/weir/engine/tracing"
 )
 
 // unit is what one turn, or one operation of the control plane, wants committed. The committer puts the units
@@ -71,6 +72,10 @@ type unit struct {
 	parks      []parkedTask   // B7
 	large      []largePayload // before the batch
 	firing     *firing        // before B1
+	// spans are for the sink once the unit has landed, and ending is the instance that it ends from outside; nil if they are
+	// not traced.
+	spans  []tracing.Span
+	ending *ending
 	// readInbox asks B10 for the inbox rows after readAfter, which is what the session has read.
 	readInbox bool
 	readAfter int64
@@ -183,6 +188,9 @@ type start struct {
 	parentTask  int32
 	priority    int16
 	tags        []byte // as in the column
+	trace       string // likewise
+	// origin is the span of this start, if it has one.
+	origin *tracing.Origin
 }
 
 // Kinds of inbox messages; the database's function is_held knows them too.
@@ -342,7 +350,7 @@ func (u *unit) handsOver() bool {
 func (u *unit) size() int {
 	n := 200 + u.streamSize() + len(u.events) + len(u.suspended) + len(u.customStatus) + len(u.failure) + len(u.output.Data()) + len(u.held) + len(u.waiting)
 	for i := range u.starts {
-		n += 200 + len(u.starts[i].input.Data()) + len(u.starts[i].tags)
+		n += 200 + len(u.starts[i].input.Data()) + len(u.starts[i].tags) + len(u.starts[i].trace)
 	}
 	for i := range u.purges {
 		n += 40 + len(u.purges[i].answer)

@@ -185,7 +185,7 @@ func (h *Handler) operation(ctx context.Context, next graphql.OperationHandler) 
 	if key, ok := sharedKey(ctx); ok {
 		return h.share(ctx, key, next)
 	}
-	return next(withScope(ctx))
+	return h.traced(withScope(ctx), next)
 }
 
 // response sets the deadline, which reaches Postgres: pgx cancels the statement.

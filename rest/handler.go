@@ -22,6 +22,7 @@ import (
 	"github.com/weir-dev/weir/engine"
 	"github.com/weir-dev/weir/engine/history"
 	"github.com/weir-dev/weir/engine/logkey"
+	"github.com/weir-dev/weir/engine/tracing"
 	"github.com/weir-dev/weir/internal/requests"
 )
 
@@ -86,9 +87,16 @@ func New(cfg Config) *Handler {
 	h.closing, h.close = context.WithCancel(context.Background()) //nolint:gosec // Shutdown calls it
 	at := strings.TrimSuffix(cfg.Path, "/")
 	h.route(at+"/openapi.json", map[string]answer{http.MethodGet: h.document})
-	h.route(at+"/hubs/{hub}/instances", map[string]answer{http.MethodPost: h.start})
-	h.route(at+"/hubs/{hub}/instances/{id}", map[string]answer{http.MethodGet: h.status})
-	h.route(at+"/hubs/{hub}/instances/{id}/events/{event}", map[string]answer{http.MethodPost: h.raise})
+	for _, r := range []struct {
+		method, pattern string
+		serve           answer
+	}{
+		{http.MethodPost, at + "/hubs/{hub}/instances", h.start},
+		{http.MethodGet, at + "/hubs/{hub}/instances/{id}", h.status},
+		{http.MethodPost, at + "/hubs/{hub}/instances/{id}/events/{event}", h.raise},
+	} {
+		h.route(r.pattern, map[string]answer{r.method: h.traced(r.method, r.pattern, r.serve)})
+	}
 	h.mux.HandleFunc("/", func(w http.ResponseWriter, req *http.Request) {
 		h.refuse(w, req, &problem{Status: http.StatusNotFound, Code: string(engine.CodeNotFound), Detail: "there is nothing at this address: see " + at + "/openapi.json"})
 	})
@@ -119,6 +127,32 @@ func (h *Handler) route(pattern string, methods map[string]answer) {
 			h.refuse(w, req, h.problem(req, err))
 		}
 	})
+}
+
+// traced serves within the trace of the caller, and makes a span of the request. Reading is repeated, and begins no trace.
+func (h *Handler) traced(method, pattern string, serve answer) answer {
+	return func(w http.ResponseWriter, req *http.Request) error {
+		cfg := h.engine.Tracing()
+		ctx := tracing.With(req.Context(), tracing.ParseHeaders(req.Header.Get("Traceparent"), req.Header.Get("Tracestate")))
+		begin := cfg.Below
+		if method == http.MethodPost {
+			begin = cfg.Root
+		}
+		origin := begin(ctx)
+		err := serve(w, req.WithContext(tracing.With(ctx, origin.Context)))
+		attrs := []tracing.Attr{tracing.Text("http.request.method", method), tracing.Text("http.route", pattern)}
+		var failed error
+		if err != nil {
+			p := h.problem(req, err)
+			err = p
+			attrs = append(attrs, tracing.Int("http.response.status_code", int64(p.Status)))
+			if p.Status >= http.StatusInternalServerError { // else it is the caller's fault
+				failed = p
+			}
+		}
+		cfg.End(&origin, method+" "+pattern, tracing.Server, failed, attrs...)
+		return err
+	}
 }
 
 type requestKey struct{}

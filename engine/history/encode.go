@@ -151,6 +151,7 @@ func appendEvent(b []byte, e Event, sameTime bool) ([]byte, error) {
 	case *EventRaised:
 		o.always("name", e.Name)
 		o.payload("input", e.Input)
+		o.text("trace", e.Trace)
 	case *PatchRecorded:
 		o.number("id", int64(e.ID))
 		o.always("change", e.Change)
@@ -217,6 +218,7 @@ func (o *object) entityEvent(e Event) {
 			o.number("position", int64(e.Position))
 		}
 		o.flag("unlock", e.Unlock)
+		o.text("trace", e.Trace)
 	case *EntityState:
 		o.payload("state", e.State)
 		if e.LockedBy != nil {

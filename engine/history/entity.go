@@ -75,6 +75,8 @@ type EntityRequest struct {
 	Lock     []string `json:"lock,omitempty"`
 	Position int      `json:"position,omitempty"`
 	Unlock   bool     `json:"unlock,omitempty"`
+	// Trace is the context of distributed tracing in which it was sent; empty for none.
+	Trace string `json:"trace,omitempty"`
 }
 
 // Requester is a decision of an orchestration that an entity is to answer, or a client that waits for an answer.

@@ -242,6 +242,8 @@ type EventRaised struct {
 	Header
 	Name  string  `json:"name"`
 	Input Payload `json:"input,omitzero"`
+	// Trace is the context of distributed tracing in which it was sent; empty for none.
+	Trace string `json:"trace,omitempty"`
 }
 
 // Status is the state of an instance. The numbers are those of the Durable Task protocol and of the

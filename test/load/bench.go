@@ -128,7 +128,12 @@ func (b *bench) on(ctx context.Context, database string, fn func() error) error 
 	if _, err := b.pg.pool.Exec(ctx, "INSERT INTO weir.hubs (name) VALUES ('default')"); err != nil {
 		return err
 	}
-	c, err := durable.NewClient(b.pg.pool)
+	traced, flush, err := traces()
+	if err != nil {
+		return err
+	}
+	defer flush()
+	c, err := durable.NewClient(b.pg.pool, durable.WithTracing(traced))
 	if err != nil {
 		return err
 	}

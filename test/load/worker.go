@@ -54,7 +54,12 @@ func work(args []string) error {
 		level = slog.LevelInfo
 	}
 	logger := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
-	w, err := durable.NewWorker(pool, &durable.Config{Logger: logger, Activities: *activities, Sessions: *sessions}, handlers()...)
+	traced, flush, err := traces()
+	if err != nil {
+		return err
+	}
+	defer flush()
+	w, err := durable.NewWorker(pool, &durable.Config{Logger: logger, Activities: *activities, Sessions: *sessions, Tracing: traced}, handlers()...)
 	if err != nil {
 		return err
 	}

@@ -43,7 +43,7 @@ func (q *Queries) ExportHistory(ctx context.Context, db DBTX, nos []int64) ([]Hi
 
 const exportInstances = `-- name: ExportInstances :many
 
-SELECT i.no, i.seq, i.base_seq, i.turn_job, i.parent_no, i.created_at, i.updated_at, i.started_at, i.completed_at, i.scheduled_at, i.input_ref, i.output_ref, i.hub, i.epoch, i.gen, i.owner, i.parent_gen, i.parent_task, i.status, i.outcome, i.id, i.name, i.version, i.input, i.output, i.failure, i.custom_status, i.waiting, i.held, i.tags, i.suspended, i.priority, coalesce(p.id, '')::text AS parent_id
+SELECT i.no, i.seq, i.base_seq, i.turn_job, i.parent_no, i.created_at, i.updated_at, i.started_at, i.completed_at, i.scheduled_at, i.input_ref, i.output_ref, i.hub, i.epoch, i.gen, i.owner, i.parent_gen, i.parent_task, i.status, i.outcome, i.id, i.name, i.version, i.input, i.output, i.failure, i.custom_status, i.waiting, i.held, i.tags, i.suspended, i.priority, i.trace, coalesce(p.id, '')::text AS parent_id
 FROM instances i LEFT JOIN instances p ON p.no = i.parent_no
 WHERE i.no = ANY($1::bigint[]) AND i.outcome IS NOT NULL
 ORDER BY i.created_at, i.no
@@ -98,6 +98,7 @@ func (q *Queries) ExportInstances(ctx context.Context, db DBTX, nos []int64) ([]
 			&i.Instance.Tags,
 			&i.Instance.Suspended,
 			&i.Instance.Priority,
+			&i.Instance.Trace,
 			&i.ParentID,
 		); err != nil {
 			return nil, err

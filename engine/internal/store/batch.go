@@ -198,7 +198,7 @@ func (b *Batch) queueOne(ctx context.Context, s *sending) bool {
 		}))
 		history.Nos = history.Nos[:0]
 		return true
-	case len(starts.Nos) == 1 && starts.TurnJobs[0] != 0 && starts.Tags[0] == nil && len(turns.Nos) == 0 && len(jobs.Ids) == 1:
+	case len(starts.Nos) == 1 && starts.TurnJobs[0] != 0 && starts.Tags[0] == nil && len(starts.Traces) == 0 && len(turns.Nos) == 0 && len(jobs.Ids) == 1:
 		do(s.q.CommitStart(ctx, s.db, CommitStartParams{
 			WorkerNo: lane.WorkerNo, Lane: lane.Lane, Inc: lane.Inc, Previous: lane.Previous,
 			No: starts.Nos[0], Hub: starts.Hubs[0], ID: starts.Ids[0], Name: starts.Names[0], Version: starts.Versions[0],

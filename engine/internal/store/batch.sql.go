@@ -920,14 +920,15 @@ WITH unit AS (
            unnest($11::integer[]) AS parent_gen,
            unnest($12::integer[]) AS parent_task,
            unnest($13::smallint[]) AS priority,
-           unnest($14::jsonb[]) AS tags
+           unnest($14::jsonb[]) AS tags,
+           unnest($15::text[]) AS trace
 )
 INSERT INTO instances (no, hub, id, name, version, input, input_ref, scheduled_at, turn_job, parent_no, parent_gen,
-                       parent_task, priority, tags, outcome, created_at, updated_at)
+                       parent_task, priority, tags, trace, outcome, created_at, updated_at)
 SELECT unit.no, unit.hub, unit.id, unit.name, nullif(unit.version, ''), unit.input, nullif(unit.input_ref, 0),
        CASE WHEN unit.turn_job = 0 THEN unit.scheduled_at END, nullif(unit.turn_job, 0), nullif(unit.parent_no, 0),
        CASE WHEN unit.parent_no <> 0 THEN unit.parent_gen END,
-       CASE WHEN unit.parent_no <> 0 THEN unit.parent_task END, unit.priority, unit.tags,
+       CASE WHEN unit.parent_no <> 0 THEN unit.parent_task END, unit.priority, unit.tags, nullif(unit.trace, ''),
        CASE WHEN left(unit.id, 1) = '@' THEN 100 END, now(), now()
 FROM unit ORDER BY unit.hub, unit.id
 `
@@ -947,6 +948,7 @@ type InsertInstancesParams struct {
 	ParentTasks  []int32
 	Priorities   []int16
 	Tags         [][]byte
+	Traces       []string
 }
 
 // B3: new instances, in (hub, id) order so that two batches that start the same ids cannot deadlock. An id
@@ -968,6 +970,7 @@ func (q *Queries) InsertInstances(ctx context.Context, db DBTX, arg InsertInstan
 		arg.ParentTasks,
 		arg.Priorities,
 		arg.Tags,
+		arg.Traces,
 	)
 	return err
 }
@@ -1710,7 +1713,7 @@ WITH unit AS (
         output = unit.output, failure = unit.failure
     FROM unit
     WHERE i.no = unit.no AND i.status IN (0, 6, 7)
-    RETURNING i.no, i.seq, unit.n, unit.events, unit.children
+    RETURNING i.no, i.seq, unit.n, unit.events, unit.children, i.gen, i.started_at
 ), record AS (
     INSERT INTO history (instance_no, seq, n, codec, events)
     SELECT applied.no, applied.seq, applied.n, 1, applied.events FROM applied
@@ -1723,7 +1726,7 @@ WITH unit AS (
 ), turn AS (
     DELETE FROM river_job j USING before, applied WHERE before.no = applied.no AND j.id = before.turn_job
 )
-SELECT applied.no, applied.seq, coalesce(before.owner, 0)::integer AS owner
+SELECT applied.no, applied.seq, coalesce(before.owner, 0)::integer AS owner, applied.gen, applied.started_at
 FROM applied JOIN before ON before.no = applied.no
 `
 
@@ -1737,9 +1740,11 @@ type TerminateInstancesParams struct {
 }
 
 type TerminateInstancesRow struct {
-	No    int64
-	Seq   int64
-	Owner int32
+	No        int64
+	Seq       int64
+	Owner     int32
+	Gen       int32
+	StartedAt *time.Time
 }
 
 // B2: terminations by the control plane. No compare-and-set: it is applied to whatever the instance is at,
@@ -1762,7 +1767,13 @@ func (q *Queries) TerminateInstances(ctx context.Context, db DBTX, arg Terminate
 	var items []TerminateInstancesRow
 	for rows.Next() {
 		var i TerminateInstancesRow
-		if err := rows.Scan(&i.No, &i.Seq, &i.Owner); err != nil {
+		if err := rows.Scan(
+			&i.No,
+			&i.Seq,
+			&i.Owner,
+			&i.Gen,
+			&i.StartedAt,
+		); err != nil {
 			return nil, err
 		}
 		items = append(items, i)

@@ -145,7 +145,8 @@ WITH unit AS (
     SELECT unnest($1::integer[]) AS hub, unnest($2::text[]) AS id
 )
 SELECT i.no, i.hub, i.id, i.status, coalesce(i.parent_no, 0)::bigint AS parent_no,
-       coalesce(i.parent_gen, 0)::integer AS parent_gen, coalesce(i.parent_task, 0)::integer AS parent_task
+       coalesce(i.parent_gen, 0)::integer AS parent_gen, coalesce(i.parent_task, 0)::integer AS parent_task,
+       i.gen, i.name, coalesce(i.version, '')::text AS version, coalesce(i.trace, '')::text AS trace
 FROM unit JOIN instances i ON i.hub = unit.hub AND i.id = unit.id
 `
 
@@ -162,6 +163,10 @@ type FindInstancesRow struct {
 	ParentNo   int64
 	ParentGen  int32
 	ParentTask int32
+	Gen        int32
+	Name       string
+	Version    string
+	Trace      string
 }
 
 // Index instances_id.
@@ -182,6 +187,10 @@ func (q *Queries) FindInstances(ctx context.Context, db DBTX, arg FindInstancesP
 			&i.ParentNo,
 			&i.ParentGen,
 			&i.ParentTask,
+			&i.Gen,
+			&i.Name,
+			&i.Version,
+			&i.Trace,
 		); err != nil {
 			return nil, err
 		}
@@ -195,7 +204,8 @@ func (q *Queries) FindInstances(ctx context.Context, db DBTX, arg FindInstancesP
 
 const findInstancesByNo = `-- name: FindInstancesByNo :many
 SELECT i.no, i.hub, i.id, i.status, coalesce(i.parent_no, 0)::bigint AS parent_no,
-       coalesce(i.parent_gen, 0)::integer AS parent_gen, coalesce(i.parent_task, 0)::integer AS parent_task
+       coalesce(i.parent_gen, 0)::integer AS parent_gen, coalesce(i.parent_task, 0)::integer AS parent_task,
+       i.gen, i.name, coalesce(i.version, '')::text AS version, coalesce(i.trace, '')::text AS trace
 FROM instances i WHERE i.no = ANY($1::bigint[])
 `
 
@@ -207,6 +217,10 @@ type FindInstancesByNoRow struct {
 	ParentNo   int64
 	ParentGen  int32
 	ParentTask int32
+	Gen        int32
+	Name       string
+	Version    string
+	Trace      string
 }
 
 func (q *Queries) FindInstancesByNo(ctx context.Context, db DBTX, nos []int64) ([]FindInstancesByNoRow, error) {
@@ -226,6 +240,10 @@ func (q *Queries) FindInstancesByNo(ctx context.Context, db DBTX, nos []int64) (
 			&i.ParentNo,
 			&i.ParentGen,
 			&i.ParentTask,
+			&i.Gen,
+			&i.Name,
+			&i.Version,
+			&i.Trace,
 		); err != nil {
 			return nil, err
 		}
@@ -331,7 +349,7 @@ func (q *Queries) GetHubByNo(ctx context.Context, db DBTX, no int32) (Hub, error
 }
 
 const getInstance = `-- name: GetInstance :one
-SELECT i.no, i.seq, i.base_seq, i.turn_job, i.parent_no, i.created_at, i.updated_at, i.started_at, i.completed_at, i.scheduled_at, i.input_ref, i.output_ref, i.hub, i.epoch, i.gen, i.owner, i.parent_gen, i.parent_task, i.status, i.outcome, i.id, i.name, i.version, i.input, i.output, i.failure, i.custom_status, i.waiting, i.held, i.tags, i.suspended, i.priority, h.name AS hub_name,
+SELECT i.no, i.seq, i.base_seq, i.turn_job, i.parent_no, i.created_at, i.updated_at, i.started_at, i.completed_at, i.scheduled_at, i.input_ref, i.output_ref, i.hub, i.epoch, i.gen, i.owner, i.parent_gen, i.parent_task, i.status, i.outcome, i.id, i.name, i.version, i.input, i.output, i.failure, i.custom_status, i.waiting, i.held, i.tags, i.suspended, i.priority, i.trace, h.name AS hub_name,
        coalesce(p.id, '')::text AS parent_id, coalesce(p.name, '')::text AS parent_name,
        coalesce(j.state::text, '')::text AS turn_state
 FROM instances i JOIN hubs h ON h.no = i.hub
@@ -389,6 +407,7 @@ func (q *Queries) GetInstance(ctx context.Context, db DBTX, arg GetInstanceParam
 		&i.Instance.Tags,
 		&i.Instance.Suspended,
 		&i.Instance.Priority,
+		&i.Instance.Trace,
 		&i.HubName,
 		&i.ParentID,
 		&i.ParentName,

@@ -100,6 +100,7 @@ SELECT req.no::bigint AS no,
        coalesce(p.name, '')::text AS parent_name,
        (CASE WHEN i.started_at IS NULL THEN i.input END)::bytea AS input,
        coalesce(i.input_ref, 0)::bigint AS input_ref,
+       coalesce(i.trace, '')::text AS trace,
        i.custom_status,
        (CASE WHEN i.started_at IS NULL THEN i.tags END)::jsonb AS tags,
        inbox.ids, inbox.gens, inbox.tasks, inbox.kinds, inbox.payloads,
@@ -160,6 +161,7 @@ type OpenSessionsRow struct {
 	ParentName   string
 	Input        []byte
 	InputRef     int64
+	Trace        string
 	CustomStatus []byte
 	Tags         []byte
 	Ids          []int64
@@ -211,6 +213,7 @@ func (q *Queries) OpenSessions(ctx context.Context, db DBTX, arg OpenSessionsPar
 			&i.ParentName,
 			&i.Input,
 			&i.InputRef,
+			&i.Trace,
 			&i.CustomStatus,
 			&i.Tags,
 			&i.Ids,

@@ -192,6 +192,7 @@ type Instance struct {
 	Tags         []byte
 	Suspended    []byte
 	Priority     int16
+	Trace        *string
 }
 
 type InstanceTag struct {

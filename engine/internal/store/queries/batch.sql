@@ -220,7 +220,7 @@ WITH unit AS (
         output = unit.output, failure = unit.failure
     FROM unit
     WHERE i.no = unit.no AND i.status IN (0, 6, 7)
-    RETURNING i.no, i.seq, unit.n, unit.events, unit.children
+    RETURNING i.no, i.seq, unit.n, unit.events, unit.children, i.gen, i.started_at
 ), record AS (
     INSERT INTO history (instance_no, seq, n, codec, events)
     SELECT applied.no, applied.seq, applied.n, 1, applied.events FROM applied
@@ -233,7 +233,7 @@ WITH unit AS (
 ), turn AS (
     DELETE FROM river_job j USING before, applied WHERE before.no = applied.no AND j.id = before.turn_job
 )
-SELECT applied.no, applied.seq, coalesce(before.owner, 0)::integer AS owner
+SELECT applied.no, applied.seq, coalesce(before.owner, 0)::integer AS owner, applied.gen, applied.started_at
 FROM applied JOIN before ON before.no = applied.no;
 
 -- B2: suspensions (kind 5) and resumptions (6) by the control plane. Of an instance that nobody has, and that has no
@@ -334,14 +334,15 @@ WITH unit AS (
            unnest(@parent_gens::integer[]) AS parent_gen,
            unnest(@parent_tasks::integer[]) AS parent_task,
            unnest(@priorities::smallint[]) AS priority,
-           unnest(@tags::jsonb[]) AS tags
+           unnest(@tags::jsonb[]) AS tags,
+           unnest(@traces::text[]) AS trace
 )
 INSERT INTO instances (no, hub, id, name, version, input, input_ref, scheduled_at, turn_job, parent_no, parent_gen,
-                       parent_task, priority, tags, outcome, created_at, updated_at)
+                       parent_task, priority, tags, trace, outcome, created_at, updated_at)
 SELECT unit.no, unit.hub, unit.id, unit.name, nullif(unit.version, ''), unit.input, nullif(unit.input_ref, 0),
        CASE WHEN unit.turn_job = 0 THEN unit.scheduled_at END, nullif(unit.turn_job, 0), nullif(unit.parent_no, 0),
        CASE WHEN unit.parent_no <> 0 THEN unit.parent_gen END,
-       CASE WHEN unit.parent_no <> 0 THEN unit.parent_task END, unit.priority, unit.tags,
+       CASE WHEN unit.parent_no <> 0 THEN unit.parent_task END, unit.priority, unit.tags, nullif(unit.trace, ''),
        CASE WHEN left(unit.id, 1) = '@' THEN 100 END, now(), now()
 FROM unit ORDER BY unit.hub, unit.id;
 

@@ -21,12 +21,14 @@ WITH unit AS (
     SELECT unnest(@hubs::integer[]) AS hub, unnest(@ids::text[]) AS id
 )
 SELECT i.no, i.hub, i.id, i.status, coalesce(i.parent_no, 0)::bigint AS parent_no,
-       coalesce(i.parent_gen, 0)::integer AS parent_gen, coalesce(i.parent_task, 0)::integer AS parent_task
+       coalesce(i.parent_gen, 0)::integer AS parent_gen, coalesce(i.parent_task, 0)::integer AS parent_task,
+       i.gen, i.name, coalesce(i.version, '')::text AS version, coalesce(i.trace, '')::text AS trace
 FROM unit JOIN instances i ON i.hub = unit.hub AND i.id = unit.id;
 
 -- name: FindInstancesByNo :many
 SELECT i.no, i.hub, i.id, i.status, coalesce(i.parent_no, 0)::bigint AS parent_no,
-       coalesce(i.parent_gen, 0)::integer AS parent_gen, coalesce(i.parent_task, 0)::integer AS parent_task
+       coalesce(i.parent_gen, 0)::integer AS parent_gen, coalesce(i.parent_task, 0)::integer AS parent_task,
+       i.gen, i.name, coalesce(i.version, '')::text AS version, coalesce(i.trace, '')::text AS trace
 FROM instances i WHERE i.no = ANY(@nos::bigint[]);
 
 -- The values of instances, for lists that ask for them.
