@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/weir-dev/weir/auth"
 	"github.com/weir-dev/weir/durable/otlp"
 	"github.com/weir-dev/weir/engine"
 	"github.com/weir-dev/weir/engine/tracing"
@@ -42,8 +44,12 @@ type Config struct {
 	DevWorker       bool
 	// OTLP is where spans and metrics are sent, and TracesRatio the share of starts and changes that are traced although their
 	// caller is not.
-	OTLP        otlp.Config
-	TracesRatio float64
+	OTLP           otlp.Config
+	TracesRatio    float64
+	AdminToken     string
+	AllowAnybody   bool
+	OperatorValues bool
+	TrustedProxies []netip.Prefix
 
 	dev bool // weir dev, not weir server
 }
@@ -102,8 +108,8 @@ var settings = []setting{
 		if _, err := strconv.ParseUint(port, 10, 16); err != nil {
 			return errors.New("want a port from 0 (any that is free) to 65535")
 		}
-		if !isLoopback(host) {
-			return errors.New("callers are not identified in this version, so it must be a loopback address, such as 127.0.0.1:8082")
+		if host != "" && net.ParseIP(host) == nil && strings.ContainsAny(host, " /") {
+			return errors.New("want host:port, such as 127.0.0.1:8082")
 		}
 		c.Listen = v
 		return nil
@@ -143,6 +149,23 @@ var settings = []setting{
 		return nil
 	}, false},
 	{"WEIR_MIGRATE", "whether the server brings the database to its version when it starts", "true", readBool(func(c *Config) *bool { return &c.Migrate }), false},
+	{"WEIR_ADMIN_TOKEN", "a token that may do everything, to begin with: at least 24 characters, sent as `Authorization: Bearer <token>`", "", func(c *Config, v string) error {
+		if v == "" {
+			return nil
+		}
+		if _, err := auth.AdminToken(v); err != nil {
+			return err
+		}
+		c.AdminToken = v
+		return nil
+	}, true},
+	{"WEIR_ALLOW_ANYBODY", "whether everybody who reaches the server may do everything", "false", readBool(func(c *Config) *bool { return &c.AllowAnybody }), false},
+	{"WEIR_OPERATOR_VALUES", "whether the role OPERATOR sees inputs, outputs and other values", "false", readBool(func(c *Config) *bool { return &c.OperatorValues }), false},
+	{"WEIR_TRUSTED_PROXIES", "addresses and networks of proxies whose X-Forwarded-For is believed, with commas between", "", func(c *Config, v string) error {
+		var err error
+		c.TrustedProxies, err = auth.ParseProxies(v)
+		return err
+	}, false},
 	{"WEIR_DEPLOYMENT", "the name of this deployment, shown in the dashboard", "", func(c *Config, v string) error {
 		if utf8.RuneCountInString(v) > 40 || !utf8.ValidString(v) {
 			return errors.New("want at most 40 characters")

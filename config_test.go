@@ -60,8 +60,8 @@ func TestConfigValues(t *testing.T) {
 		{"WEIR_RIVER_SCHEMA", []string{"public", "jobs"}, map[string]string{"": "1 to 40", "weir": "must be two"}},
 		{
 			"WEIR_LISTEN",
-			[]string{"127.0.0.1:0", "localhost:8082", "[::1]:80", "127.1.2.3:65535"},
-			map[string]string{"": "host:port", "8082": "host:port", ":8082": "loopback", "0.0.0.0:8082": "loopback", "[::]:8082": "loopback", "10.0.0.1:80": "loopback", "example.com:80": "loopback", "127.0.0.1:http": "port from 0", "127.0.0.1:65536": "port from 0", "127.0.0.1:": "port from 0", "localhost.evil.example:80": "loopback"},
+			[]string{"127.0.0.1:0", "localhost:8082", "[::1]:80", "127.1.2.3:65535", ":8082", "0.0.0.0:8082", "[::]:8082", "weir.example:80"},
+			map[string]string{"": "host:port", "8082": "host:port", "a b:80": "host:port", "127.0.0.1:http": "port from 0", "127.0.0.1:65536": "port from 0", "127.0.0.1:": "port from 0"},
 		},
 		{"WEIR_PATH", []string{"/", "/weir/", "/a/b-c/d.e/"}, map[string]string{"": "begins and ends", "weir/": "begins and ends", "/weir": "begins and ends", "//": "letters", "/a//b/": "letters", "/../": "letters", "/{x}/": "letters", "/a b/": "letters"}},
 		{"WEIR_HUBS", []string{"default", "one, two", "A-1"}, map[string]string{"": "3 to 45", "ab": "3 to 45", "one,": "3 to 45", "1ab": "letter", "a_b_c": "letters", strings.Repeat("x", 46): "3 to 45"}},
@@ -73,6 +73,10 @@ func TestConfigValues(t *testing.T) {
 		{"WEIR_TRACES_RATIO", []string{"0", "1", "0.25"}, map[string]string{"": "0 to 1", "1.1": "0 to 1", "-1": "0 to 1", "NaN": "0 to 1"}},
 		{"WEIR_LOG_LEVEL", []string{"debug", "INFO", "warn", "error"}, map[string]string{"": "debug, info", "loud": "debug, info"}},
 		{"WEIR_LOG_FORMAT", []string{"text", "json"}, map[string]string{"": "text or json", "xml": "text or json"}},
+		{"WEIR_ADMIN_TOKEN", []string{"", strings.Repeat("x", 24)}, map[string]string{"short": "24", "hunter2 hunter2 hunter2 hunter2": "without blanks", strings.Repeat("ü", 24): "ASCII"}},
+		{"WEIR_ALLOW_ANYBODY", []string{"true", "false"}, map[string]string{"": "true or false", "maybe": "true or false"}},
+		{"WEIR_OPERATOR_VALUES", []string{"true", "false"}, map[string]string{"": "true or false"}},
+		{"WEIR_TRUSTED_PROXIES", []string{"", "10.0.0.1", "10.0.0.0/8, ::1"}, map[string]string{"proxy": "neither an address", "10.0.0.0/33": "neither an address"}},
 		{"WEIR_DEV_DIR", []string{"", "/tmp/x"}, nil},
 		{"WEIR_DEV_WORKER", []string{"true", "false"}, map[string]string{"": "true or false", "maybe": "true or false"}},
 	} {
@@ -102,7 +106,7 @@ func TestConfigValues(t *testing.T) {
 			t.Errorf("%s: %q", s.name, s.doc)
 		}
 	}
-	if names != 16 {
+	if names != 20 {
 		t.Errorf("there are %d settings: is a new one in this test?", names)
 	}
 }
@@ -110,7 +114,7 @@ func TestConfigValues(t *testing.T) {
 // TestConfigFaultsTogether: nobody has to find out one by one.
 func TestConfigFaultsTogether(t *testing.T) {
 	t.Parallel()
-	_, err := loadConfig(environment("WEIR_LISTEN", "0.0.0.0:80", "WEIR_PATH", "x", "WEIR_HUBS", "!", "WEIR_LOG_LEVEL", "loud", "WEIR_DATABASE_URL", "mysql://hunter2@x"))
+	_, err := loadConfig(environment("WEIR_LISTEN", "80", "WEIR_PATH", "x", "WEIR_HUBS", "!", "WEIR_LOG_LEVEL", "loud", "WEIR_DATABASE_URL", "mysql://hunter2@x"))
 	if err == nil {
 		t.Fatal("accepted")
 	}

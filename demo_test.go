@@ -35,7 +35,7 @@ func TestDemo(t *testing.T) {
 		c.ConnConfig.RuntimeParams["application_name"] = "watcher"
 	})}
 	settings := map[string]string{
-		"WEIR_DATABASE_URL": db.DSN(), "WEIR_LISTEN": "127.0.0.1:0", "WEIR_DEV_DIR": t.TempDir(), "WEIR_LOG_LEVEL": "error",
+		"WEIR_DATABASE_URL": db.DSN(), "WEIR_LISTEN": "127.0.0.1:0", "WEIR_DEV_DIR": t.TempDir(), "WEIR_LOG_LEVEL": "error", "WEIR_ALLOW_ANYBODY": "true",
 	}
 	cfg, err := loadConfig(func(name string) (string, bool) { v, ok := settings[name]; return v, ok })
 	if err != nil {

@@ -23,6 +23,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/weir-dev/weir/auth"
 	"github.com/weir-dev/weir/cli"
 	"github.com/weir-dev/weir/engine"
 	"github.com/weir-dev/weir/engine/logkey"
@@ -299,14 +300,18 @@ func (s *Server) Run(ctx context.Context) error {
 		}
 	}
 	api, err := graph.NewHandler(ctx, graph.Config{
-		Engine: e, Logger: s.log, Info: graph.Info{Version: version(), Deployment: s.cfg.Deployment}, Introspection: s.cfg.dev,
+		Engine: e, Logger: s.log, Info: graph.Info{Version: version(), Deployment: s.cfg.Deployment, Identity: !s.cfg.dev && !s.cfg.AllowAnybody}, Introspection: s.cfg.dev,
 	})
+	if err != nil {
+		return err
+	}
+	gate, known, err := newGate(ctx, s.cfg, e, s.log)
 	if err != nil {
 		return err
 	}
 	stats := newCollector(api)
 	mirror := rest.New(rest.Config{Engine: e, Logger: s.log, Path: s.cfg.Path + "api/v1/"})
-	handler, err := s.handler(e, api, mirror, stats)
+	handler, err := s.handler(e, gate, api, mirror, stats)
 	if err != nil {
 		return err
 	}
@@ -340,7 +345,7 @@ func (s *Server) Run(ctx context.Context) error {
 		return nil
 	})
 	s.log.InfoContext(ctx, "weir server", logkey.Version, version(), logkey.Address, "http://"+listener.Addr().String()+s.cfg.Path,
-		logkey.Identity, "none: callers are not identified, so it listens on loopback only")
+		logkey.Identity, known)
 	s.Started(listener.Addr().String())
 	return g.Wait()
 }
@@ -398,19 +403,19 @@ func (s *Server) joinOnce(ctx context.Context, e *engine.Engine, stats *collecto
 }
 
 // handler lays out the addresses.
-func (s *Server) handler(e *engine.Engine, api, mirror http.Handler, stats *collector) (http.Handler, error) {
+func (s *Server) handler(e *engine.Engine, gate *auth.Gate, api, mirror http.Handler, stats *collector) (http.Handler, error) {
 	dashboard, err := ui.Handler(s.cfg.Path)
 	if err != nil {
 		return nil, err
 	}
 	schema := graph.Schema()
 	mux := http.NewServeMux()
-	mux.Handle(s.cfg.Path+"graphql", api)
-	mux.Handle(s.cfg.Path+"api/v1/", mirror)
-	mux.HandleFunc("GET "+s.cfg.Path+"graphql/schema.graphql", func(w http.ResponseWriter, _ *http.Request) {
+	mux.Handle(s.cfg.Path+"graphql", gate.Protect(api, graph.Refuse))
+	mux.Handle(s.cfg.Path+"api/v1/", gate.Protect(mirror, rest.Refuse))
+	mux.Handle("GET "+s.cfg.Path+"graphql/schema.graphql", gate.Protect(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		_, _ = io.WriteString(w, schema)
-	})
+	}), graph.Refuse))
 	mux.Handle(s.cfg.Path+"metrics", promhttp.HandlerFor(stats.registry, promhttp.HandlerOpts{}))
 	mux.HandleFunc(s.cfg.Path+"healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprintln(w, "ok") })
 	mux.HandleFunc(s.cfg.Path+"readyz", func(w http.ResponseWriter, r *http.Request) {
@@ -426,7 +431,10 @@ func (s *Server) handler(e *engine.Engine, api, mirror http.Handler, stats *coll
 		}
 	})
 	mux.Handle(s.cfg.Path, dashboard)
-	return onlyLoopback(mux), nil
+	if host, _, _ := net.SplitHostPort(s.cfg.Listen); gate.Anybody != nil && isLoopback(host) {
+		return onlyLoopback(mux), nil
+	}
+	return mux, nil
 }
 
 // onlyLoopback refuses requests that name another host: without identity, a web page that has its own name

@@ -60,7 +60,7 @@ func boot(t *testing.T, env ...string) *running {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
 	t.Cleanup(cancel)
-	cfg, err := loadConfig(environment(append(env, "WEIR_LISTEN", "127.0.0.1:0")...))
+	cfg, err := loadConfig(environment(append(env, "WEIR_LISTEN", "127.0.0.1:0", "WEIR_ALLOW_ANYBODY", "true")...))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -236,6 +236,62 @@ func nameOf(desc string) string {
 }
 
 // TestServerPath serves below a path, and nothing above.
+// TestServerIdentity: it serves whom it knows, by the token of the settings and by those made with it; what nobody may have
+// is left out of the log.
+func TestServerIdentity(t *testing.T) {
+	t.Parallel()
+	db := empty(t)
+	secret := strings.Repeat("s", 32)
+	r := boot(t, "WEIR_DATABASE_URL", db.DSN(), "WEIR_ALLOW_ANYBODY", "false", "WEIR_ADMIN_TOKEN", secret)
+	r.ready()
+	with := func(token string) func(*http.Request) {
+		return func(req *http.Request) {
+			req.Host = "weir.example" // whoever is known may come by any name
+			if token != "" {
+				req.Header.Set("Authorization", "Bearer "+token)
+			}
+		}
+	}
+	const viewer = `{"query": "{ viewer { subject } server { identity } }"}`
+	for path, method := range map[string]string{"/graphql": http.MethodPost, "/graphql/schema.graphql": http.MethodGet, "/api/v1/openapi.json": http.MethodGet} {
+		for token, want := range map[string]int{"": 401, "weir_unknown": 401, secret + "x": 401, secret: 200} {
+			if code, body, h := r.request(method, path, viewer, with(token)); code != want || (code == 401) != (h.Get("WWW-Authenticate") != "") {
+				t.Errorf("%s with %q: %d %s, want %d", path, token, code, body, want)
+			}
+		}
+	}
+	if _, body, _ := r.request(http.MethodPost, "/graphql", viewer, with(secret)); !strings.Contains(body, `"subject":"token:admin"`) || !strings.Contains(body, `"identity":true`) {
+		t.Errorf("got %s", body)
+	}
+	for _, path := range []string{"/", "/healthz", "/metrics"} {
+		if code, _, _ := r.request(http.MethodGet, path, "", with("")); code != http.StatusOK {
+			t.Errorf("%s: %d", path, code)
+		}
+	}
+	_, body, _ := r.request(http.MethodPost, "/graphql",
+		`{"query": "mutation { createApiToken(input: {name: \"ci\", grants: [{hub: \"*\", roles: [READER]}]}) { secret errors { code } } }"}`, with(secret))
+	_, rest, _ := strings.Cut(body, `"secret":"`)
+	made, _, _ := strings.Cut(rest, `"`)
+	if code, body, _ := r.request(http.MethodPost, "/graphql", viewer, with(made)); code != http.StatusOK {
+		t.Errorf("the token that was made: %d %s", code, body)
+	}
+	if _, body, _ := r.request(http.MethodPost, "/graphql", `{"query": "{ auditLog { nodes { action actor result address } } }"}`, with(secret)); !strings.Contains(body, `"createApiToken","actor":"token:admin"`) || !strings.Contains(body, `"enter"`) {
+		t.Errorf("the audit log is %s", body)
+	}
+	r.stopped()
+	if log := r.logs.String(); strings.Contains(log, secret) || strings.Contains(log, made) {
+		t.Error("a secret is in the log")
+	}
+	// Who has made a token needs the administrator's no more.
+	again := boot(t, "WEIR_DATABASE_URL", db.DSN(), "WEIR_ALLOW_ANYBODY", "false")
+	if code, _, _ := again.request(http.MethodPost, "/graphql", viewer, with(made)); code != http.StatusOK {
+		t.Errorf("after a restart: %d", code)
+	}
+	if code, _, _ := again.request(http.MethodPost, "/graphql", viewer, with(secret)); code != http.StatusUnauthorized {
+		t.Errorf("a token that is in the settings no more: %d", code)
+	}
+}
+
 func TestServerPath(t *testing.T) {
 	t.Parallel()
 	r := boot(t, "WEIR_DATABASE_URL", pgtest.New(t, weirtest.Schema).DSN(), "WEIR_PATH", "/ops/weir/")
@@ -366,6 +422,7 @@ func TestServerRefuses(t *testing.T) {
 		env   []string
 		words []string
 	}{
+		"nobody could use it":     {[]string{"WEIR_DATABASE_URL", good.DSN(), "WEIR_ALLOW_ANYBODY", "false"}, []string{"knows nobody", "WEIR_ADMIN_TOKEN", "WEIR_ALLOW_ANYBODY"}},
 		"the port is taken":       {[]string{"WEIR_DATABASE_URL", good.DSN(), "WEIR_LISTEN", taken.Addr().String()}, []string{"another program listens on " + taken.Addr().String(), "WEIR_LISTEN"}},
 		"nobody answers":          {[]string{"WEIR_DATABASE_URL", closed}, []string{"cannot reach the database of WEIR_DATABASE_URL", "127.0.0.1", "connection refused"}},
 		"no such database":        {[]string{"WEIR_DATABASE_URL", strings.Replace(good.DSN(), good.Name(), "no_such_db", 1)}, []string{"cannot reach the database", "no_such_db", "does not exist"}},

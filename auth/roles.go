@@ -51,3 +51,6 @@ var permissions = map[Role][]Permission{
 	Worker:      {Work},
 	Admin:       Permissions,
 }
+
+// Permissions are what the role allows, whatever the server is told about operators.
+func (r Role) Permissions() []Permission { return permissions[r] }

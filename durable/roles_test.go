@@ -112,7 +112,32 @@ func TestRoles(t *testing.T) {
 		t.Errorf("the server purges %+v, %v", done, err)
 	}
 
-	for _, c := range []struct{ role, sql string }{
+	type tried struct{ role, sql string }
+	var refuse []tried
+	// The server knows callers and writes down what they do; nobody changes what is written.
+	if _, _, err := e.CreateToken(b.ctx, engine.TokenRequest{Name: "ci", Grants: map[string][]string{"*": {"READER"}}}); err != nil {
+		t.Errorf("the server makes no token: %v", err)
+	}
+	if _, err := e.SetBinding(b.ctx, engine.Binding{Subject: "group:ops", Hub: "*", Role: "READER"}); err != nil {
+		t.Errorf("the server gives no role: %v", err)
+	}
+	if result, err := e.Note(b.ctx, engine.AuditEntry{Actor: "x", Action: "y"}); err != nil {
+		t.Errorf("the server writes no audit log: %v", err)
+	} else {
+		result("OK")
+	}
+	for _, table := range []string{"audit_log", "audit_results"} {
+		for _, sql := range []string{"UPDATE weir.%s SET at = now()", "DELETE FROM weir.%s", "TRUNCATE weir.%s CASCADE", "DROP TABLE weir.%s CASCADE"} {
+			refuse = append(refuse, tried{roles.Server, fmt.Sprintf(sql, table)})
+		}
+	}
+	for _, table := range []string{"api_tokens", "role_bindings", "audit_log", "audit_results"} {
+		for _, role := range []string{roles.Worker, roles.Reader} {
+			refuse = append(refuse, tried{role, "SELECT FROM weir." + table}, tried{role, "DELETE FROM weir." + table})
+		}
+	}
+
+	for _, c := range append(refuse, []tried{
 		{roles.Worker, "ALTER TABLE weir.instances ADD COLUMN x integer"},
 		{roles.Server, "ALTER TABLE weir.instances ADD COLUMN x integer"},
 		{roles.Server, "DROP TABLE weir.history"},
@@ -129,7 +154,8 @@ func TestRoles(t *testing.T) {
 		{roles.Reader, "SELECT nextval('weir.inbox_id')"},
 		{roles.Reader, "INSERT INTO weir.hubs (name) VALUES ('mine')"},
 		{roles.Reader, "SELECT weir.outbox_event(1, 'x', NULL, '', 'c')"},
-	} {
+		{roles.Worker, "SELECT nextval('weir.audit_log_no_seq')"},
+	}...) {
 		_, err := b.as(c.role).Exec(b.ctx, c.sql)
 		var pg *pgconn.PgError
 		if !errors.As(err, &pg) || pg.Code != "42501" {

@@ -64,6 +64,7 @@ type Engine struct {
 	ids   *idCache
 
 	herald  *herald
+	trail   *trail
 	limiter *limiter
 	plans   planAge
 	known   knownVersions
@@ -128,7 +129,7 @@ func Open(ctx context.Context, cfg Config) (*Engine, error) {
 		return e.q.TakePayloadIDs(ctx, e.pool, int32(n))
 	}}
 	e.feed = newFeed(e)
-	e.herald = newHerald(e)
+	e.herald, e.trail = newHerald(e), newTrail(e)
 	e.limiter = newLimiter(e)
 	return e, nil
 }
@@ -151,7 +152,7 @@ func (e *Engine) fetchInstanceNos(ctx context.Context, n int) ([]int64, error) {
 }
 
 // SchemaVersion is the version of the database schema that this package is written for.
-const SchemaVersion = 17
+const SchemaVersion = 18
 
 func (e *Engine) checkVersion(ctx context.Context) error {
 	have, err := e.q.MigrationVersion(ctx, e.pool)
@@ -255,6 +256,9 @@ func (e *Engine) Hubs(ctx context.Context) ([]string, error) {
 	}
 	return names, nil
 }
+
+// NoHub is the error of a hub that there is not.
+func NoHub(name string) error { return hubNotFound(name) }
 
 func hubNotFound(name string) error {
 	return &Error{Code: CodeNotFound, Field: "hub", Message: fmt.Sprintf("there is no hub %q", name)}

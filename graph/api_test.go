@@ -16,6 +16,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/weir-dev/weir/auth"
 	"github.com/weir-dev/weir/durable"
 	"github.com/weir-dev/weir/engine"
 	"github.com/weir-dev/weir/graph"
@@ -69,7 +70,7 @@ func serveAlone(t *testing.T, configure ...func(*graph.Config, *pgxpool.Config))
 	if a.handler, err = graph.NewHandler(ctx, cfg); err != nil {
 		t.Fatal(err)
 	}
-	a.server = httptest.NewServer(a.handler)
+	a.server = httptest.NewServer((&auth.Gate{Anybody: auth.Anybody()}).Protect(a.handler, graph.Refuse))
 	t.Cleanup(a.server.Close)
 	t.Cleanup(func() {
 		limit, cancel := context.WithTimeout(context.Background(), 10*time.Second)

@@ -54,6 +54,11 @@ func complexity() generated.ComplexityRoot {
 		return 10 + size(&first)*child
 	}
 	c.ExecutionCompleted.LeftOpen = few
+	c.Query.APITokens = func(child int, first int32, _ *string) int { return 10 + size(&first)*child }
+	c.Query.RoleBindings = func(child int, first int32, _ *string) int { return 10 + size(&first)*child }
+	c.Query.AuditLog = func(child int, _ *model.AuditFilter, first int32, _ *string) int { return 20 + size(&first)*child }
+	c.Viewer.Roles, c.ApiToken.Grants, c.Grant.Roles = few, few, few
+	c.Viewer.Permissions = func(child int, _ *string) int { return few(child) }
 	c.Query.DeadLetters = func(child int, _ string, first int32, _ *string) int { return 10 + size(&first)*child }
 	c.Entity.State = func(child int) int { return 10 + child }
 	c.Entity.AllowedActions = few

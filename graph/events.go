@@ -103,7 +103,7 @@ func (r *Resolver) event(n engine.NumberedEvent) model.HistoryEvent {
 func attempts(in []history.Attempt) []*model.FailedAttempt {
 	out := make([]*model.FailedAttempt, len(in))
 	for i, a := range in {
-		out[i] = &model.FailedAttempt{N: int32(a.N), StartedAt: a.StartedAt, EndedAt: a.EndedAt, Type: text(a.Type), Message: a.Message}
+		out[i] = &model.FailedAttempt{Attempt: a}
 	}
 	return out
 }

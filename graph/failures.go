@@ -19,6 +19,9 @@ func (r *Resolver) failureGroups(ctx context.Context, hub, window string, first 
 	}
 	out := make([]*model.FailureGroup, len(found))
 	for i, g := range found {
+		if model.Redacted(ctx) {
+			g.Message = ""
+		}
 		out[i] = &model.FailureGroup{
 			Name: g.Name, FailureType: text(g.Type), Message: g.Message, Count: g.Count, FirstAt: g.FirstAt, LastAt: g.LastAt, NewestInstanceID: g.Newest,
 		}

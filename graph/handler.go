@@ -35,6 +35,9 @@ type Config struct {
 	Introspection bool
 	// Deadline bounds a query; 0 means 10 seconds.
 	Deadline time.Duration
+	// Recheck is how often it is looked whether those with open connections are still known and have the same rights; 0
+	// means 30 seconds.
+	Recheck time.Duration
 }
 
 // Bounds of the API. Those of one operation's form are in shape.go.
@@ -55,6 +58,7 @@ type Handler struct {
 	srv      *handler.Server
 	inner    http.Handler
 	deadline time.Duration
+	recheck  time.Duration
 	sockets  *gate // websockets and streams of server-sent events
 	runs     runs
 	closing  context.Context
@@ -70,6 +74,9 @@ func NewHandler(ctx context.Context, cfg Config) (*Handler, error) {
 	if cfg.Deadline == 0 {
 		cfg.Deadline = 10 * time.Second
 	}
+	if cfg.Recheck == 0 {
+		cfg.Recheck = 30 * time.Second
+	}
 	key, err := cfg.Engine.Secret(ctx, "cursor_key")
 	if err != nil {
 		return nil, fmt.Errorf("make graphql handler: %w", err)
@@ -79,11 +86,13 @@ func NewHandler(ctx context.Context, cfg Config) (*Handler, error) {
 			engine: cfg.Engine, cursors: cursors{key}, log: cfg.Logger, info: cfg.Info,
 			streams: newGate(maxStreams, "this server serves %d subscriptions at most"),
 		},
-		deadline: cfg.Deadline,
-		sockets:  newGate(maxSockets, "this server serves %d connections at most"),
+		deadline: cfg.Deadline, recheck: cfg.Recheck,
+		sockets: newGate(maxSockets, "this server serves %d connections at most"),
 	}
 	h.closing, h.close = context.WithCancel(context.WithoutCancel(ctx))
-	srv := handler.New(generated.NewExecutableSchema(generated.Config{Resolvers: h.r, Complexity: complexity()}))
+	srv := handler.New(generated.NewExecutableSchema(generated.Config{
+		Resolvers: h.r, Complexity: complexity(), Directives: generated.DirectiveRoot{Requires: h.r.requires},
+	}))
 	srv.AddTransport(transport.SSE{KeepAlivePingInterval: 15 * time.Second})
 	srv.AddTransport(transport.Websocket{
 		Implementation: &socketServer{closing: h.closing, writeTimeout: 30 * time.Second},
@@ -123,9 +132,11 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		return
 	}
 	defer h.sockets.leave()
-	ctx, cancel := context.WithCancel(context.WithValue(ctx, socketKey{}, &socketState{}))
+	state := &socketState{}
+	ctx, cancel := context.WithCancel(context.WithValue(ctx, socketKey{}, state))
 	defer cancel()
 	defer context.AfterFunc(h.closing, cancel)()
+	go h.keepChecking(ctx, state, cancel)
 	h.inner.ServeHTTP(w, req.WithContext(ctx))
 }
 
@@ -168,7 +179,11 @@ var errPanic = errors.New("panic")
 // socketKey and socketState are what belongs to a connection that stays open.
 type socketKey struct{}
 
-type socketState struct{ operations atomic.Int32 }
+type socketState struct {
+	operations atomic.Int32
+	// ousted is why the server ends the connection; nil while it does not.
+	ousted atomic.Pointer[ousting]
+}
 
 // operation bounds what runs at once on one connection, and gives the operation a memory of its own.
 func (h *Handler) operation(ctx context.Context, next graphql.OperationHandler) graphql.ResponseHandler {

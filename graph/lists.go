@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/weir-dev/weir/auth"
 	"github.com/weir-dev/weir/engine"
 	"github.com/weir-dev/weir/engine/history"
 	"github.com/weir-dev/weir/graph/model"
@@ -106,6 +107,9 @@ func (r *Resolver) hubs(ctx context.Context, first int, after *string) (*model.T
 	if err != nil {
 		return nil, err
 	}
+	if mine, all := auth.From(ctx).Hubs(auth.Read); !all {
+		names = slices.DeleteFunc(names, func(n string) bool { return !slices.Contains(mine, n) })
+	}
 	slices.Sort(names) // not as the database's language would: below they are compared by bytes
 	if after != nil {
 		var name string
@@ -137,6 +141,9 @@ func (r *Resolver) node(ctx context.Context, id string) (model.Node, error) {
 	if err != nil {
 		return nil, nil //nolint:nilerr // what is no id names nothing
 	}
+	if !auth.From(ctx).May(auth.Read, hub) {
+		return nil, nil // as if there were none
+	}
 	switch kind {
 	case "Orchestration":
 		i, err := absent(r.engine.Get(ctx, hub, key))
@@ -167,7 +174,7 @@ func (r *Resolver) node(ctx context.Context, id string) (model.Node, error) {
 		}
 		return e, nil
 	case "TaskHub":
-		h, err := r.hub(ctx, key)
+		h, err := r.hub(ctx, hub)
 		if h == nil || err != nil {
 			return nil, err
 		}

@@ -41,7 +41,7 @@ func (r *mutationResolver) PauseBatchOperation(ctx context.Context, input model.
 
 // ResumeBatchOperation is the resolver for the resumeBatchOperation field.
 func (r *mutationResolver) ResumeBatchOperation(ctx context.Context, input model.ResumeBatchOperationInput) (*model.BatchOperationPayload, error) {
-	o, err := r.engine.ResumeOperation(ctx, input.Hub, input.OperationID)
+	o, err := r.resumeOperation(ctx, input.Hub, input.OperationID)
 	return operationChanged(ctx, o, err)
 }
 

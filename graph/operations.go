@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/weir-dev/weir/auth"
 	"github.com/weir-dev/weir/engine"
 	"github.com/weir-dev/weir/engine/history"
 	"github.com/weir-dev/weir/graph/model"
@@ -46,6 +47,9 @@ func (r *Resolver) startOperation(ctx context.Context, in *model.StartBatchOpera
 		return nil, err
 	}
 	req.Reason, req.Recursive, req.By = in.Reason, in.Recursive, deref(in.By.Value())
+	if who := actor(ctx); who != "" {
+		req.By = who
+	}
 	perSecond, id := in.PerSecond.Value(), in.OperationID.Value()
 	if perSecond != nil {
 		req.PerSecond = int(*perSecond)
@@ -55,6 +59,8 @@ func (r *Resolver) startOperation(ctx context.Context, in *model.StartBatchOpera
 		err = &engine.Error{Code: engine.CodeInvalid, Field: "perSecond", Message: fmt.Sprintf("is 0, allowed are 1 to %d", engine.MaxPerSecond)}
 	case strings.TrimSpace(in.Reason) == "":
 		err = noReason()
+	case !mayOperate(ctx, in.Hub, req.Kind):
+		err = forbidden("this needs the permission %s in hub %q", operationNeeds(req.Kind), in.Hub)
 	case id != nil:
 		req.ID = *id
 		err = engine.CheckID("operationId", *id)
@@ -170,4 +176,28 @@ func (r *Resolver) retentionChanged(ctx context.Context, hub string, err error) 
 	}
 	out.Rules = rules
 	return out, nil
+}
+
+// operationNeeds is the permission for what an operation does to each instance.
+func operationNeeds(kind engine.OperationKind) auth.Permission {
+	if kind == engine.OperationPurge {
+		return auth.Purge
+	}
+	return auth.Control
+}
+
+func mayOperate(ctx context.Context, hub string, kind engine.OperationKind) bool {
+	return auth.From(ctx).May(operationNeeds(kind), hub)
+}
+
+// resumeOperation lets an operation go on, for who may do what it does.
+func (r *Resolver) resumeOperation(ctx context.Context, hub, id string) (*engine.Operation, error) {
+	o, err := r.engine.Operation(ctx, hub, id)
+	if err != nil {
+		return nil, err
+	}
+	if !mayOperate(ctx, hub, o.Kind) {
+		return nil, forbidden("this needs the permission %s in hub %q", operationNeeds(o.Kind), hub)
+	}
+	return r.engine.ResumeOperation(ctx, hub, id)
 }

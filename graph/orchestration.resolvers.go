@@ -23,7 +23,7 @@ func (r *orchestrationResolver) Waiting(ctx context.Context, obj *model.Orchestr
 
 // DoingNow is the resolver for the doingNow field.
 func (r *orchestrationResolver) DoingNow(ctx context.Context, obj *model.Orchestration) (*string, error) {
-	if status := obj.Instance.CustomStatus; status != nil {
+	if status := obj.Instance.CustomStatus; status != nil && !model.Redacted(ctx) {
 		return text(oneLine(status)), nil
 	}
 	served, err := r.served(ctx, obj.Hub)

@@ -59,7 +59,7 @@ func (r *mutationResolver) CancelOrchestration(ctx context.Context, input model.
 	if strings.TrimSpace(input.Reason) == "" {
 		return r.changed(ctx, input.Hub, input.InstanceID, &engine.Error{Code: engine.CodeInvalid, Field: "reason", Message: "must not be empty"})
 	}
-	err := r.engine.Cancel(ctx, engine.CancelRequest{Hub: input.Hub, Instance: input.InstanceID, Reason: input.Reason})
+	err := r.engine.Cancel(ctx, engine.CancelRequest{Hub: input.Hub, Instance: input.InstanceID, Reason: input.Reason, By: actor(ctx)})
 	return r.changed(ctx, input.Hub, input.InstanceID, err)
 }
 
@@ -77,13 +77,13 @@ func (r *mutationResolver) SuspendOrchestration(ctx context.Context, input model
 	if strings.TrimSpace(input.Reason) == "" {
 		return r.changed(ctx, input.Hub, input.InstanceID, noReason())
 	}
-	err := r.engine.Suspend(ctx, engine.ControlRequest{Hub: input.Hub, Instance: input.InstanceID, Reason: input.Reason})
+	err := r.engine.Suspend(ctx, engine.ControlRequest{Hub: input.Hub, Instance: input.InstanceID, Reason: input.Reason, By: actor(ctx)})
 	return r.changed(ctx, input.Hub, input.InstanceID, err)
 }
 
 // ResumeOrchestration is the resolver for the resumeOrchestration field.
 func (r *mutationResolver) ResumeOrchestration(ctx context.Context, input model.ResumeOrchestrationInput) (*model.OrchestrationPayload, error) {
-	req := engine.ControlRequest{Hub: input.Hub, Instance: input.InstanceID, Reason: deref(input.Reason.Value())}
+	req := engine.ControlRequest{Hub: input.Hub, Instance: input.InstanceID, Reason: deref(input.Reason.Value()), By: actor(ctx)}
 	return r.changed(ctx, input.Hub, input.InstanceID, r.engine.Resume(ctx, req))
 }
 

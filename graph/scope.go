@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/weir-dev/weir/engine"
+	"github.com/weir-dev/weir/graph/model"
 )
 
 // maxText is the most of one value that is shown at once, maxTexts of all values in one answer.
@@ -32,7 +33,7 @@ type workersOf struct {
 type scopeKey struct{}
 
 func withScope(ctx context.Context) context.Context {
-	return context.WithValue(ctx, scopeKey{}, &scope{workers: map[workersOf][]engine.WorkerInfo{}})
+	return context.WithValue(model.WithRedaction(ctx), scopeKey{}, &scope{workers: map[workersOf][]engine.WorkerInfo{}})
 }
 
 func scopeOf(ctx context.Context) *scope {

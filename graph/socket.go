@@ -22,6 +22,8 @@ const (
 	closeNotUTF8     = 1007
 	closeBadMessage  = 4400
 	closeNotInit     = 4401
+	closeUnknown     = 4401
+	closeForbidden   = 4403
 	closeInitTimeout = 4408
 	closeDuplicate   = 4409
 	closeInitTwice   = 4429
@@ -43,13 +45,15 @@ func (s *socketServer) Accept(w http.ResponseWriter, r *http.Request, o transpor
 	if err != nil {
 		return nil, err
 	}
-	return &socket{WebsocketConn: conn, s: s, ids: map[string]bool{}}, nil
+	state, _ := r.Context().Value(socketKey{}).(*socketState)
+	return &socket{WebsocketConn: conn, s: s, state: state, ids: map[string]bool{}}, nil
 }
 
 // socket is a connection.
 type socket struct {
 	transport.WebsocketConn
-	s *socketServer
+	s     *socketServer
+	state *socketState // nil without a handler
 
 	mu   sync.Mutex
 	init bool
@@ -149,7 +153,13 @@ func ends(data []byte) bool {
 
 // WriteClose implements transport.WebsocketConn.
 func (c *socket) WriteClose(code int, why string) error {
+	var out *ousting
+	if c.state != nil {
+		out = c.state.ousted.Load()
+	}
 	switch {
+	case out != nil:
+		code, why = out.code, out.why
 	case c.s.closing.Err() != nil:
 		code, why = closeGoingAway, "the server stops"
 	case code == transport.WebsocketCloseProtocolError && why == "connection initialisation timeout":

@@ -32,7 +32,13 @@ type message struct {
 // dial opens a websocket, without the protocol's first message.
 func (a *api) dial() *socket {
 	a.t.Helper()
-	conn, resp, err := websocket.Dial(a.ctx, a.server.URL, &websocket.DialOptions{Subprotocols: []string{"graphql-transport-ws"}}) //nolint:bodyclose // Dial says: never needs to be closed
+	return a.dialWith(nil)
+}
+
+// dialWith is dial with more headers.
+func (a *api) dialWith(header http.Header) *socket {
+	a.t.Helper()
+	conn, resp, err := websocket.Dial(a.ctx, a.server.URL, &websocket.DialOptions{Subprotocols: []string{"graphql-transport-ws"}, HTTPHeader: header}) //nolint:bodyclose // Dial says: never needs to be closed
 	if err != nil {
 		a.t.Fatal(err)
 	}

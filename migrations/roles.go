@@ -41,6 +41,13 @@ func (r Roles) withDefaults() Roles {
 // workerSettings are the rows of settings that workers and readers may read. The others are keys that sign for the server.
 const workerSettings = "'river_owned'"
 
+// identity are the tables by which callers are known: only the server sees them. appended are those to which it only adds:
+// nobody but their owner can change or remove what is in the audit log.
+var (
+	identity = map[string]bool{"api_tokens": true, "role_bindings": true}
+	appended = map[string]bool{"audit_log": true, "audit_results": true}
+)
+
 // CreateRoles makes the roles if they are not there, and grants each what it needs of the tables as they are now, and no
 // more; what they had before in these schemas is taken away. It is to be repeated after each migration. The tables stay with
 // whoever migrated, and only that owner can change them. It needs the right to create roles, and to grant
@@ -107,6 +114,7 @@ func grants(ctx context.Context, tx pgx.Tx, schemas Schemas, roles Roles) error 
 		"GRANT USAGE ON SCHEMA " + both + " TO " + all,
 		"GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA " + both + " TO " + all,
 		"GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA " + both + " TO " + server + ", " + worker,
+		"REVOKE ALL ON SEQUENCE " + pgx.Identifier{schemas.Weir, "api_tokens_no_seq"}.Sanitize() + ", " + pgx.Identifier{schemas.Weir, "audit_log_no_seq"}.Sanitize() + " FROM " + worker,
 		"GRANT pg_signal_backend, pg_read_all_stats TO " + server + ", " + worker,
 		"ALTER TABLE " + settings + " ENABLE ROW LEVEL SECURITY",
 		"DROP POLICY IF EXISTS server ON " + settings,
@@ -127,6 +135,10 @@ func grants(ctx context.Context, tx pgx.Tx, schemas Schemas, roles Roles) error 
 		switch {
 		case name == "migrations" || name == "river_migration": // who migrates owns them
 			script = append(script, "GRANT SELECT ON "+table+" TO "+all)
+		case schema == schemas.Weir && appended[name]:
+			script = append(script, "GRANT SELECT, INSERT ON "+table+" TO "+server)
+		case schema == schemas.Weir && identity[name]:
+			script = append(script, "GRANT SELECT, INSERT, UPDATE, DELETE ON "+table+" TO "+server)
 		case schema == schemas.Weir && name == "settings":
 			script = append(script, "GRANT SELECT, INSERT, UPDATE, DELETE ON "+table+" TO "+server, "GRANT SELECT ON "+table+" TO "+worker+", "+reader)
 		default:

@@ -19,6 +19,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/weir-dev/weir/auth"
 	"github.com/weir-dev/weir/engine"
 	"github.com/weir-dev/weir/engine/history"
 	"github.com/weir-dev/weir/engine/logkey"
@@ -91,9 +92,9 @@ func New(cfg Config) *Handler {
 		method, pattern string
 		serve           answer
 	}{
-		{http.MethodPost, at + "/hubs/{hub}/instances", h.start},
-		{http.MethodGet, at + "/hubs/{hub}/instances/{id}", h.status},
-		{http.MethodPost, at + "/hubs/{hub}/instances/{id}/events/{event}", h.raise},
+		{http.MethodPost, at + "/hubs/{hub}/instances", h.permitted(auth.Start, "start", h.start)},
+		{http.MethodGet, at + "/hubs/{hub}/instances/{id}", h.permitted(auth.Read, "", h.status)},
+		{http.MethodPost, at + "/hubs/{hub}/instances/{id}/events/{event}", h.permitted(auth.Start, "raise", h.raise)},
 	} {
 		h.route(r.pattern, map[string]answer{r.method: h.traced(r.method, r.pattern, r.serve)})
 	}
@@ -442,12 +443,16 @@ type instance struct {
 type failed struct {
 	Type    string `json:"type"`
 	Message string `json:"message"`
+	// Redacted says that the caller may not see values.
+	Redacted bool `json:"redacted,omitempty"`
 }
 
 // value is a value: JSON in place. What is no JSON, or too large, is only described.
 type value struct {
 	Size int             `json:"size"`
 	JSON json.RawMessage `json:"json,omitempty"`
+	// Redacted says that the caller may not see values.
+	Redacted bool `json:"redacted,omitempty"`
 }
 
 func valueOf(size int, data []byte) *value {
@@ -521,6 +526,7 @@ func (h *Handler) read(ctx context.Context, hub, id string, withInput bool) (*in
 	if err != nil {
 		return nil, false, err
 	}
+	hidden := !auth.From(ctx).May(auth.ReadValues, hub)
 	out := &instance{
 		InstanceID: i.ID, Name: i.Name, Version: i.Version, Status: i.Status.String(), Generation: i.Generation, CreatedAt: i.CreatedAt.UTC(),
 		UpdatedAt: i.UpdatedAt.UTC(), StartedAt: utc(i.StartedAt), FinishedAt: utc(i.CompletedAt), ScheduledAt: utc(i.ScheduledAt), Tags: i.Tags,
@@ -529,7 +535,13 @@ func (h *Handler) read(ctx context.Context, hub, id string, withInput bool) (*in
 		out.CustomStatus = valueOf(len(i.CustomStatus), i.CustomStatus)
 	}
 	if i.Failure != nil {
-		out.Failure = &failed{i.Failure.Type, i.Failure.Message}
+		out.Failure = &failed{Type: i.Failure.Type, Message: i.Failure.Message}
+	}
+	if hidden {
+		out.CustomStatus = out.CustomStatus.hide()
+		if out.Failure != nil {
+			out.Failure.Message, out.Failure.Redacted = "", true
+		}
 	}
 	all := []*engine.Instance{i}
 	if withInput {
@@ -540,7 +552,18 @@ func (h *Handler) read(ctx context.Context, hub, id string, withInput bool) (*in
 	if out.Output, err = h.value(ctx, all, h.engine.Outputs); err != nil {
 		return nil, false, err
 	}
+	if hidden {
+		out.Input, out.Output = out.Input.hide(), out.Output.hide()
+	}
 	return out, i.Status.Live(), nil
+}
+
+// hide leaves out what a value is, and keeps that there is one; of none it is none.
+func (v *value) hide() *value {
+	if v == nil {
+		return nil
+	}
+	return &value{Size: v.Size, Redacted: true}
 }
 
 // value reads a value of an instance, unless it is too large.

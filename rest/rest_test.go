@@ -20,6 +20,7 @@ import (
 	"github.com/getkin/kin-openapi/routers/gorillamux"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/weir-dev/weir/auth"
 	"github.com/weir-dev/weir/durable"
 	"github.com/weir-dev/weir/engine"
 	"github.com/weir-dev/weir/internal/pgtest"
@@ -47,7 +48,13 @@ type api struct {
 	server *httptest.Server
 	router routers.Router
 	mu     sync.Mutex
+	bearer string
 	seen   map[string]bool // method, path and status of answers
+}
+
+// open lets everybody in.
+func open(h http.Handler) http.Handler {
+	return (&auth.Gate{Anybody: auth.Anybody()}).Protect(h, rest.Refuse)
 }
 
 func newAPI(t *testing.T) *api {
@@ -89,7 +96,7 @@ func newAPI(t *testing.T) *api {
 	}
 	a := &api{t: t, ctx: ctx, pool: pool, engine: e, router: router, seen: map[string]bool{}}
 	a.rest = rest.New(rest.Config{Engine: e, Logger: log, Path: "/api/v1/"})
-	a.server = httptest.NewServer(a.rest)
+	a.server = httptest.NewServer(open(a.rest))
 	t.Cleanup(a.server.Close)
 	return a
 }
@@ -111,6 +118,9 @@ func (a *api) send(method, path, body string, headers ...string) reply {
 	}
 	if method == http.MethodPost {
 		req.Header.Set("Content-Type", "application/json")
+	}
+	if a.bearer != "" {
+		req.Header.Set("Authorization", "Bearer "+a.bearer)
 	}
 	for i := 0; i+1 < len(headers); i += 2 {
 		req.Header.Set(headers[i], headers[i+1])
@@ -290,13 +300,52 @@ func TestMirror(t *testing.T) {
 	// Without a database.
 	broken := rest.New(rest.Config{Engine: a.engine, Logger: slog.New(slog.DiscardHandler), Path: "/api/v1/", Deadline: time.Nanosecond})
 	healthy := a.server.Config.Handler
-	a.server.Config.Handler = broken
+	a.server.Config.Handler = open(broken)
 	for path, method := range map[string]string{instances: "POST", instances + "/it": "GET", instances + "/later/events/x": "POST"} {
 		r := a.send(method, path, map[string]string{"POST": `{"name": "x"}`}[method])
 		if r.status != 503 || r.json["retryable"] != true || r.header.Get("Retry-After") == "" {
 			t.Errorf("%s %s: %d %s", method, path, r.status, r.body)
 		}
 	}
+	knows := &auth.Gate{Verifiers: []auth.Verifier{auth.Tokens("weir_", func(_ context.Context, secret string) (*auth.Found, error) {
+		grants := map[string]map[string][]string{"weir_other": {"other": {"ADMIN"}}, "weir_worker": {"default": {"WORKER"}}, "weir_reader": {"default": {"READER"}}, "weir_operator": {"default": {"OPERATOR"}}}
+		if g := grants[secret]; g != nil {
+			return &auth.Found{ID: secret, Name: secret, Grants: g}, nil
+		}
+		return nil, nil
+	}, auth.Options{})}}
+	a.server.Config.Handler = knows.Protect(a.rest, rest.Refuse)
+	for _, c := range []struct {
+		token  string
+		status map[string]int // by method, 0 for the document
+	}{
+		{"", map[string]int{"GET": 401, "POST": 401, "": 401}},
+		{"weir_unknown", map[string]int{"GET": 401, "POST": 401, "": 401}},
+		{"weir_other", map[string]int{"GET": 404, "POST": 404, "": 200}},
+		{"weir_worker", map[string]int{"GET": 404, "POST": 404, "": 200}},
+		{"weir_reader", map[string]int{"GET": 200, "POST": 403, "": 200}},
+		{"weir_operator", map[string]int{"GET": 200, "POST": 403, "": 200}},
+	} {
+		for path, method := range map[string]string{instances: "POST", instances + "/it": "GET", instances + "/it/events/paid": "POST", "/openapi.json": ""} {
+			want := c.status[method]
+			if method == "" {
+				method = "GET"
+			}
+			a.bearer = c.token
+			r := a.send(method, path, "{}")
+			if r.status != want || want == 401 && r.header.Get("WWW-Authenticate") == "" {
+				t.Errorf("%q: %s %s: %d %s, want %d", c.token, method, path, r.status, r.body, want)
+			}
+			if want != 200 || path == "/openapi.json" {
+				continue
+			}
+			output, _ := r.json["output"].(map[string]any)
+			if hidden := output["redacted"] == true; output == nil || hidden != (c.token == "weir_operator") || hidden == (output["json"] != nil) {
+				t.Errorf("%s sees %s", c.token, r.body)
+			}
+		}
+	}
+	a.bearer = ""
 	a.server.Config.Handler = healthy
 	if _, err := a.pool.Exec(a.ctx, "ALTER TABLE weir.instances RENAME COLUMN custom_status TO gone; ALTER TABLE weir.event_keys RENAME TO gone; ALTER TABLE weir.inbox RENAME TO gone_too"); err != nil {
 		t.Fatal(err)

@@ -2195,7 +2195,7 @@ func (ec *executionContext) _FailedAttempt_n(ctx context.Context, field graphql.
 			return ec.fieldContext_FailedAttempt_n(ctx, field)
 		},
 		func(ctx context.Context) (any, error) {
-			return obj.N, nil
+			return obj.N(), nil
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v int32) graphql.Marshaler {
@@ -2206,7 +2206,7 @@ func (ec *executionContext) _FailedAttempt_n(ctx context.Context, field graphql.
 	)
 }
 func (ec *executionContext) fieldContext_FailedAttempt_n(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
-	return graphql.NewScalarFieldContext("FailedAttempt", field, false, false, errors.New("field of type Int does not have child fields"))
+	return graphql.NewScalarFieldContext("FailedAttempt", field, true, false, errors.New("field of type Int does not have child fields"))
 }
 
 func (ec *executionContext) _FailedAttempt_startedAt(ctx context.Context, field graphql.CollectedField, obj *model.FailedAttempt) (ret graphql.Marshaler) {
@@ -2264,7 +2264,7 @@ func (ec *executionContext) _FailedAttempt_type(ctx context.Context, field graph
 			return ec.fieldContext_FailedAttempt_type(ctx, field)
 		},
 		func(ctx context.Context) (any, error) {
-			return obj.Type, nil
+			return obj.Type(), nil
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
@@ -2275,7 +2275,7 @@ func (ec *executionContext) _FailedAttempt_type(ctx context.Context, field graph
 	)
 }
 func (ec *executionContext) fieldContext_FailedAttempt_type(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
-	return graphql.NewScalarFieldContext("FailedAttempt", field, false, false, errors.New("field of type String does not have child fields"))
+	return graphql.NewScalarFieldContext("FailedAttempt", field, true, false, errors.New("field of type String does not have child fields"))
 }
 
 func (ec *executionContext) _FailedAttempt_message(ctx context.Context, field graphql.CollectedField, obj *model.FailedAttempt) (ret graphql.Marshaler) {
@@ -2287,7 +2287,7 @@ func (ec *executionContext) _FailedAttempt_message(ctx context.Context, field gr
 			return ec.fieldContext_FailedAttempt_message(ctx, field)
 		},
 		func(ctx context.Context) (any, error) {
-			return obj.Message, nil
+			return obj.Message(ctx), nil
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
@@ -2298,7 +2298,7 @@ func (ec *executionContext) _FailedAttempt_message(ctx context.Context, field gr
 	)
 }
 func (ec *executionContext) fieldContext_FailedAttempt_message(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
-	return graphql.NewScalarFieldContext("FailedAttempt", field, false, false, errors.New("field of type String does not have child fields"))
+	return graphql.NewScalarFieldContext("FailedAttempt", field, true, false, errors.New("field of type String does not have child fields"))
 }
 
 func (ec *executionContext) _HistoryPage_events(ctx context.Context, field graphql.CollectedField, obj *model.HistoryPage) (ret graphql.Marshaler) {
@@ -5369,28 +5369,61 @@ func (ec *executionContext) _FailedAttempt(ctx context.Context, sel ast.Selectio
 		case "n":
 			out.Values[i] = ec._FailedAttempt_n(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
-				out.Invalids++
+				atomic.AddUint32(&out.Invalids, 1)
 			}
 		case "startedAt":
 			out.Values[i] = ec._FailedAttempt_startedAt(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
-				out.Invalids++
+				atomic.AddUint32(&out.Invalids, 1)
 			}
 		case "endedAt":
 			out.Values[i] = ec._FailedAttempt_endedAt(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
-				out.Invalids++
+				atomic.AddUint32(&out.Invalids, 1)
 			}
 		case "type":
 			out.Values[i] = ec._FailedAttempt_type(ctx, field, obj)
 			if out.Values[i] == graphql.RequiredNull {
-				out.Invalids++
+				atomic.AddUint32(&out.Invalids, 1)
 			}
 		case "message":
-			out.Values[i] = ec._FailedAttempt_message(ctx, field, obj)
-			if out.Values[i] == graphql.Null {
-				out.Invalids++
+			field := field
+
+			innerFunc := func(ctx context.Context, fs *graphql.FieldSet) (res graphql.Marshaler) {
+				defer func() {
+					if r := recover(); r != nil {
+						ec.Error(ctx, ec.Recover(ctx, r))
+					}
+				}()
+				res = ec._FailedAttempt_message(ctx, field, obj)
+				if res == graphql.Null {
+					atomic.AddUint32(&fs.Invalids, 1)
+				}
+				return res
 			}
+
+			if field.IsDeferred() {
+				deferredFieldSet.AddField(field)
+				fieldIndex := len(deferredFieldSet.Values) - 1
+				deferredFieldSet.Concurrently(fieldIndex, func(ctx context.Context) graphql.Marshaler {
+					return innerFunc(ctx, deferredFieldSet)
+				})
+
+				for _, deferrable := range field.Deferrables {
+					view, ok := deferLabelToView[deferrable.Label]
+					if !ok {
+						view = deferredFieldSet.NewView()
+						deferLabelToView[deferrable.Label] = view
+					}
+					view.AddIndices(fieldIndex)
+				}
+
+				// don't run the out.Concurrently() call below
+				out.Values[i] = graphql.Null
+				continue
+			}
+
+			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}

@@ -12,6 +12,7 @@ import (
 	"github.com/99designs/gqlgen/graphql"
 	gqlparser "github.com/vektah/gqlparser/v2"
 	"github.com/vektah/gqlparser/v2/ast"
+	"github.com/weir-dev/weir/auth"
 	"github.com/weir-dev/weir/graph/model"
 )
 
@@ -36,9 +37,65 @@ type ResolverRoot interface {
 }
 
 type DirectiveRoot struct {
+	Requires func(ctx context.Context, obj any, next graphql.Resolver, permission *auth.Permission, scope model.AccessScope) (res any, err error)
 }
 
 type ComplexityRoot struct {
+	ApiToken struct {
+		CreatedAt  func(childComplexity int) int
+		CreatedBy  func(childComplexity int) int
+		ExpiresAt  func(childComplexity int) int
+		Grants     func(childComplexity int) int
+		ID         func(childComplexity int) int
+		LastUsedAt func(childComplexity int) int
+		Name       func(childComplexity int) int
+		RevokedAt  func(childComplexity int) int
+		RevokedBy  func(childComplexity int) int
+	}
+
+	ApiTokenConnection struct {
+		Edges    func(childComplexity int) int
+		Nodes    func(childComplexity int) int
+		PageInfo func(childComplexity int) int
+	}
+
+	ApiTokenEdge struct {
+		Cursor func(childComplexity int) int
+		Node   func(childComplexity int) int
+	}
+
+	ApiTokenPayload struct {
+		Errors    func(childComplexity int) int
+		RequestID func(childComplexity int) int
+		Token     func(childComplexity int) int
+	}
+
+	AuditEntry struct {
+		Action    func(childComplexity int) int
+		Actor     func(childComplexity int) int
+		ActorName func(childComplexity int) int
+		Address   func(childComplexity int) int
+		At        func(childComplexity int) int
+		Hub       func(childComplexity int) int
+		Kind      func(childComplexity int) int
+		No        func(childComplexity int) int
+		Reason    func(childComplexity int) int
+		RequestID func(childComplexity int) int
+		Result    func(childComplexity int) int
+		Target    func(childComplexity int) int
+	}
+
+	AuditEntryConnection struct {
+		Edges    func(childComplexity int) int
+		Nodes    func(childComplexity int) int
+		PageInfo func(childComplexity int) int
+	}
+
+	AuditEntryEdge struct {
+		Cursor func(childComplexity int) int
+		Node   func(childComplexity int) int
+	}
+
 	BackfillSchedulePayload struct {
 		Errors    func(childComplexity int) int
 		Existing  func(childComplexity int) int
@@ -117,6 +174,13 @@ type ComplexityRoot struct {
 	Count struct {
 		Exact func(childComplexity int) int
 		Value func(childComplexity int) int
+	}
+
+	CreateApiTokenPayload struct {
+		Errors    func(childComplexity int) int
+		RequestID func(childComplexity int) int
+		Secret    func(childComplexity int) int
+		Token     func(childComplexity int) int
 	}
 
 	CreateHubPayload struct {
@@ -339,6 +403,7 @@ type ComplexityRoot struct {
 		Inner        func(childComplexity int) int
 		Message      func(childComplexity int) int
 		NonRetriable func(childComplexity int) int
+		Redacted     func(childComplexity int) int
 		Stack        func(childComplexity int) int
 		Type         func(childComplexity int) int
 	}
@@ -351,6 +416,11 @@ type ComplexityRoot struct {
 		Message          func(childComplexity int) int
 		Name             func(childComplexity int) int
 		NewestInstanceID func(childComplexity int) int
+	}
+
+	Grant struct {
+		Hub   func(childComplexity int) int
+		Roles func(childComplexity int) int
 	}
 
 	HistoryPage struct {
@@ -416,6 +486,7 @@ type ComplexityRoot struct {
 		CancelBatchOperation   func(childComplexity int, input model.CancelBatchOperationInput) int
 		CancelOrchestration    func(childComplexity int, input model.CancelOrchestrationInput) int
 		CleanEntities          func(childComplexity int, input model.CleanEntitiesInput) int
+		CreateAPIToken         func(childComplexity int, input model.CreateAPITokenInput) int
 		CreateHub              func(childComplexity int, input model.CreateHubInput) int
 		DeleteLimit            func(childComplexity int, input model.DeleteLimitInput) int
 		DeleteRetention        func(childComplexity int, input model.DeleteRetentionInput) int
@@ -430,14 +501,17 @@ type ComplexityRoot struct {
 		RedriveDeadLetters     func(childComplexity int, input model.RedriveDeadLettersInput) int
 		RedriveOrchestration   func(childComplexity int, input model.RedriveOrchestrationInput) int
 		ReleaseEntityLock      func(childComplexity int, input model.ReleaseEntityLockInput) int
+		RemoveRoleBinding      func(childComplexity int, input model.RoleBindingInput) int
 		RestartOrchestration   func(childComplexity int, input model.RestartOrchestrationInput) int
 		ResumeBatchOperation   func(childComplexity int, input model.ResumeBatchOperationInput) int
 		ResumeOrchestration    func(childComplexity int, input model.ResumeOrchestrationInput) int
 		ResumeSchedule         func(childComplexity int, input model.ResumeScheduleInput) int
+		RevokeAPIToken         func(childComplexity int, input model.RevokeAPITokenInput) int
 		RewindOrchestration    func(childComplexity int, input model.RewindOrchestrationInput) int
 		RunSchedule            func(childComplexity int, input model.RunScheduleInput) int
 		SetMaxDeaths           func(childComplexity int, input model.SetMaxDeathsInput) int
 		SetRetention           func(childComplexity int, input model.SetRetentionInput) int
+		SetRoleBinding         func(childComplexity int, input model.RoleBindingInput) int
 		SetTags                func(childComplexity int, input model.SetTagsInput) int
 		SignalEntity           func(childComplexity int, input model.SignalEntityInput) int
 		StartBatchOperation    func(childComplexity int, input model.StartBatchOperationInput) int
@@ -535,6 +609,7 @@ type ComplexityRoot struct {
 
 	Payload struct {
 		Encoding  func(childComplexity int) int
+		Redacted  func(childComplexity int) int
 		Size      func(childComplexity int) int
 		Text      func(childComplexity int, maxBytes int32) int
 		Truncated func(childComplexity int, maxBytes int32) int
@@ -595,6 +670,8 @@ type ComplexityRoot struct {
 	}
 
 	Query struct {
+		APITokens             func(childComplexity int, first int32, after *string) int
+		AuditLog              func(childComplexity int, filter *model.AuditFilter, first int32, after *string) int
 		BatchOperation        func(childComplexity int, hub string, operationID string) int
 		BatchOperations       func(childComplexity int, hub string, states []model.BatchOperationState, first int32, after *string) int
 		DeadLetters           func(childComplexity int, hub string, first int32, after *string) int
@@ -610,9 +687,11 @@ type ComplexityRoot struct {
 		Orchestrations        func(childComplexity int, hub string, filter *model.OrchestrationFilter, first *int32, after *string, last *int32, before *string) int
 		PreviewBatchOperation func(childComplexity int, input model.PreviewBatchOperationInput) int
 		Retention             func(childComplexity int, hub string) int
+		RoleBindings          func(childComplexity int, first int32, after *string) int
 		Schedule              func(childComplexity int, hub string, scheduleID string) int
 		Schedules             func(childComplexity int, hub string, filter *model.ScheduleFilter, first int32, after *string) int
 		Server                func(childComplexity int) int
+		Viewer                func(childComplexity int) int
 	}
 
 	ReasonPart struct {
@@ -639,6 +718,30 @@ type ComplexityRoot struct {
 		Name      func(childComplexity int) int
 		Status    func(childComplexity int) int
 		UpdatedAt func(childComplexity int) int
+	}
+
+	RoleBinding struct {
+		CreatedAt func(childComplexity int) int
+		CreatedBy func(childComplexity int) int
+		Hub       func(childComplexity int) int
+		Role      func(childComplexity int) int
+		Subject   func(childComplexity int) int
+	}
+
+	RoleBindingConnection struct {
+		Edges    func(childComplexity int) int
+		Nodes    func(childComplexity int) int
+		PageInfo func(childComplexity int) int
+	}
+
+	RoleBindingEdge struct {
+		Cursor func(childComplexity int) int
+		Node   func(childComplexity int) int
+	}
+
+	RoleBindingPayload struct {
+		Errors    func(childComplexity int) int
+		RequestID func(childComplexity int) int
 	}
 
 	RunSchedulePayload struct {
@@ -854,6 +957,15 @@ type ComplexityRoot struct {
 		Retryable func(childComplexity int) int
 	}
 
+	Viewer struct {
+		ExpiresAt   func(childComplexity int) int
+		Kind        func(childComplexity int) int
+		Name        func(childComplexity int) int
+		Permissions func(childComplexity int, hub *string) int
+		Roles       func(childComplexity int) int
+		Subject     func(childComplexity int) int
+	}
+
 	WaitReason struct {
 		Kind    func(childComplexity int) int
 		Parts   func(childComplexity int) int
@@ -892,6 +1004,217 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 	ec := newExecutionContext(nil, e, nil)
 	_ = ec
 	switch typeName + "." + field {
+
+	case "ApiToken.createdAt":
+		if e.ComplexityRoot.ApiToken.CreatedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ApiToken.CreatedAt(childComplexity), true
+	case "ApiToken.createdBy":
+		if e.ComplexityRoot.ApiToken.CreatedBy == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ApiToken.CreatedBy(childComplexity), true
+	case "ApiToken.expiresAt":
+		if e.ComplexityRoot.ApiToken.ExpiresAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ApiToken.ExpiresAt(childComplexity), true
+	case "ApiToken.grants":
+		if e.ComplexityRoot.ApiToken.Grants == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ApiToken.Grants(childComplexity), true
+	case "ApiToken.id":
+		if e.ComplexityRoot.ApiToken.ID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ApiToken.ID(childComplexity), true
+	case "ApiToken.lastUsedAt":
+		if e.ComplexityRoot.ApiToken.LastUsedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ApiToken.LastUsedAt(childComplexity), true
+	case "ApiToken.name":
+		if e.ComplexityRoot.ApiToken.Name == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ApiToken.Name(childComplexity), true
+	case "ApiToken.revokedAt":
+		if e.ComplexityRoot.ApiToken.RevokedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ApiToken.RevokedAt(childComplexity), true
+	case "ApiToken.revokedBy":
+		if e.ComplexityRoot.ApiToken.RevokedBy == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ApiToken.RevokedBy(childComplexity), true
+
+	case "ApiTokenConnection.edges":
+		if e.ComplexityRoot.ApiTokenConnection.Edges == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ApiTokenConnection.Edges(childComplexity), true
+	case "ApiTokenConnection.nodes":
+		if e.ComplexityRoot.ApiTokenConnection.Nodes == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ApiTokenConnection.Nodes(childComplexity), true
+	case "ApiTokenConnection.pageInfo":
+		if e.ComplexityRoot.ApiTokenConnection.PageInfo == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ApiTokenConnection.PageInfo(childComplexity), true
+
+	case "ApiTokenEdge.cursor":
+		if e.ComplexityRoot.ApiTokenEdge.Cursor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ApiTokenEdge.Cursor(childComplexity), true
+	case "ApiTokenEdge.node":
+		if e.ComplexityRoot.ApiTokenEdge.Node == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ApiTokenEdge.Node(childComplexity), true
+
+	case "ApiTokenPayload.errors":
+		if e.ComplexityRoot.ApiTokenPayload.Errors == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ApiTokenPayload.Errors(childComplexity), true
+	case "ApiTokenPayload.requestId":
+		if e.ComplexityRoot.ApiTokenPayload.RequestID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ApiTokenPayload.RequestID(childComplexity), true
+	case "ApiTokenPayload.token":
+		if e.ComplexityRoot.ApiTokenPayload.Token == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ApiTokenPayload.Token(childComplexity), true
+
+	case "AuditEntry.action":
+		if e.ComplexityRoot.AuditEntry.Action == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AuditEntry.Action(childComplexity), true
+	case "AuditEntry.actor":
+		if e.ComplexityRoot.AuditEntry.Actor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AuditEntry.Actor(childComplexity), true
+	case "AuditEntry.actorName":
+		if e.ComplexityRoot.AuditEntry.ActorName == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AuditEntry.ActorName(childComplexity), true
+	case "AuditEntry.address":
+		if e.ComplexityRoot.AuditEntry.Address == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AuditEntry.Address(childComplexity), true
+	case "AuditEntry.at":
+		if e.ComplexityRoot.AuditEntry.At == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AuditEntry.At(childComplexity), true
+	case "AuditEntry.hub":
+		if e.ComplexityRoot.AuditEntry.Hub == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AuditEntry.Hub(childComplexity), true
+	case "AuditEntry.kind":
+		if e.ComplexityRoot.AuditEntry.Kind == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AuditEntry.Kind(childComplexity), true
+	case "AuditEntry.no":
+		if e.ComplexityRoot.AuditEntry.No == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AuditEntry.No(childComplexity), true
+	case "AuditEntry.reason":
+		if e.ComplexityRoot.AuditEntry.Reason == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AuditEntry.Reason(childComplexity), true
+	case "AuditEntry.requestId":
+		if e.ComplexityRoot.AuditEntry.RequestID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AuditEntry.RequestID(childComplexity), true
+	case "AuditEntry.result":
+		if e.ComplexityRoot.AuditEntry.Result == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AuditEntry.Result(childComplexity), true
+	case "AuditEntry.target":
+		if e.ComplexityRoot.AuditEntry.Target == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AuditEntry.Target(childComplexity), true
+
+	case "AuditEntryConnection.edges":
+		if e.ComplexityRoot.AuditEntryConnection.Edges == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AuditEntryConnection.Edges(childComplexity), true
+	case "AuditEntryConnection.nodes":
+		if e.ComplexityRoot.AuditEntryConnection.Nodes == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AuditEntryConnection.Nodes(childComplexity), true
+	case "AuditEntryConnection.pageInfo":
+		if e.ComplexityRoot.AuditEntryConnection.PageInfo == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AuditEntryConnection.PageInfo(childComplexity), true
+
+	case "AuditEntryEdge.cursor":
+		if e.ComplexityRoot.AuditEntryEdge.Cursor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AuditEntryEdge.Cursor(childComplexity), true
+	case "AuditEntryEdge.node":
+		if e.ComplexityRoot.AuditEntryEdge.Node == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AuditEntryEdge.Node(childComplexity), true
 
 	case "BackfillSchedulePayload.errors":
 		if e.ComplexityRoot.BackfillSchedulePayload.Errors == nil {
@@ -1202,6 +1525,31 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Count.Value(childComplexity), true
+
+	case "CreateApiTokenPayload.errors":
+		if e.ComplexityRoot.CreateApiTokenPayload.Errors == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CreateApiTokenPayload.Errors(childComplexity), true
+	case "CreateApiTokenPayload.requestId":
+		if e.ComplexityRoot.CreateApiTokenPayload.RequestID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CreateApiTokenPayload.RequestID(childComplexity), true
+	case "CreateApiTokenPayload.secret":
+		if e.ComplexityRoot.CreateApiTokenPayload.Secret == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CreateApiTokenPayload.Secret(childComplexity), true
+	case "CreateApiTokenPayload.token":
+		if e.ComplexityRoot.CreateApiTokenPayload.Token == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CreateApiTokenPayload.Token(childComplexity), true
 
 	case "CreateHubPayload.errors":
 		if e.ComplexityRoot.CreateHubPayload.Errors == nil {
@@ -2058,6 +2406,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Failure.NonRetriable(childComplexity), true
+	case "Failure.redacted":
+		if e.ComplexityRoot.Failure.Redacted == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Failure.Redacted(childComplexity), true
 	case "Failure.stack":
 		if e.ComplexityRoot.Failure.Stack == nil {
 			break
@@ -2113,6 +2467,19 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.FailureGroup.NewestInstanceID(childComplexity), true
+
+	case "Grant.hub":
+		if e.ComplexityRoot.Grant.Hub == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Grant.Hub(childComplexity), true
+	case "Grant.roles":
+		if e.ComplexityRoot.Grant.Roles == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Grant.Roles(childComplexity), true
 
 	case "HistoryPage.events":
 		if e.ComplexityRoot.HistoryPage.Events == nil {
@@ -2397,6 +2764,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.CleanEntities(childComplexity, args["input"].(model.CleanEntitiesInput)), true
+	case "Mutation.createApiToken":
+		if e.ComplexityRoot.Mutation.CreateAPIToken == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_createApiToken_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.CreateAPIToken(childComplexity, args["input"].(model.CreateAPITokenInput)), true
 	case "Mutation.createHub":
 		if e.ComplexityRoot.Mutation.CreateHub == nil {
 			break
@@ -2551,6 +2929,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.ReleaseEntityLock(childComplexity, args["input"].(model.ReleaseEntityLockInput)), true
+	case "Mutation.removeRoleBinding":
+		if e.ComplexityRoot.Mutation.RemoveRoleBinding == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_removeRoleBinding_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.RemoveRoleBinding(childComplexity, args["input"].(model.RoleBindingInput)), true
 	case "Mutation.restartOrchestration":
 		if e.ComplexityRoot.Mutation.RestartOrchestration == nil {
 			break
@@ -2595,6 +2984,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.ResumeSchedule(childComplexity, args["input"].(model.ResumeScheduleInput)), true
+	case "Mutation.revokeApiToken":
+		if e.ComplexityRoot.Mutation.RevokeAPIToken == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_revokeApiToken_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.RevokeAPIToken(childComplexity, args["input"].(model.RevokeAPITokenInput)), true
 	case "Mutation.rewindOrchestration":
 		if e.ComplexityRoot.Mutation.RewindOrchestration == nil {
 			break
@@ -2639,6 +3039,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.SetRetention(childComplexity, args["input"].(model.SetRetentionInput)), true
+	case "Mutation.setRoleBinding":
+		if e.ComplexityRoot.Mutation.SetRoleBinding == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_setRoleBinding_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.SetRoleBinding(childComplexity, args["input"].(model.RoleBindingInput)), true
 	case "Mutation.setTags":
 		if e.ComplexityRoot.Mutation.SetTags == nil {
 			break
@@ -3111,6 +3522,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Payload.Encoding(childComplexity), true
+	case "Payload.redacted":
+		if e.ComplexityRoot.Payload.Redacted == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Payload.Redacted(childComplexity), true
 	case "Payload.size":
 		if e.ComplexityRoot.Payload.Size == nil {
 			break
@@ -3345,6 +3762,28 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.PurgeRefusal.Message(childComplexity), true
 
+	case "Query.apiTokens":
+		if e.ComplexityRoot.Query.APITokens == nil {
+			break
+		}
+
+		args, err := ec.field_Query_apiTokens_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.APITokens(childComplexity, args["first"].(int32), args["after"].(*string)), true
+	case "Query.auditLog":
+		if e.ComplexityRoot.Query.AuditLog == nil {
+			break
+		}
+
+		args, err := ec.field_Query_auditLog_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.AuditLog(childComplexity, args["filter"].(*model.AuditFilter), args["first"].(int32), args["after"].(*string)), true
 	case "Query.batchOperation":
 		if e.ComplexityRoot.Query.BatchOperation == nil {
 			break
@@ -3511,6 +3950,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.Retention(childComplexity, args["hub"].(string)), true
+	case "Query.roleBindings":
+		if e.ComplexityRoot.Query.RoleBindings == nil {
+			break
+		}
+
+		args, err := ec.field_Query_roleBindings_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.RoleBindings(childComplexity, args["first"].(int32), args["after"].(*string)), true
 	case "Query.schedule":
 		if e.ComplexityRoot.Query.Schedule == nil {
 			break
@@ -3539,6 +3989,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.Server(childComplexity), true
+	case "Query.viewer":
+		if e.ComplexityRoot.Query.Viewer == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Query.Viewer(childComplexity), true
 
 	case "ReasonPart.at":
 		if e.ComplexityRoot.ReasonPart.At == nil {
@@ -3627,6 +4083,82 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.RetentionRule.UpdatedAt(childComplexity), true
+
+	case "RoleBinding.createdAt":
+		if e.ComplexityRoot.RoleBinding.CreatedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RoleBinding.CreatedAt(childComplexity), true
+	case "RoleBinding.createdBy":
+		if e.ComplexityRoot.RoleBinding.CreatedBy == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RoleBinding.CreatedBy(childComplexity), true
+	case "RoleBinding.hub":
+		if e.ComplexityRoot.RoleBinding.Hub == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RoleBinding.Hub(childComplexity), true
+	case "RoleBinding.role":
+		if e.ComplexityRoot.RoleBinding.Role == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RoleBinding.Role(childComplexity), true
+	case "RoleBinding.subject":
+		if e.ComplexityRoot.RoleBinding.Subject == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RoleBinding.Subject(childComplexity), true
+
+	case "RoleBindingConnection.edges":
+		if e.ComplexityRoot.RoleBindingConnection.Edges == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RoleBindingConnection.Edges(childComplexity), true
+	case "RoleBindingConnection.nodes":
+		if e.ComplexityRoot.RoleBindingConnection.Nodes == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RoleBindingConnection.Nodes(childComplexity), true
+	case "RoleBindingConnection.pageInfo":
+		if e.ComplexityRoot.RoleBindingConnection.PageInfo == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RoleBindingConnection.PageInfo(childComplexity), true
+
+	case "RoleBindingEdge.cursor":
+		if e.ComplexityRoot.RoleBindingEdge.Cursor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RoleBindingEdge.Cursor(childComplexity), true
+	case "RoleBindingEdge.node":
+		if e.ComplexityRoot.RoleBindingEdge.Node == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RoleBindingEdge.Node(childComplexity), true
+
+	case "RoleBindingPayload.errors":
+		if e.ComplexityRoot.RoleBindingPayload.Errors == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RoleBindingPayload.Errors(childComplexity), true
+	case "RoleBindingPayload.requestId":
+		if e.ComplexityRoot.RoleBindingPayload.RequestID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RoleBindingPayload.RequestID(childComplexity), true
 
 	case "RunSchedulePayload.errors":
 		if e.ComplexityRoot.RunSchedulePayload.Errors == nil {
@@ -4545,6 +5077,48 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.UserError.Retryable(childComplexity), true
 
+	case "Viewer.expiresAt":
+		if e.ComplexityRoot.Viewer.ExpiresAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Viewer.ExpiresAt(childComplexity), true
+	case "Viewer.kind":
+		if e.ComplexityRoot.Viewer.Kind == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Viewer.Kind(childComplexity), true
+	case "Viewer.name":
+		if e.ComplexityRoot.Viewer.Name == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Viewer.Name(childComplexity), true
+	case "Viewer.permissions":
+		if e.ComplexityRoot.Viewer.Permissions == nil {
+			break
+		}
+
+		args, err := ec.field_Viewer_permissions_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Viewer.Permissions(childComplexity, args["hub"].(*string)), true
+	case "Viewer.roles":
+		if e.ComplexityRoot.Viewer.Roles == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Viewer.Roles(childComplexity), true
+	case "Viewer.subject":
+		if e.ComplexityRoot.Viewer.Subject == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Viewer.Subject(childComplexity), true
+
 	case "WaitReason.kind":
 		if e.ComplexityRoot.WaitReason.Kind == nil {
 			break
@@ -4663,16 +5237,19 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 	opCtx := graphql.GetOperationContext(ctx)
 	ec := newExecutionContext(opCtx, e, make(chan graphql.DeferredResult))
 	inputUnmarshalMap := graphql.BuildUnmarshalerMap(
+		ec.unmarshalInputAuditFilter,
 		ec.unmarshalInputBackfillScheduleInput,
 		ec.unmarshalInputCallEntityInput,
 		ec.unmarshalInputCancelBatchOperationInput,
 		ec.unmarshalInputCancelOrchestrationInput,
 		ec.unmarshalInputCleanEntitiesInput,
+		ec.unmarshalInputCreateApiTokenInput,
 		ec.unmarshalInputCreateHubInput,
 		ec.unmarshalInputDeleteLimitInput,
 		ec.unmarshalInputDeleteRetentionInput,
 		ec.unmarshalInputDeleteScheduleInput,
 		ec.unmarshalInputEntityFilter,
+		ec.unmarshalInputGrantInput,
 		ec.unmarshalInputIdReuseInput,
 		ec.unmarshalInputOrchestrationFilter,
 		ec.unmarshalInputPauseBatchOperationInput,
@@ -4690,7 +5267,9 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		ec.unmarshalInputResumeBatchOperationInput,
 		ec.unmarshalInputResumeOrchestrationInput,
 		ec.unmarshalInputResumeScheduleInput,
+		ec.unmarshalInputRevokeApiTokenInput,
 		ec.unmarshalInputRewindOrchestrationInput,
+		ec.unmarshalInputRoleBindingInput,
 		ec.unmarshalInputRunScheduleInput,
 		ec.unmarshalInputScheduleFilter,
 		ec.unmarshalInputSetMaxDeathsInput,
@@ -4794,9 +5373,329 @@ func newExecutionContext(
 }
 
 var sources = []*ast.Source{
+	{Name: "../schema/access.graphqls", Input: `"""
+What a caller needs for a field. The permission is looked up in the hub that the arguments name, in all hubs (SYSTEM), or in
+at least one, where the field shows only what belongs to such hubs (ANY). Without a permission it is enough to be known.
+A hub that a caller may not read is to it as if there were none.
+"""
+directive @requires(permission: Permission, scope: AccessScope! = HUB) on FIELD_DEFINITION
+
+extend type Query {
+  "Who asks, and what it may do."
+  viewer: Viewer! @requires(scope: ANY)
+  "API tokens, the latest first, those that are revoked or have expired among them."
+  apiTokens("How many, at most 200." first: Int! = 50, "Read on after this cursor." after: String): ApiTokenConnection! @requires(permission: ADMINISTER, scope: SYSTEM)
+  "Which roles are bound to whom an OpenID provider knows, by subject, hub and role."
+  roleBindings("How many, at most 200." first: Int! = 50, "Read on after this cursor." after: String): RoleBindingConnection! @requires(permission: ADMINISTER, scope: SYSTEM)
+  """
+  What was asked to be changed, by whom, the latest first. It shows the hubs that the caller administers; what belongs to no
+  hub, to those who administer all.
+  """
+  auditLog(
+    "Which entries; null for all."
+    filter: AuditFilter
+    "How many, at most 200."
+    first: Int! = 50
+    "Read on after this cursor."
+    after: String
+  ): AuditEntryConnection! @requires(permission: ADMINISTER, scope: ANY)
+}
+
+extend type Mutation {
+  "Makes an API token. It can give only what its maker may do. Its secret is in this answer, and nowhere else."
+  createApiToken("What token to make." input: CreateApiTokenInput!): CreateApiTokenPayload! @requires(permission: ADMINISTER, scope: SYSTEM)
+  "Ends an API token at once, and the connections that were opened with it within 30 seconds. One that is revoked already stays as it is."
+  revokeApiToken("Which token." input: RevokeApiTokenInput!): ApiTokenPayload! @requires(permission: ADMINISTER, scope: SYSTEM)
+  "Gives a role to whom an OpenID provider knows."
+  setRoleBinding("Which role, to whom." input: RoleBindingInput!): RoleBindingPayload! @requires(permission: ADMINISTER, scope: SYSTEM)
+  "Takes a role away."
+  removeRoleBinding("Which role, from whom." input: RoleBindingInput!): RoleBindingPayload! @requires(permission: ADMINISTER, scope: SYSTEM)
+}
+
+"What a caller may do in a task hub, or in all."
+enum Permission {
+  "See instances, entities, schedules, workers and figures, without the values that users put in."
+  READ
+  "See the values: inputs, outputs, events, messages of failures, states of entities."
+  READ_VALUES
+  "Steer what exists: suspend, resume, cancel, terminate, rewind, pause, redrive."
+  CONTROL
+  "Bring in what is new: start, restart, raise events, signal entities, change schedules and tags."
+  START
+  "Remove instances and entities with their history."
+  PURGE
+  "Execute orchestrations, activities and entities as a worker."
+  WORK
+  "Change hubs, limits, retention, roles and API tokens, and read the audit log."
+  ADMINISTER
+}
+
+"Where a permission is looked up."
+enum AccessScope {
+  "In the hub that the arguments name."
+  HUB
+  "In all hubs."
+  SYSTEM
+  "In any hub: the field shows what belongs to those."
+  ANY
+}
+
+"A named set of permissions."
+enum Role {
+  "READ and READ_VALUES."
+  READER
+  "READ and CONTROL, and READ_VALUES if the server is told so: who is on call."
+  OPERATOR
+  "READ, READ_VALUES, CONTROL, START and PURGE."
+  CONTRIBUTOR
+  "WORK."
+  WORKER
+  "Everything."
+  ADMIN
+}
+
+"How a caller has shown who it is."
+enum IdentityKind {
+  "An API token of this server."
+  TOKEN
+  "A signed token of an OpenID provider."
+  JWT
+  "A browser's session."
+  SESSION
+  "Not at all: this server lets everybody in."
+  NOTHING
+}
+
+"Who asks."
+type Viewer {
+  "Names the caller for good: token:<id>, or <issuer>#<subject> of an OpenID provider."
+  subject: String!
+  "For people to read."
+  name: String!
+  "How it has shown who it is."
+  kind: IdentityKind!
+  "When what it has shown ends; null is never."
+  expiresAt: DateTime
+  "Its roles, by hub."
+  roles: [Grant!]!
+  "What it may do in a hub, or, without one, in all."
+  permissions("The hub; null for what holds in all." hub: String): [Permission!]!
+}
+
+"Roles in a hub."
+type Grant {
+  "The hub, or * for all."
+  hub: String!
+  "The roles."
+  roles: [Role!]!
+}
+
+"Roles in a hub."
+input GrantInput {
+  "The hub, or * for all, those to come included."
+  hub: String!
+  "The roles, at least one."
+  roles: [Role!]!
+}
+
+"An API token, without its secret."
+type ApiToken {
+  "Its id."
+  id: ID!
+  "Its name, for people."
+  name: String!
+  "Its roles."
+  grants: [Grant!]!
+  "Who made it."
+  createdBy: String!
+  "When it was made."
+  createdAt: DateTime!
+  "When it ends by itself; null is never."
+  expiresAt: DateTime
+  "When it was last used, within a minute; null if never."
+  lastUsedAt: DateTime
+  "When it was revoked; null if it was not."
+  revokedAt: DateTime
+  "Who revoked it."
+  revokedBy: String
+}
+
+"A page of API tokens."
+type ApiTokenConnection {
+  "The tokens with their cursors."
+  edges: [ApiTokenEdge!]!
+  "The tokens."
+  nodes: [ApiToken!]!
+  "Where the page lies."
+  pageInfo: PageInfo!
+}
+
+"An API token in a page."
+type ApiTokenEdge {
+  "Where it is."
+  cursor: String!
+  "The token."
+  node: ApiToken!
+}
+
+"What token to make."
+input CreateApiTokenInput {
+  "Its name, for people: 1 to 100 characters."
+  name: String!
+  "Its roles, in 1 to 100 hubs."
+  grants: [GrantInput!]!
+  "When it ends by itself, at most ten years from now; null is never."
+  expiresAt: DateTime
+}
+
+"A token that was made."
+type CreateApiTokenPayload {
+  "The token; null if it was not made."
+  token: ApiToken
+  "What to send as ` + "`" + `Authorization: Bearer <secret>` + "`" + `. It cannot be had again."
+  secret: String
+  "What was wrong; empty if it was made."
+  errors: [UserError!]!
+  "Names this request, also in the server's log."
+  requestId: String!
+}
+
+"Which token to revoke."
+input RevokeApiTokenInput {
+  "Its id."
+  id: ID!
+}
+
+"A token that was changed."
+type ApiTokenPayload {
+  "The token as it is now; null if there is none."
+  token: ApiToken
+  "What was wrong; empty if it was changed."
+  errors: [UserError!]!
+  "Names this request, also in the server's log."
+  requestId: String!
+}
+
+"A role that is bound to whom an OpenID provider knows."
+type RoleBinding {
+  "<issuer>#<subject>, or group:<name>."
+  subject: String!
+  "The hub, or * for all."
+  hub: String!
+  "The role."
+  role: Role!
+  "Who gave it."
+  createdBy: String!
+  "When."
+  createdAt: DateTime!
+}
+
+"A page of role bindings."
+type RoleBindingConnection {
+  "The bindings with their cursors."
+  edges: [RoleBindingEdge!]!
+  "The bindings."
+  nodes: [RoleBinding!]!
+  "Where the page lies."
+  pageInfo: PageInfo!
+}
+
+"A role binding in a page."
+type RoleBindingEdge {
+  "Where it is."
+  cursor: String!
+  "The binding."
+  node: RoleBinding!
+}
+
+"A role, and to whom it is bound."
+input RoleBindingInput {
+  "<issuer>#<subject> of a person or program, or group:<name>, at most 500 characters."
+  subject: String!
+  "The hub, or * for all, those to come included."
+  hub: String!
+  "The role."
+  role: Role!
+}
+
+"A role binding that was changed."
+type RoleBindingPayload {
+  "What was wrong; empty if it was changed."
+  errors: [UserError!]!
+  "Names this request, also in the server's log."
+  requestId: String!
+}
+
+"Which entries of the audit log."
+input AuditFilter {
+  "Those of a hub."
+  hub: String
+  "Those of a caller, by its subject."
+  actor: String
+  "Those of a mutation, by its name."
+  action: String
+  "Those about an instance, entity, schedule or other object, by its id."
+  target: String
+  "From this time on."
+  since: DateTime
+  "Before this time."
+  until: DateTime
+  "Only those that did not succeed."
+  refused: Boolean! = false
+}
+
+"One call that was to change something."
+type AuditEntry {
+  "Counts entries; there may be gaps."
+  no: Long!
+  "When it was written, which is before the change was tried."
+  at: DateTime!
+  "Who, for good."
+  actor: String!
+  "Who, for people."
+  actorName: String!
+  "How it has shown who it is."
+  kind: String!
+  "The name of the mutation, or REST: and its operation."
+  action: String!
+  "The hub; null for what belongs to none."
+  hub: String
+  "The object's id, if the call named one."
+  target: String
+  "Why, as the caller said."
+  reason: String
+  """
+  OK, or the code of the error. Null while the call is under way, and for ever if the server died before it was written: then
+  the change may have been made or not.
+  """
+  result: String
+  "Where the call came from."
+  address: String!
+  "The request's id."
+  requestId: String!
+}
+
+"A page of the audit log."
+type AuditEntryConnection {
+  "The entries with their cursors."
+  edges: [AuditEntryEdge!]!
+  "The entries."
+  nodes: [AuditEntry!]!
+  "Where the page lies."
+  pageInfo: PageInfo!
+}
+
+"An entry in a page."
+type AuditEntryEdge {
+  "Where it is."
+  cursor: String!
+  "The entry."
+  node: AuditEntry!
+}
+`, BuiltIn: false},
 	{Name: "../schema/entity.graphqls", Input: `extend type Query {
   "An entity; null if there is none."
-  entity("The name of its hub." hub: String!, "Its name, in any case." name: String!, "Its key." key: String!): Entity
+  entity("The name of its hub." hub: String!, "Its name, in any case." name: String!, "Its key." key: String!): Entity @requires(permission: READ)
   "Entities of a hub, by id."
   entities(
     "The name of the hub."
@@ -4807,24 +5706,24 @@ var sources = []*ast.Source{
     first: Int! = 50
     "Read on after this cursor."
     after: String
-  ): EntityConnection!
+  ): EntityConnection! @requires(permission: READ)
 }
 
 extend type Mutation {
   "Has an entity carry out an operation. When it returns without errors, the request is recorded; an entity is made if there is none."
-  signalEntity("Which entity, and what it is to do." input: SignalEntityInput!): EntityPayload!
+  signalEntity("Which entity, and what it is to do." input: SignalEntityInput!): EntityPayload! @requires(permission: START)
   """
   Has an entity carry out an operation and waits for what it returns, at most 8 seconds. Whatever the answer is, the
   operation is carried out once it is recorded.
   """
-  callEntity("Which entity, and what it is to do." input: CallEntityInput!): CallEntityPayload!
+  callEntity("Which entity, and what it is to do." input: CallEntityInput!): CallEntityPayload! @requires(permission: START)
   """
   Takes an entity's lock from the orchestration that holds it: the operations of others go on in the midst of its
   critical section. Locks of orchestrations that have ended are released by themselves.
   """
-  releaseEntityLock("Which entity, and why." input: ReleaseEntityLockInput!): EntityPayload!
+  releaseEntityLock("Which entity, and why." input: ReleaseEntityLockInput!): EntityPayload! @requires(permission: CONTROL)
   "Removes entities that have no state and nothing to do, and releases locks whose holder has ended."
-  cleanEntities("In which hub." input: CleanEntitiesInput!): CleanEntitiesPayload!
+  cleanEntities("In which hub." input: CleanEntitiesInput!): CleanEntitiesPayload! @requires(permission: PURGE)
 }
 
 "A piece of state with operations, which are carried out one at a time."
@@ -5430,7 +6329,7 @@ type ExecutionRewound implements HistoryEvent {
     first: Int! = 50
     "Read on after this cursor."
     after: String
-  ): DeadLetterConnection!
+  ): DeadLetterConnection! @requires(permission: READ)
 }
 
 extend type Mutation {
@@ -5438,11 +6337,11 @@ extend type Mutation {
   Gives out again, at once, what of an instance is a dead letter, or rests because workers have died of it. Deaths are
   counted anew.
   """
-  redriveOrchestration("Which instance." input: RedriveOrchestrationInput!): OrchestrationPayload!
+  redriveOrchestration("Which instance." input: RedriveOrchestrationInput!): OrchestrationPayload! @requires(permission: CONTROL)
   "Redrives all dead letters that a hub has."
-  redriveDeadLetters("Which hub." input: RedriveDeadLettersInput!): RedriveDeadLettersPayload!
+  redriveDeadLetters("Which hub." input: RedriveDeadLettersInput!): RedriveDeadLettersPayload! @requires(permission: CONTROL)
   "Says how many workers may die with the same turn or activity in hand until that is a dead letter; 10 if nobody says."
-  setMaxDeaths("How many, in which hub." input: SetMaxDeathsInput!): SetMaxDeathsPayload!
+  setMaxDeaths("How many, in which hub." input: SetMaxDeathsInput!): SetMaxDeathsPayload! @requires(permission: ADMINISTER)
 }
 
 "A turn or an activity with which in hand worker after worker has died."
@@ -5529,7 +6428,7 @@ type SetMaxDeathsPayload {
 `, BuiltIn: false},
 	{Name: "../schema/limit.graphqls", Input: `extend type Query {
   "A limit by its name; null if nobody has put it and no call waits for it."
-  limit("The name of its hub." hub: String!, "Its name." name: String!): Limit
+  limit("The name of its hub." hub: String!, "Its name." name: String!): Limit @requires(permission: READ)
   "Limits of a hub, by name, those among them that waiting calls name and nobody has put."
   limits(
     "The name of the hub."
@@ -5538,14 +6437,14 @@ type SetMaxDeathsPayload {
     first: Int! = 50
     "Read on after this cursor."
     after: String
-  ): LimitConnection!
+  ): LimitConnection! @requires(permission: READ)
 }
 
 extend type Mutation {
   "Creates a limit, or changes its bounds. Calls that are under way go on; those that may be let through now are, some milliseconds later."
-  putLimit("What the limit is to bound." input: PutLimitInput!): LimitPayload!
+  putLimit("What the limit is to bound." input: PutLimitInput!): LimitPayload! @requires(permission: ADMINISTER)
   "Deletes a limit that no call is bound by. While calls hold places in it or wait for it, it is refused with FAILED_PRECONDITION."
-  deleteLimit("Which limit." input: DeleteLimitInput!): LimitPayload!
+  deleteLimit("Which limit." input: DeleteLimitInput!): LimitPayload! @requires(permission: ADMINISTER)
 }
 
 """
@@ -5647,7 +6546,7 @@ type LimitPayload {
 `, BuiltIn: false},
 	{Name: "../schema/operation.graphqls", Input: `extend type Query {
   "An operation on many instances by its id; null if there is none."
-  batchOperation("The name of its hub." hub: String!, "Its id." operationId: String!): BatchOperation
+  batchOperation("The name of its hub." hub: String!, "Its id." operationId: String!): BatchOperation @requires(permission: READ)
   "Operations on many instances of a hub, newest first. They are forgotten a week after they are over."
   batchOperations(
     "The name of the hub."
@@ -5658,11 +6557,11 @@ type LimitPayload {
     first: Int! = 50
     "Read on after this cursor."
     after: String
-  ): BatchOperationConnection!
+  ): BatchOperationConnection! @requires(permission: READ)
   "How many instances an operation would act on if it were started now, looking at 10,000 at most."
-  previewBatchOperation("What would be done, and with which instances." input: PreviewBatchOperationInput!): BatchOperationPreview!
+  previewBatchOperation("What would be done, and with which instances." input: PreviewBatchOperationInput!): BatchOperationPreview! @requires(permission: READ)
   "The rules for how long instances of a hub are kept that have ended, by name and status, those for any first."
-  retention("The name of the hub." hub: String!): [RetentionRule!]!
+  retention("The name of the hub." hub: String!): [RetentionRule!]! @requires(permission: READ)
 }
 
 extend type Mutation {
@@ -5670,20 +6569,20 @@ extend type Mutation {
   Starts an operation on many instances. Workers and servers carry it out in the background, one of them at a time; when
   that dies, another goes on where it was. Instances that are started later are let alone.
   """
-  startBatchOperation("What to do, and with which instances." input: StartBatchOperationInput!): BatchOperationPayload!
+  startBatchOperation("What to do, and with which instances." input: StartBatchOperationInput!): BatchOperationPayload! @requires(permission: CONTROL)
   "Stops an operation until it is resumed, after the at most 100 instances that are being acted on. One that is paused stays so."
-  pauseBatchOperation("Which operation." input: PauseBatchOperationInput!): BatchOperationPayload!
+  pauseBatchOperation("Which operation." input: PauseBatchOperationInput!): BatchOperationPayload! @requires(permission: CONTROL)
   "Lets a paused operation go on. One that runs stays as it is."
-  resumeBatchOperation("Which operation." input: ResumeBatchOperationInput!): BatchOperationPayload!
+  resumeBatchOperation("Which operation." input: ResumeBatchOperationInput!): BatchOperationPayload! @requires(permission: CONTROL)
   "Ends an operation, after the at most 100 instances that are being acted on. What is done stays done."
-  cancelBatchOperation("Which operation." input: CancelBatchOperationInput!): BatchOperationPayload!
+  cancelBatchOperation("Which operation." input: CancelBatchOperationInput!): BatchOperationPayload! @requires(permission: CONTROL)
   """
   Makes a rule for how long instances are kept that have ended, or replaces the one of that name and status. Within about a
   minute purging begins of what the rules no longer keep; children go by the rules themselves.
   """
-  setRetention("The rule." input: SetRetentionInput!): RetentionPayload!
+  setRetention("The rule." input: SetRetentionInput!): RetentionPayload! @requires(permission: ADMINISTER)
   "Takes back a rule."
-  deleteRetention("Which rule." input: DeleteRetentionInput!): RetentionPayload!
+  deleteRetention("Which rule." input: DeleteRetentionInput!): RetentionPayload! @requires(permission: ADMINISTER)
 }
 
 "Something that is done with many instances, in the background."
@@ -6143,6 +7042,8 @@ type Failure {
   nonRetriable: Boolean!
   "What it was caused by."
   inner: Failure
+  "Whether message and stack are left out, because the caller may not see values."
+  redacted: Boolean!
 }
 
 "A value: an input, an output, an event's body."
@@ -6155,6 +7056,8 @@ type Payload {
   text("Where to cut it, at most 1 MiB (1048576). All values of one answer together may have 10 MiB." maxBytes: Int! = 262144): String!
   "Whether text with the same maxBytes is cut."
   truncated("As for text." maxBytes: Int! = 262144): Boolean!
+  "Whether text is left out, because the caller may not see values."
+  redacted: Boolean!
 }
 
 "What the text of a value is."
@@ -6564,6 +7467,8 @@ enum ErrorCode {
   UNAVAILABLE
   "A fault of the server's."
   INTERNAL
+  "The caller lacks a permission, which the message names."
+  FORBIDDEN
 }
 `, BuiltIn: false},
 	{Name: "../schema/progress.graphqls", Input: `extend type Orchestration {
@@ -6588,7 +7493,7 @@ extend type Subscription {
     instanceId: String!
     "The number of the last record that the client has."
     after: Long! = "0"
-  ): ProgressPage!
+  ): ProgressPage! @requires(permission: READ)
 }
 
 "What an instance's code, or an activity or step of it, has said of how far it is."
@@ -6653,7 +7558,7 @@ scalar JSON
 `, BuiltIn: false},
 	{Name: "../schema/schedule.graphqls", Input: `extend type Query {
   "A schedule by its id; null if there is none."
-  schedule("The name of its hub." hub: String!, "Its id." scheduleId: String!): Schedule
+  schedule("The name of its hub." hub: String!, "Its id." scheduleId: String!): Schedule @requires(permission: READ)
   "Schedules of a hub, by id."
   schedules(
     "The name of the hub."
@@ -6664,25 +7569,25 @@ scalar JSON
     first: Int! = 50
     "Read on after this cursor."
     after: String
-  ): ScheduleConnection!
+  ): ScheduleConnection! @requires(permission: READ)
 }
 
 extend type Mutation {
   "Creates a schedule, or replaces what the one of that id does; its counters and its last instance stay."
-  putSchedule("What the schedule is to do." input: PutScheduleInput!): SchedulePayload!
+  putSchedule("What the schedule is to do." input: PutScheduleInput!): SchedulePayload! @requires(permission: START)
   "Stops a schedule until it is resumed. When it returns without errors, no firing starts any more; instances that run go on."
-  pauseSchedule("Which schedule, and why." input: PauseScheduleInput!): SchedulePayload!
+  pauseSchedule("Which schedule, and why." input: PauseScheduleInput!): SchedulePayload! @requires(permission: CONTROL)
   "Makes a paused schedule fire again, from now on. What was left out meanwhile stays so, unless it is backfilled."
-  resumeSchedule("Which schedule." input: ResumeScheduleInput!): SchedulePayload!
+  resumeSchedule("Which schedule." input: ResumeScheduleInput!): SchedulePayload! @requires(permission: CONTROL)
   "Deletes a schedule. Instances that it started go on."
-  deleteSchedule("Which schedule." input: DeleteScheduleInput!): SchedulePayload!
+  deleteSchedule("Which schedule." input: DeleteScheduleInput!): SchedulePayload! @requires(permission: START)
   "Starts an instance now, beside the firings, whatever the overlap policy is, also of a paused schedule."
-  runSchedule("Which schedule." input: RunScheduleInput!): RunSchedulePayload!
+  runSchedule("Which schedule." input: RunScheduleInput!): RunSchedulePayload! @requires(permission: START)
   """
   Starts instances for firings that are past: all at once, whatever the overlap policy is. Firings that have an
   instance already are left alone, so that it may be repeated after an error.
   """
-  backfillSchedule("Which schedule, and which firings." input: BackfillScheduleInput!): BackfillSchedulePayload!
+  backfillSchedule("Which schedule, and which firings." input: BackfillScheduleInput!): BackfillSchedulePayload! @requires(permission: START)
 }
 
 "A recurring start of an orchestration."
@@ -6946,17 +7851,17 @@ type BackfillSchedulePayload {
 	{Name: "../schema/schema.graphqls", Input: `"What can be asked."
 type Query {
   "Any object by its global id; null if there is none."
-  node("A global id." id: ID!): Node
+  node("A global id." id: ID!): Node @requires(permission: READ, scope: ANY)
   "Objects by their global ids, at most 100, in the order asked for; null where there is none."
-  nodes("Global ids." ids: [ID!]!): [Node]!
+  nodes("Global ids." ids: [ID!]!): [Node]! @requires(permission: READ, scope: ANY)
   "What this server is."
-  server: ServerInfo!
+  server: ServerInfo! @requires(scope: ANY)
   "The task hubs, by name."
-  hubs("How many, at most 200." first: Int! = 50, "Read on after this cursor." after: String): TaskHubConnection!
+  hubs("How many, at most 200." first: Int! = 50, "Read on after this cursor." after: String): TaskHubConnection! @requires(permission: READ, scope: ANY)
   "A task hub by name; null if there is none."
-  hub("The hub's name." name: String!): TaskHub
+  hub("The hub's name." name: String!): TaskHub @requires(permission: READ)
   "An instance by its id; null if there is none."
-  orchestration("The name of its hub." hub: String!, "Its instance id." instanceId: String!): Orchestration
+  orchestration("The name of its hub." hub: String!, "Its instance id." instanceId: String!): Orchestration @requires(permission: READ)
   "Instances of a hub, newest first."
   orchestrations(
     "The name of the hub."
@@ -6971,54 +7876,54 @@ type Query {
     last: Int
     "Read what comes before this cursor."
     before: String
-  ): OrchestrationConnection!
+  ): OrchestrationConnection! @requires(permission: READ)
 }
 
 "What can be changed. Each field has one input, and answers with what has changed and with errors."
 type Mutation {
   "Creates a task hub."
-  createHub("Its name." input: CreateHubInput!): CreateHubPayload!
+  createHub("Its name." input: CreateHubInput!): CreateHubPayload! @requires(permission: ADMINISTER, scope: SYSTEM)
   "Starts an instance. When it returns without errors, the instance is safely recorded."
-  startOrchestration("What to start." input: StartOrchestrationInput!): OrchestrationPayload!
+  startOrchestration("What to start." input: StartOrchestrationInput!): OrchestrationPayload! @requires(permission: START)
   "Delivers an event to an instance. When it returns without errors, the event is safely recorded."
-  raiseEvent("What to raise, and to which instance." input: RaiseEventInput!): OrchestrationPayload!
+  raiseEvent("What to raise, and to which instance." input: RaiseEventInput!): OrchestrationPayload! @requires(permission: START)
   """
   Delivers an event to an instance, and starts it if there is none, both in one commit: of many callers at once one starts
   it, and all their events reach it. When it returns without errors, that is safely recorded.
   """
-  raiseOrStart("What to raise, and what to start." input: RaiseOrStartInput!): OrchestrationPayload!
+  raiseOrStart("What to raise, and what to start." input: RaiseOrStartInput!): OrchestrationPayload! @requires(permission: START)
   "Changes the tags of an instance; those that the input does not name stay. Its code does not see the change."
-  setTags("Which tags of which instance." input: SetTagsInput!): OrchestrationPayload!
+  setTags("Which tags of which instance." input: SetTagsInput!): OrchestrationPayload! @requires(permission: START)
   """
   Deletes instances that have ended, with everything that belongs to them. One that is live is refused, by itself. When
   many are selected, one call may not get through them all: it says so, and the same call goes on.
   """
-  purgeOrchestrations("Which instances." input: PurgeOrchestrationsInput!): PurgePayload!
+  purgeOrchestrations("Which instances." input: PurgeOrchestrationsInput!): PurgePayload! @requires(permission: PURGE)
   """
   Asks an instance to end by itself: its code is told, may undo what it has done, and ends as CANCELED. One that nobody
   has begun is CANCELED at once. When it returns without errors, the request is safely recorded.
   """
-  cancelOrchestration("Which instance, and why." input: CancelOrchestrationInput!): OrchestrationPayload!
+  cancelOrchestration("Which instance, and why." input: CancelOrchestrationInput!): OrchestrationPayload! @requires(permission: CONTROL)
   "Ends an instance at once. It needs no worker; children run on unless they are to end too."
-  terminateOrchestration("Which instance, and why." input: TerminateOrchestrationInput!): OrchestrationPayload!
+  terminateOrchestration("Which instance, and why." input: TerminateOrchestrationInput!): OrchestrationPayload! @requires(permission: CONTROL)
   """
   Stops an instance until it is resumed: it takes in nothing, what reaches it is kept, and its activities run on. If a
   worker is at work on it, that is before its next turn, so it may still be RUNNING in the answer. One that is
   suspended already stays as it is.
   """
-  suspendOrchestration("Which instance, and why." input: SuspendOrchestrationInput!): OrchestrationPayload!
+  suspendOrchestration("Which instance, and why." input: SuspendOrchestrationInput!): OrchestrationPayload! @requires(permission: CONTROL)
   "Lets a suspended instance go on, in the same way. One that is not suspended stays as it is."
-  resumeOrchestration("Which instance, and why." input: ResumeOrchestrationInput!): OrchestrationPayload!
+  resumeOrchestration("Which instance, and why." input: ResumeOrchestrationInput!): OrchestrationPayload! @requires(permission: CONTROL)
   """
   Starts an instance that has ended again, with the input of its last generation. The answer shows what was started.
   In its own place it is a new generation, and no parent waits for it.
   """
-  restartOrchestration("Which instance, and how." input: RestartOrchestrationInput!): OrchestrationPayload!
+  restartOrchestration("Which instance, and how." input: RestartOrchestrationInput!): OrchestrationPayload! @requires(permission: START)
   """
   Lets an instance that has ended go on from an earlier point of its history: what it did until then is kept, and what
   failed is tried again, children included. Its history until then begins a further generation.
   """
-  rewindOrchestration("Which instance, why, and from where." input: RewindOrchestrationInput!): OrchestrationPayload!
+  rewindOrchestration("Which instance, why, and from where." input: RewindOrchestrationInput!): OrchestrationPayload! @requires(permission: CONTROL)
 }
 
 "What can be followed, over a websocket (graphql-transport-ws) or by server-sent events."
@@ -7034,9 +7939,9 @@ type Subscription {
     filter: OrchestrationFilter
     "How many instances a snapshot holds, at most 200."
     first: Int! = 50
-  ): OrchestrationDelta!
+  ): OrchestrationDelta! @requires(permission: READ)
   "An instance whenever it has changed, at most four times a second: first as it is now."
-  orchestration("The name of its hub." hub: String!, "Its instance id." instanceId: String!): Orchestration!
+  orchestration("The name of its hub." hub: String!, "Its instance id." instanceId: String!): Orchestration! @requires(permission: READ)
   """
   The history of an instance: first what there is after a number, then what is added, at most four times a second. A
   frame has up to 500 events; if it says hasMore, the next one follows at once.
@@ -7048,7 +7953,7 @@ type Subscription {
     instanceId: String!
     "The number of the last event that the client has."
     after: Long! = "0"
-  ): HistoryPage!
+  ): HistoryPage! @requires(permission: READ)
 }
 
 "An object with a global id."
@@ -7216,6 +8121,116 @@ var parsedSchema = gqlparser.MustLoadSchema(sources...)
 // Each function is generated once per unique object type, deduplicating the
 // switch statements that were previously inlined in every fieldContext_* function.
 
+func (ec *executionContext) childFields_ApiToken(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_ApiToken_id(ctx, field)
+	case "name":
+		return ec.fieldContext_ApiToken_name(ctx, field)
+	case "grants":
+		return ec.fieldContext_ApiToken_grants(ctx, field)
+	case "createdBy":
+		return ec.fieldContext_ApiToken_createdBy(ctx, field)
+	case "createdAt":
+		return ec.fieldContext_ApiToken_createdAt(ctx, field)
+	case "expiresAt":
+		return ec.fieldContext_ApiToken_expiresAt(ctx, field)
+	case "lastUsedAt":
+		return ec.fieldContext_ApiToken_lastUsedAt(ctx, field)
+	case "revokedAt":
+		return ec.fieldContext_ApiToken_revokedAt(ctx, field)
+	case "revokedBy":
+		return ec.fieldContext_ApiToken_revokedBy(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ApiToken", field.Name)
+}
+
+func (ec *executionContext) childFields_ApiTokenConnection(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "edges":
+		return ec.fieldContext_ApiTokenConnection_edges(ctx, field)
+	case "nodes":
+		return ec.fieldContext_ApiTokenConnection_nodes(ctx, field)
+	case "pageInfo":
+		return ec.fieldContext_ApiTokenConnection_pageInfo(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ApiTokenConnection", field.Name)
+}
+
+func (ec *executionContext) childFields_ApiTokenEdge(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_ApiTokenEdge_cursor(ctx, field)
+	case "node":
+		return ec.fieldContext_ApiTokenEdge_node(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ApiTokenEdge", field.Name)
+}
+
+func (ec *executionContext) childFields_ApiTokenPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "token":
+		return ec.fieldContext_ApiTokenPayload_token(ctx, field)
+	case "errors":
+		return ec.fieldContext_ApiTokenPayload_errors(ctx, field)
+	case "requestId":
+		return ec.fieldContext_ApiTokenPayload_requestId(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ApiTokenPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_AuditEntry(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "no":
+		return ec.fieldContext_AuditEntry_no(ctx, field)
+	case "at":
+		return ec.fieldContext_AuditEntry_at(ctx, field)
+	case "actor":
+		return ec.fieldContext_AuditEntry_actor(ctx, field)
+	case "actorName":
+		return ec.fieldContext_AuditEntry_actorName(ctx, field)
+	case "kind":
+		return ec.fieldContext_AuditEntry_kind(ctx, field)
+	case "action":
+		return ec.fieldContext_AuditEntry_action(ctx, field)
+	case "hub":
+		return ec.fieldContext_AuditEntry_hub(ctx, field)
+	case "target":
+		return ec.fieldContext_AuditEntry_target(ctx, field)
+	case "reason":
+		return ec.fieldContext_AuditEntry_reason(ctx, field)
+	case "result":
+		return ec.fieldContext_AuditEntry_result(ctx, field)
+	case "address":
+		return ec.fieldContext_AuditEntry_address(ctx, field)
+	case "requestId":
+		return ec.fieldContext_AuditEntry_requestId(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type AuditEntry", field.Name)
+}
+
+func (ec *executionContext) childFields_AuditEntryConnection(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "edges":
+		return ec.fieldContext_AuditEntryConnection_edges(ctx, field)
+	case "nodes":
+		return ec.fieldContext_AuditEntryConnection_nodes(ctx, field)
+	case "pageInfo":
+		return ec.fieldContext_AuditEntryConnection_pageInfo(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type AuditEntryConnection", field.Name)
+}
+
+func (ec *executionContext) childFields_AuditEntryEdge(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_AuditEntryEdge_cursor(ctx, field)
+	case "node":
+		return ec.fieldContext_AuditEntryEdge_node(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type AuditEntryEdge", field.Name)
+}
+
 func (ec *executionContext) childFields_BackfillSchedulePayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "started":
@@ -7374,6 +8389,20 @@ func (ec *executionContext) childFields_Count(ctx context.Context, field graphql
 		return ec.fieldContext_Count_exact(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Count", field.Name)
+}
+
+func (ec *executionContext) childFields_CreateApiTokenPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "token":
+		return ec.fieldContext_CreateApiTokenPayload_token(ctx, field)
+	case "secret":
+		return ec.fieldContext_CreateApiTokenPayload_secret(ctx, field)
+	case "errors":
+		return ec.fieldContext_CreateApiTokenPayload_errors(ctx, field)
+	case "requestId":
+		return ec.fieldContext_CreateApiTokenPayload_requestId(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type CreateApiTokenPayload", field.Name)
 }
 
 func (ec *executionContext) childFields_CreateHubPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -7544,6 +8573,8 @@ func (ec *executionContext) childFields_Failure(ctx context.Context, field graph
 		return ec.fieldContext_Failure_nonRetriable(ctx, field)
 	case "inner":
 		return ec.fieldContext_Failure_inner(ctx, field)
+	case "redacted":
+		return ec.fieldContext_Failure_redacted(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Failure", field.Name)
 }
@@ -7566,6 +8597,16 @@ func (ec *executionContext) childFields_FailureGroup(ctx context.Context, field 
 		return ec.fieldContext_FailureGroup_newestInstanceId(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type FailureGroup", field.Name)
+}
+
+func (ec *executionContext) childFields_Grant(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "hub":
+		return ec.fieldContext_Grant_hub(ctx, field)
+	case "roles":
+		return ec.fieldContext_Grant_roles(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Grant", field.Name)
 }
 
 func (ec *executionContext) childFields_HistoryPage(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -7838,6 +8879,8 @@ func (ec *executionContext) childFields_Payload(ctx context.Context, field graph
 		return ec.fieldContext_Payload_text(ctx, field)
 	case "truncated":
 		return ec.fieldContext_Payload_truncated(ctx, field)
+	case "redacted":
+		return ec.fieldContext_Payload_redacted(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Payload", field.Name)
 }
@@ -8000,6 +9043,54 @@ func (ec *executionContext) childFields_RetentionRule(ctx context.Context, field
 		return ec.fieldContext_RetentionRule_updatedAt(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type RetentionRule", field.Name)
+}
+
+func (ec *executionContext) childFields_RoleBinding(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "subject":
+		return ec.fieldContext_RoleBinding_subject(ctx, field)
+	case "hub":
+		return ec.fieldContext_RoleBinding_hub(ctx, field)
+	case "role":
+		return ec.fieldContext_RoleBinding_role(ctx, field)
+	case "createdBy":
+		return ec.fieldContext_RoleBinding_createdBy(ctx, field)
+	case "createdAt":
+		return ec.fieldContext_RoleBinding_createdAt(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type RoleBinding", field.Name)
+}
+
+func (ec *executionContext) childFields_RoleBindingConnection(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "edges":
+		return ec.fieldContext_RoleBindingConnection_edges(ctx, field)
+	case "nodes":
+		return ec.fieldContext_RoleBindingConnection_nodes(ctx, field)
+	case "pageInfo":
+		return ec.fieldContext_RoleBindingConnection_pageInfo(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type RoleBindingConnection", field.Name)
+}
+
+func (ec *executionContext) childFields_RoleBindingEdge(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_RoleBindingEdge_cursor(ctx, field)
+	case "node":
+		return ec.fieldContext_RoleBindingEdge_node(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type RoleBindingEdge", field.Name)
+}
+
+func (ec *executionContext) childFields_RoleBindingPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "errors":
+		return ec.fieldContext_RoleBindingPayload_errors(ctx, field)
+	case "requestId":
+		return ec.fieldContext_RoleBindingPayload_requestId(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type RoleBindingPayload", field.Name)
 }
 
 func (ec *executionContext) childFields_RunSchedulePayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -8228,6 +9319,24 @@ func (ec *executionContext) childFields_UserError(ctx context.Context, field gra
 		return ec.fieldContext_UserError_retryable(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type UserError", field.Name)
+}
+
+func (ec *executionContext) childFields_Viewer(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "subject":
+		return ec.fieldContext_Viewer_subject(ctx, field)
+	case "name":
+		return ec.fieldContext_Viewer_name(ctx, field)
+	case "kind":
+		return ec.fieldContext_Viewer_kind(ctx, field)
+	case "expiresAt":
+		return ec.fieldContext_Viewer_expiresAt(ctx, field)
+	case "roles":
+		return ec.fieldContext_Viewer_roles(ctx, field)
+	case "permissions":
+		return ec.fieldContext_Viewer_permissions(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Viewer", field.Name)
 }
 
 func (ec *executionContext) childFields_WaitReason(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {

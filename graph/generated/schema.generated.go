@@ -32,6 +32,10 @@ type MutationResolver interface {
 	ResumeOrchestration(ctx context.Context, input model.ResumeOrchestrationInput) (*model.OrchestrationPayload, error)
 	RestartOrchestration(ctx context.Context, input model.RestartOrchestrationInput) (*model.OrchestrationPayload, error)
 	RewindOrchestration(ctx context.Context, input model.RewindOrchestrationInput) (*model.OrchestrationPayload, error)
+	CreateAPIToken(ctx context.Context, input model.CreateAPITokenInput) (*model.CreateAPITokenPayload, error)
+	RevokeAPIToken(ctx context.Context, input model.RevokeAPITokenInput) (*model.APITokenPayload, error)
+	SetRoleBinding(ctx context.Context, input model.RoleBindingInput) (*model.RoleBindingPayload, error)
+	RemoveRoleBinding(ctx context.Context, input model.RoleBindingInput) (*model.RoleBindingPayload, error)
 	SignalEntity(ctx context.Context, input model.SignalEntityInput) (*model.EntityPayload, error)
 	CallEntity(ctx context.Context, input model.CallEntityInput) (*model.CallEntityPayload, error)
 	ReleaseEntityLock(ctx context.Context, input model.ReleaseEntityLockInput) (*model.EntityPayload, error)
@@ -62,6 +66,10 @@ type QueryResolver interface {
 	Hub(ctx context.Context, name string) (*model.TaskHub, error)
 	Orchestration(ctx context.Context, hub string, instanceID string) (*model.Orchestration, error)
 	Orchestrations(ctx context.Context, hub string, filter *model.OrchestrationFilter, first *int32, after *string, last *int32, before *string) (*model.OrchestrationConnection, error)
+	Viewer(ctx context.Context) (*model.Viewer, error)
+	APITokens(ctx context.Context, first int32, after *string) (*model.APITokenConnection, error)
+	RoleBindings(ctx context.Context, first int32, after *string) (*model.RoleBindingConnection, error)
+	AuditLog(ctx context.Context, filter *model.AuditFilter, first int32, after *string) (*model.AuditEntryConnection, error)
 	Entity(ctx context.Context, hub string, name string, key string) (*model.Entity, error)
 	Entities(ctx context.Context, hub string, filter *model.EntityFilter, first int32, after *string) (*model.EntityConnection, error)
 	DeadLetters(ctx context.Context, hub string, first int32, after *string) (*model.DeadLetterConnection, error)
@@ -152,6 +160,20 @@ func (ec *executionContext) field_Mutation_cleanEntities_args(ctx context.Contex
 	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
 		func(ctx context.Context, v any) (model.CleanEntitiesInput, error) {
 			return ec.unmarshalNCleanEntitiesInput2githubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐCleanEntitiesInput(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["input"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Mutation_createApiToken_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
+		func(ctx context.Context, v any) (model.CreateAPITokenInput, error) {
+			return ec.unmarshalNCreateApiTokenInput2githubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐCreateAPITokenInput(ctx, v)
 		})
 	if err != nil {
 		return nil, err
@@ -356,6 +378,20 @@ func (ec *executionContext) field_Mutation_releaseEntityLock_args(ctx context.Co
 	return args, nil
 }
 
+func (ec *executionContext) field_Mutation_removeRoleBinding_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
+		func(ctx context.Context, v any) (model.RoleBindingInput, error) {
+			return ec.unmarshalNRoleBindingInput2githubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐRoleBindingInput(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["input"] = arg0
+	return args, nil
+}
+
 func (ec *executionContext) field_Mutation_restartOrchestration_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
 	var err error
 	args := map[string]any{}
@@ -412,6 +448,20 @@ func (ec *executionContext) field_Mutation_resumeSchedule_args(ctx context.Conte
 	return args, nil
 }
 
+func (ec *executionContext) field_Mutation_revokeApiToken_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
+		func(ctx context.Context, v any) (model.RevokeAPITokenInput, error) {
+			return ec.unmarshalNRevokeApiTokenInput2githubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐRevokeAPITokenInput(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["input"] = arg0
+	return args, nil
+}
+
 func (ec *executionContext) field_Mutation_rewindOrchestration_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
 	var err error
 	args := map[string]any{}
@@ -460,6 +510,20 @@ func (ec *executionContext) field_Mutation_setRetention_args(ctx context.Context
 	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
 		func(ctx context.Context, v any) (model.SetRetentionInput, error) {
 			return ec.unmarshalNSetRetentionInput2githubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐSetRetentionInput(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["input"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Mutation_setRoleBinding_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
+		func(ctx context.Context, v any) (model.RoleBindingInput, error) {
+			return ec.unmarshalNRoleBindingInput2githubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐRoleBindingInput(ctx, v)
 		})
 	if err != nil {
 		return nil, err
@@ -563,6 +627,58 @@ func (ec *executionContext) field_Query___type_args(ctx context.Context, rawArgs
 		return nil, err
 	}
 	args["name"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Query_apiTokens_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "first",
+		func(ctx context.Context, v any) (int32, error) {
+			return ec.unmarshalNInt2int32(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["first"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "after",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOString2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["after"] = arg1
+	return args, nil
+}
+
+func (ec *executionContext) field_Query_auditLog_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "filter",
+		func(ctx context.Context, v any) (*model.AuditFilter, error) {
+			return ec.unmarshalOAuditFilter2ᚖgithubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐAuditFilter(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["filter"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "first",
+		func(ctx context.Context, v any) (int32, error) {
+			return ec.unmarshalNInt2int32(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["first"] = arg1
+	arg2, err := graphql.ProcessArgField(ctx, rawArgs, "after",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOString2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["after"] = arg2
 	return args, nil
 }
 
@@ -941,6 +1057,28 @@ func (ec *executionContext) field_Query_retention_args(ctx context.Context, rawA
 		return nil, err
 	}
 	args["hub"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Query_roleBindings_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "first",
+		func(ctx context.Context, v any) (int32, error) {
+			return ec.unmarshalNInt2int32(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["first"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "after",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOString2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["after"] = arg1
 	return args, nil
 }
 
@@ -1494,7 +1632,30 @@ func (ec *executionContext) _Mutation_createHub(ctx context.Context, field graph
 			fc := graphql.GetFieldContext(ctx)
 			return ec.Resolvers.Mutation().CreateHub(ctx, fc.Args["input"].(model.CreateHubInput))
 		},
-		nil,
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				permission, err := ec.unmarshalOPermission2ᚖgithubᚗcomᚋweirᚑdevᚋweirᚋauthᚐPermission(ctx, "ADMINISTER")
+				if err != nil {
+					var zeroVal *model.CreateHubPayload
+					return zeroVal, err
+				}
+				scope, err := ec.unmarshalNAccessScope2githubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐAccessScope(ctx, "SYSTEM")
+				if err != nil {
+					var zeroVal *model.CreateHubPayload
+					return zeroVal, err
+				}
+				if ec.Directives.Requires == nil {
+					var zeroVal *model.CreateHubPayload
+					return zeroVal, errors.New("directive requires is not implemented")
+				}
+				return ec.Directives.Requires(ctx, nil, directive0, permission, scope)
+			}
+
+			next = directive1
+			return next
+		},
 		func(ctx context.Context, selections ast.SelectionSet, v *model.CreateHubPayload) graphql.Marshaler {
 			return ec.marshalNCreateHubPayload2ᚖgithubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐCreateHubPayload(ctx, selections, v)
 		},
@@ -1538,7 +1699,30 @@ func (ec *executionContext) _Mutation_startOrchestration(ctx context.Context, fi
 			fc := graphql.GetFieldContext(ctx)
 			return ec.Resolvers.Mutation().StartOrchestration(ctx, fc.Args["input"].(model.StartOrchestrationInput))
 		},
-		nil,
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				permission, err := ec.unmarshalOPermission2ᚖgithubᚗcomᚋweirᚑdevᚋweirᚋauthᚐPermission(ctx, "START")
+				if err != nil {
+					var zeroVal *model.OrchestrationPayload
+					return zeroVal, err
+				}
+				scope, err := ec.unmarshalNAccessScope2githubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐAccessScope(ctx, "HUB")
+				if err != nil {
+					var zeroVal *model.OrchestrationPayload
+					return zeroVal, err
+				}
+				if ec.Directives.Requires == nil {
+					var zeroVal *model.OrchestrationPayload
+					return zeroVal, errors.New("directive requires is not implemented")
+				}
+				return ec.Directives.Requires(ctx, nil, directive0, permission, scope)
+			}
+
+			next = directive1
+			return next
+		},
 		func(ctx context.Context, selections ast.SelectionSet, v *model.OrchestrationPayload) graphql.Marshaler {
 			return ec.marshalNOrchestrationPayload2ᚖgithubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐOrchestrationPayload(ctx, selections, v)
 		},
@@ -1582,7 +1766,30 @@ func (ec *executionContext) _Mutation_raiseEvent(ctx context.Context, field grap
 			fc := graphql.GetFieldContext(ctx)
 			return ec.Resolvers.Mutation().RaiseEvent(ctx, fc.Args["input"].(model.RaiseEventInput))
 		},
-		nil,
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				permission, err := ec.unmarshalOPermission2ᚖgithubᚗcomᚋweirᚑdevᚋweirᚋauthᚐPermission(ctx, "START")
+				if err != nil {
+					var zeroVal *model.OrchestrationPayload
+					return zeroVal, err
+				}
+				scope, err := ec.unmarshalNAccessScope2githubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐAccessScope(ctx, "HUB")
+				if err != nil {
+					var zeroVal *model.OrchestrationPayload
+					return zeroVal, err
+				}
+				if ec.Directives.Requires == nil {
+					var zeroVal *model.OrchestrationPayload
+					return zeroVal, errors.New("directive requires is not implemented")
+				}
+				return ec.Directives.Requires(ctx, nil, directive0, permission, scope)
+			}
+
+			next = directive1
+			return next
+		},
 		func(ctx context.Context, selections ast.SelectionSet, v *model.OrchestrationPayload) graphql.Marshaler {
 			return ec.marshalNOrchestrationPayload2ᚖgithubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐOrchestrationPayload(ctx, selections, v)
 		},
@@ -1626,7 +1833,30 @@ func (ec *executionContext) _Mutation_raiseOrStart(ctx context.Context, field gr
 			fc := graphql.GetFieldContext(ctx)
 			return ec.Resolvers.Mutation().RaiseOrStart(ctx, fc.Args["input"].(model.RaiseOrStartInput))
 		},
-		nil,
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				permission, err := ec.unmarshalOPermission2ᚖgithubᚗcomᚋweirᚑdevᚋweirᚋauthᚐPermission(ctx, "START")
+				if err != nil {
+					var zeroVal *model.OrchestrationPayload
+					return zeroVal, err
+				}
+				scope, err := ec.unmarshalNAccessScope2githubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐAccessScope(ctx, "HUB")
+				if err != nil {
+					var zeroVal *model.OrchestrationPayload
+					return zeroVal, err
+				}
+				if ec.Directives.Requires == nil {
+					var zeroVal *model.OrchestrationPayload
+					return zeroVal, errors.New("directive requires is not implemented")
+				}
+				return ec.Directives.Requires(ctx, nil, directive0, permission, scope)
+			}
+
+			next = directive1
+			return next
+		},
 		func(ctx context.Context, selections ast.SelectionSet, v *model.OrchestrationPayload) graphql.Marshaler {
 			return ec.marshalNOrchestrationPayload2ᚖgithubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐOrchestrationPayload(ctx, selections, v)
 		},
@@ -1670,7 +1900,30 @@ func (ec *executionContext) _Mutation_setTags(ctx context.Context, field graphql
 			fc := graphql.GetFieldContext(ctx)
 			return ec.Resolvers.Mutation().SetTags(ctx, fc.Args["input"].(model.SetTagsInput))
 		},
-		nil,
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				permission, err := ec.unmarshalOPermission2ᚖgithubᚗcomᚋweirᚑdevᚋweirᚋauthᚐPermission(ctx, "START")
+				if err != nil {
+					var zeroVal *model.OrchestrationPayload
+					return zeroVal, err
+				}
+				scope, err := ec.unmarshalNAccessScope2githubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐAccessScope(ctx, "HUB")
+				if err != nil {
+					var zeroVal *model.OrchestrationPayload
+					return zeroVal, err
+				}
+				if ec.Directives.Requires == nil {
+					var zeroVal *model.OrchestrationPayload
+					return zeroVal, errors.New("directive requires is not implemented")
+				}
+				return ec.Directives.Requires(ctx, nil, directive0, permission, scope)
+			}
+
+			next = directive1
+			return next
+		},
 		func(ctx context.Context, selections ast.SelectionSet, v *model.OrchestrationPayload) graphql.Marshaler {
 			return ec.marshalNOrchestrationPayload2ᚖgithubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐOrchestrationPayload(ctx, selections, v)
 		},
@@ -1714,7 +1967,30 @@ func (ec *executionContext) _Mutation_purgeOrchestrations(ctx context.Context, f
 			fc := graphql.GetFieldContext(ctx)
 			return ec.Resolvers.Mutation().PurgeOrchestrations(ctx, fc.Args["input"].(model.PurgeOrchestrationsInput))
 		},
-		nil,
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				permission, err := ec.unmarshalOPermission2ᚖgithubᚗcomᚋweirᚑdevᚋweirᚋauthᚐPermission(ctx, "PURGE")
+				if err != nil {
+					var zeroVal *model.PurgePayload
+					return zeroVal, err
+				}
+				scope, err := ec.unmarshalNAccessScope2githubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐAccessScope(ctx, "HUB")
+				if err != nil {
+					var zeroVal *model.PurgePayload
+					return zeroVal, err
+				}
+				if ec.Directives.Requires == nil {
+					var zeroVal *model.PurgePayload
+					return zeroVal, errors.New("directive requires is not implemented")
+				}
+				return ec.Directives.Requires(ctx, nil, directive0, permission, scope)
+			}
+
+			next = directive1
+			return next
+		},
 		func(ctx context.Context, selections ast.SelectionSet, v *model.PurgePayload) graphql.Marshaler {
 			return ec.marshalNPurgePayload2ᚖgithubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐPurgePayload(ctx, selections, v)
 		},
@@ -1758,7 +2034,30 @@ func (ec *executionContext) _Mutation_cancelOrchestration(ctx context.Context, f
 			fc := graphql.GetFieldContext(ctx)
 			return ec.Resolvers.Mutation().CancelOrchestration(ctx, fc.Args["input"].(model.CancelOrchestrationInput))
 		},
-		nil,
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				permission, err := ec.unmarshalOPermission2ᚖgithubᚗcomᚋweirᚑdevᚋweirᚋauthᚐPermission(ctx, "CONTROL")
+				if err != nil {
+					var zeroVal *model.OrchestrationPayload
+					return zeroVal, err
+				}
+				scope, err := ec.unmarshalNAccessScope2githubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐAccessScope(ctx, "HUB")
+				if err != nil {
+					var zeroVal *model.OrchestrationPayload
+					return zeroVal, err
+				}
+				if ec.Directives.Requires == nil {
+					var zeroVal *model.OrchestrationPayload
+					return zeroVal, errors.New("directive requires is not implemented")
+				}
+				return ec.Directives.Requires(ctx, nil, directive0, permission, scope)
+			}
+
+			next = directive1
+			return next
+		},
 		func(ctx context.Context, selections ast.SelectionSet, v *model.OrchestrationPayload) graphql.Marshaler {
 			return ec.marshalNOrchestrationPayload2ᚖgithubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐOrchestrationPayload(ctx, selections, v)
 		},
@@ -1802,7 +2101,30 @@ func (ec *executionContext) _Mutation_terminateOrchestration(ctx context.Context
 			fc := graphql.GetFieldContext(ctx)
 			return ec.Resolvers.Mutation().TerminateOrchestration(ctx, fc.Args["input"].(model.TerminateOrchestrationInput))
 		},
-		nil,
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				permission, err := ec.unmarshalOPermission2ᚖgithubᚗcomᚋweirᚑdevᚋweirᚋauthᚐPermission(ctx, "CONTROL")
+				if err != nil {
+					var zeroVal *model.OrchestrationPayload
+					return zeroVal, err
+				}
+				scope, err := ec.unmarshalNAccessScope2githubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐAccessScope(ctx, "HUB")
+				if err != nil {
+					var zeroVal *model.OrchestrationPayload
+					return zeroVal, err
+				}
+				if ec.Directives.Requires == nil {
+					var zeroVal *model.OrchestrationPayload
+					return zeroVal, errors.New("directive requires is not implemented")
+				}
+				return ec.Directives.Requires(ctx, nil, directive0, permission, scope)
+			}
+
+			next = directive1
+			return next
+		},
 		func(ctx context.Context, selections ast.SelectionSet, v *model.OrchestrationPayload) graphql.Marshaler {
 			return ec.marshalNOrchestrationPayload2ᚖgithubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐOrchestrationPayload(ctx, selections, v)
 		},
@@ -1846,7 +2168,30 @@ func (ec *executionContext) _Mutation_suspendOrchestration(ctx context.Context, 
 			fc := graphql.GetFieldContext(ctx)
 			return ec.Resolvers.Mutation().SuspendOrchestration(ctx, fc.Args["input"].(model.SuspendOrchestrationInput))
 		},
-		nil,
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				permission, err := ec.unmarshalOPermission2ᚖgithubᚗcomᚋweirᚑdevᚋweirᚋauthᚐPermission(ctx, "CONTROL")
+				if err != nil {
+					var zeroVal *model.OrchestrationPayload
+					return zeroVal, err
+				}
+				scope, err := ec.unmarshalNAccessScope2githubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐAccessScope(ctx, "HUB")
+				if err != nil {
+					var zeroVal *model.OrchestrationPayload
+					return zeroVal, err
+				}
+				if ec.Directives.Requires == nil {
+					var zeroVal *model.OrchestrationPayload
+					return zeroVal, errors.New("directive requires is not implemented")
+				}
+				return ec.Directives.Requires(ctx, nil, directive0, permission, scope)
+			}
+
+			next = directive1
+			return next
+		},
 		func(ctx context.Context, selections ast.SelectionSet, v *model.OrchestrationPayload) graphql.Marshaler {
 			return ec.marshalNOrchestrationPayload2ᚖgithubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐOrchestrationPayload(ctx, selections, v)
 		},
@@ -1890,7 +2235,30 @@ func (ec *executionContext) _Mutation_resumeOrchestration(ctx context.Context, f
 			fc := graphql.GetFieldContext(ctx)
 			return ec.Resolvers.Mutation().ResumeOrchestration(ctx, fc.Args["input"].(model.ResumeOrchestrationInput))
 		},
-		nil,
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				permission, err := ec.unmarshalOPermission2ᚖgithubᚗcomᚋweirᚑdevᚋweirᚋauthᚐPermission(ctx, "CONTROL")
+				if err != nil {
+					var zeroVal *model.OrchestrationPayload
+					return zeroVal, err
+				}
+				scope, err := ec.unmarshalNAccessScope2githubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐAccessScope(ctx, "HUB")
+				if err != nil {
+					var zeroVal *model.OrchestrationPayload
+					return zeroVal, err
+				}
+				if ec.Directives.Requires == nil {
+					var zeroVal *model.OrchestrationPayload
+					return zeroVal, errors.New("directive requires is not implemented")
+				}
+				return ec.Directives.Requires(ctx, nil, directive0, permission, scope)
+			}
+
+			next = directive1
+			return next
+		},
 		func(ctx context.Context, selections ast.SelectionSet, v *model.OrchestrationPayload) graphql.Marshaler {
 			return ec.marshalNOrchestrationPayload2ᚖgithubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐOrchestrationPayload(ctx, selections, v)
 		},
@@ -1934,7 +2302,30 @@ func (ec *executionContext) _Mutation_restartOrchestration(ctx context.Context, 
 			fc := graphql.GetFieldContext(ctx)
 			return ec.Resolvers.Mutation().RestartOrchestration(ctx, fc.Args["input"].(model.RestartOrchestrationInput))
 		},
-		nil,
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				permission, err := ec.unmarshalOPermission2ᚖgithubᚗcomᚋweirᚑdevᚋweirᚋauthᚐPermission(ctx, "START")
+				if err != nil {
+					var zeroVal *model.OrchestrationPayload
+					return zeroVal, err
+				}
+				scope, err := ec.unmarshalNAccessScope2githubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐAccessScope(ctx, "HUB")
+				if err != nil {
+					var zeroVal *model.OrchestrationPayload
+					return zeroVal, err
+				}
+				if ec.Directives.Requires == nil {
+					var zeroVal *model.OrchestrationPayload
+					return zeroVal, errors.New("directive requires is not implemented")
+				}
+				return ec.Directives.Requires(ctx, nil, directive0, permission, scope)
+			}
+
+			next = directive1
+			return next
+		},
 		func(ctx context.Context, selections ast.SelectionSet, v *model.OrchestrationPayload) graphql.Marshaler {
 			return ec.marshalNOrchestrationPayload2ᚖgithubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐOrchestrationPayload(ctx, selections, v)
 		},
@@ -1978,7 +2369,30 @@ func (ec *executionContext) _Mutation_rewindOrchestration(ctx context.Context, f
 			fc := graphql.GetFieldContext(ctx)
 			return ec.Resolvers.Mutation().RewindOrchestration(ctx, fc.Args["input"].(model.RewindOrchestrationInput))
 		},
-		nil,
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				permission, err := ec.unmarshalOPermission2ᚖgithubᚗcomᚋweirᚑdevᚋweirᚋauthᚐPermission(ctx, "CONTROL")
+				if err != nil {
+					var zeroVal *model.OrchestrationPayload
+					return zeroVal, err
+				}
+				scope, err := ec.unmarshalNAccessScope2githubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐAccessScope(ctx, "HUB")
+				if err != nil {
+					var zeroVal *model.OrchestrationPayload
+					return zeroVal, err
+				}
+				if ec.Directives.Requires == nil {
+					var zeroVal *model.OrchestrationPayload
+					return zeroVal, errors.New("directive requires is not implemented")
+				}
+				return ec.Directives.Requires(ctx, nil, directive0, permission, scope)
+			}
+
+			next = directive1
+			return next
+		},
 		func(ctx context.Context, selections ast.SelectionSet, v *model.OrchestrationPayload) graphql.Marshaler {
 			return ec.marshalNOrchestrationPayload2ᚖgithubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐOrchestrationPayload(ctx, selections, v)
 		},
@@ -2010,6 +2424,274 @@ func (ec *executionContext) fieldContext_Mutation_rewindOrchestration(ctx contex
 	return fc, nil
 }
 
+func (ec *executionContext) _Mutation_createApiToken(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_createApiToken(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().CreateAPIToken(ctx, fc.Args["input"].(model.CreateAPITokenInput))
+		},
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				permission, err := ec.unmarshalOPermission2ᚖgithubᚗcomᚋweirᚑdevᚋweirᚋauthᚐPermission(ctx, "ADMINISTER")
+				if err != nil {
+					var zeroVal *model.CreateAPITokenPayload
+					return zeroVal, err
+				}
+				scope, err := ec.unmarshalNAccessScope2githubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐAccessScope(ctx, "SYSTEM")
+				if err != nil {
+					var zeroVal *model.CreateAPITokenPayload
+					return zeroVal, err
+				}
+				if ec.Directives.Requires == nil {
+					var zeroVal *model.CreateAPITokenPayload
+					return zeroVal, errors.New("directive requires is not implemented")
+				}
+				return ec.Directives.Requires(ctx, nil, directive0, permission, scope)
+			}
+
+			next = directive1
+			return next
+		},
+		func(ctx context.Context, selections ast.SelectionSet, v *model.CreateAPITokenPayload) graphql.Marshaler {
+			return ec.marshalNCreateApiTokenPayload2ᚖgithubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐCreateAPITokenPayload(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_createApiToken(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_CreateApiTokenPayload(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_createApiToken_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_revokeApiToken(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_revokeApiToken(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().RevokeAPIToken(ctx, fc.Args["input"].(model.RevokeAPITokenInput))
+		},
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				permission, err := ec.unmarshalOPermission2ᚖgithubᚗcomᚋweirᚑdevᚋweirᚋauthᚐPermission(ctx, "ADMINISTER")
+				if err != nil {
+					var zeroVal *model.APITokenPayload
+					return zeroVal, err
+				}
+				scope, err := ec.unmarshalNAccessScope2githubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐAccessScope(ctx, "SYSTEM")
+				if err != nil {
+					var zeroVal *model.APITokenPayload
+					return zeroVal, err
+				}
+				if ec.Directives.Requires == nil {
+					var zeroVal *model.APITokenPayload
+					return zeroVal, errors.New("directive requires is not implemented")
+				}
+				return ec.Directives.Requires(ctx, nil, directive0, permission, scope)
+			}
+
+			next = directive1
+			return next
+		},
+		func(ctx context.Context, selections ast.SelectionSet, v *model.APITokenPayload) graphql.Marshaler {
+			return ec.marshalNApiTokenPayload2ᚖgithubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐAPITokenPayload(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_revokeApiToken(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ApiTokenPayload(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_revokeApiToken_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_setRoleBinding(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_setRoleBinding(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().SetRoleBinding(ctx, fc.Args["input"].(model.RoleBindingInput))
+		},
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				permission, err := ec.unmarshalOPermission2ᚖgithubᚗcomᚋweirᚑdevᚋweirᚋauthᚐPermission(ctx, "ADMINISTER")
+				if err != nil {
+					var zeroVal *model.RoleBindingPayload
+					return zeroVal, err
+				}
+				scope, err := ec.unmarshalNAccessScope2githubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐAccessScope(ctx, "SYSTEM")
+				if err != nil {
+					var zeroVal *model.RoleBindingPayload
+					return zeroVal, err
+				}
+				if ec.Directives.Requires == nil {
+					var zeroVal *model.RoleBindingPayload
+					return zeroVal, errors.New("directive requires is not implemented")
+				}
+				return ec.Directives.Requires(ctx, nil, directive0, permission, scope)
+			}
+
+			next = directive1
+			return next
+		},
+		func(ctx context.Context, selections ast.SelectionSet, v *model.RoleBindingPayload) graphql.Marshaler {
+			return ec.marshalNRoleBindingPayload2ᚖgithubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐRoleBindingPayload(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_setRoleBinding(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_RoleBindingPayload(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_setRoleBinding_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_removeRoleBinding(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_removeRoleBinding(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().RemoveRoleBinding(ctx, fc.Args["input"].(model.RoleBindingInput))
+		},
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				permission, err := ec.unmarshalOPermission2ᚖgithubᚗcomᚋweirᚑdevᚋweirᚋauthᚐPermission(ctx, "ADMINISTER")
+				if err != nil {
+					var zeroVal *model.RoleBindingPayload
+					return zeroVal, err
+				}
+				scope, err := ec.unmarshalNAccessScope2githubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐAccessScope(ctx, "SYSTEM")
+				if err != nil {
+					var zeroVal *model.RoleBindingPayload
+					return zeroVal, err
+				}
+				if ec.Directives.Requires == nil {
+					var zeroVal *model.RoleBindingPayload
+					return zeroVal, errors.New("directive requires is not implemented")
+				}
+				return ec.Directives.Requires(ctx, nil, directive0, permission, scope)
+			}
+
+			next = directive1
+			return next
+		},
+		func(ctx context.Context, selections ast.SelectionSet, v *model.RoleBindingPayload) graphql.Marshaler {
+			return ec.marshalNRoleBindingPayload2ᚖgithubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐRoleBindingPayload(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_removeRoleBinding(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_RoleBindingPayload(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_removeRoleBinding_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _Mutation_signalEntity(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -2022,7 +2704,30 @@ func (ec *executionContext) _Mutation_signalEntity(ctx context.Context, field gr
 			fc := graphql.GetFieldContext(ctx)
 			return ec.Resolvers.Mutation().SignalEntity(ctx, fc.Args["input"].(model.SignalEntityInput))
 		},
-		nil,
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				permission, err := ec.unmarshalOPermission2ᚖgithubᚗcomᚋweirᚑdevᚋweirᚋauthᚐPermission(ctx, "START")
+				if err != nil {
+					var zeroVal *model.EntityPayload
+					return zeroVal, err
+				}
+				scope, err := ec.unmarshalNAccessScope2githubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐAccessScope(ctx, "HUB")
+				if err != nil {
+					var zeroVal *model.EntityPayload
+					return zeroVal, err
+				}
+				if ec.Directives.Requires == nil {
+					var zeroVal *model.EntityPayload
+					return zeroVal, errors.New("directive requires is not implemented")
+				}
+				return ec.Directives.Requires(ctx, nil, directive0, permission, scope)
+			}
+
+			next = directive1
+			return next
+		},
 		func(ctx context.Context, selections ast.SelectionSet, v *model.EntityPayload) graphql.Marshaler {
 			return ec.marshalNEntityPayload2ᚖgithubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐEntityPayload(ctx, selections, v)
 		},
@@ -2066,7 +2771,30 @@ func (ec *executionContext) _Mutation_callEntity(ctx context.Context, field grap
 			fc := graphql.GetFieldContext(ctx)
 			return ec.Resolvers.Mutation().CallEntity(ctx, fc.Args["input"].(model.CallEntityInput))
 		},
-		nil,
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				permission, err := ec.unmarshalOPermission2ᚖgithubᚗcomᚋweirᚑdevᚋweirᚋauthᚐPermission(ctx, "START")
+				if err != nil {
+					var zeroVal *model.CallEntityPayload
+					return zeroVal, err
+				}
+				scope, err := ec.unmarshalNAccessScope2githubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐAccessScope(ctx, "HUB")
+				if err != nil {
+					var zeroVal *model.CallEntityPayload
+					return zeroVal, err
+				}
+				if ec.Directives.Requires == nil {
+					var zeroVal *model.CallEntityPayload
+					return zeroVal, errors.New("directive requires is not implemented")
+				}
+				return ec.Directives.Requires(ctx, nil, directive0, permission, scope)
+			}
+
+			next = directive1
+			return next
+		},
 		func(ctx context.Context, selections ast.SelectionSet, v *model.CallEntityPayload) graphql.Marshaler {
 			return ec.marshalNCallEntityPayload2ᚖgithubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐCallEntityPayload(ctx, selections, v)
 		},
@@ -2110,7 +2838,30 @@ func (ec *executionContext) _Mutation_releaseEntityLock(ctx context.Context, fie
 			fc := graphql.GetFieldContext(ctx)
 			return ec.Resolvers.Mutation().ReleaseEntityLock(ctx, fc.Args["input"].(model.ReleaseEntityLockInput))
 		},
-		nil,
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				permission, err := ec.unmarshalOPermission2ᚖgithubᚗcomᚋweirᚑdevᚋweirᚋauthᚐPermission(ctx, "CONTROL")
+				if err != nil {
+					var zeroVal *model.EntityPayload
+					return zeroVal, err
+				}
+				scope, err := ec.unmarshalNAccessScope2githubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐAccessScope(ctx, "HUB")
+				if err != nil {
+					var zeroVal *model.EntityPayload
+					return zeroVal, err
+				}
+				if ec.Directives.Requires == nil {
+					var zeroVal *model.EntityPayload
+					return zeroVal, errors.New("directive requires is not implemented")
+				}
+				return ec.Directives.Requires(ctx, nil, directive0, permission, scope)
+			}
+
+			next = directive1
+			return next
+		},
 		func(ctx context.Context, selections ast.SelectionSet, v *model.EntityPayload) graphql.Marshaler {
 			return ec.marshalNEntityPayload2ᚖgithubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐEntityPayload(ctx, selections, v)
 		},
@@ -2154,7 +2905,30 @@ func (ec *executionContext) _Mutation_cleanEntities(ctx context.Context, field g
 			fc := graphql.GetFieldContext(ctx)
 			return ec.Resolvers.Mutation().CleanEntities(ctx, fc.Args["input"].(model.CleanEntitiesInput))
 		},
-		nil,
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				permission, err := ec.unmarshalOPermission2ᚖgithubᚗcomᚋweirᚑdevᚋweirᚋauthᚐPermission(ctx, "PURGE")
+				if err != nil {
+					var zeroVal *model.CleanEntitiesPayload
+					return zeroVal, err
+				}
+				scope, err := ec.unmarshalNAccessScope2githubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐAccessScope(ctx, "HUB")
+				if err != nil {
+					var zeroVal *model.CleanEntitiesPayload
+					return zeroVal, err
+				}
+				if ec.Directives.Requires == nil {
+					var zeroVal *model.CleanEntitiesPayload
+					return zeroVal, errors.New("directive requires is not implemented")
+				}
+				return ec.Directives.Requires(ctx, nil, directive0, permission, scope)
+			}
+
+			next = directive1
+			return next
+		},
 		func(ctx context.Context, selections ast.SelectionSet, v *model.CleanEntitiesPayload) graphql.Marshaler {
 			return ec.marshalNCleanEntitiesPayload2ᚖgithubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐCleanEntitiesPayload(ctx, selections, v)
 		},
@@ -2198,7 +2972,30 @@ func (ec *executionContext) _Mutation_redriveOrchestration(ctx context.Context, 
 			fc := graphql.GetFieldContext(ctx)
 			return ec.Resolvers.Mutation().RedriveOrchestration(ctx, fc.Args["input"].(model.RedriveOrchestrationInput))
 		},
-		nil,
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				permission, err := ec.unmarshalOPermission2ᚖgithubᚗcomᚋweirᚑdevᚋweirᚋauthᚐPermission(ctx, "CONTROL")
+				if err != nil {
+					var zeroVal *model.OrchestrationPayload
+					return zeroVal, err
+				}
+				scope, err := ec.unmarshalNAccessScope2githubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐAccessScope(ctx, "HUB")
+				if err != nil {
+					var zeroVal *model.OrchestrationPayload
+					return zeroVal, err
+				}
+				if ec.Directives.Requires == nil {
+					var zeroVal *model.OrchestrationPayload
+					return zeroVal, errors.New("directive requires is not implemented")
+				}
+				return ec.Directives.Requires(ctx, nil, directive0, permission, scope)
+			}
+
+			next = directive1
+			return next
+		},
 		func(ctx context.Context, selections ast.SelectionSet, v *model.OrchestrationPayload) graphql.Marshaler {
 			return ec.marshalNOrchestrationPayload2ᚖgithubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐOrchestrationPayload(ctx, selections, v)
 		},
@@ -2242,7 +3039,30 @@ func (ec *executionContext) _Mutation_redriveDeadLetters(ctx context.Context, fi
 			fc := graphql.GetFieldContext(ctx)
 			return ec.Resolvers.Mutation().RedriveDeadLetters(ctx, fc.Args["input"].(model.RedriveDeadLettersInput))
 		},
-		nil,
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				permission, err := ec.unmarshalOPermission2ᚖgithubᚗcomᚋweirᚑdevᚋweirᚋauthᚐPermission(ctx, "CONTROL")
+				if err != nil {
+					var zeroVal *model.RedriveDeadLettersPayload
+					return zeroVal, err
+				}
+				scope, err := ec.unmarshalNAccessScope2githubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐAccessScope(ctx, "HUB")
+				if err != nil {
+					var zeroVal *model.RedriveDeadLettersPayload
+					return zeroVal, err
+				}
+				if ec.Directives.Requires == nil {
+					var zeroVal *model.RedriveDeadLettersPayload
+					return zeroVal, errors.New("directive requires is not implemented")
+				}
+				return ec.Directives.Requires(ctx, nil, directive0, permission, scope)
+			}
+
+			next = directive1
+			return next
+		},
 		func(ctx context.Context, selections ast.SelectionSet, v *model.RedriveDeadLettersPayload) graphql.Marshaler {
 			return ec.marshalNRedriveDeadLettersPayload2ᚖgithubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐRedriveDeadLettersPayload(ctx, selections, v)
 		},
@@ -2286,7 +3106,30 @@ func (ec *executionContext) _Mutation_setMaxDeaths(ctx context.Context, field gr
 			fc := graphql.GetFieldContext(ctx)
 			return ec.Resolvers.Mutation().SetMaxDeaths(ctx, fc.Args["input"].(model.SetMaxDeathsInput))
 		},
-		nil,
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				permission, err := ec.unmarshalOPermission2ᚖgithubᚗcomᚋweirᚑdevᚋweirᚋauthᚐPermission(ctx, "ADMINISTER")
+				if err != nil {
+					var zeroVal *model.SetMaxDeathsPayload
+					return zeroVal, err
+				}
+				scope, err := ec.unmarshalNAccessScope2githubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐAccessScope(ctx, "HUB")
+				if err != nil {
+					var zeroVal *model.SetMaxDeathsPayload
+					return zeroVal, err
+				}
+				if ec.Directives.Requires == nil {
+					var zeroVal *model.SetMaxDeathsPayload
+					return zeroVal, errors.New("directive requires is not implemented")
+				}
+				return ec.Directives.Requires(ctx, nil, directive0, permission, scope)
+			}
+
+			next = directive1
+			return next
+		},
 		func(ctx context.Context, selections ast.SelectionSet, v *model.SetMaxDeathsPayload) graphql.Marshaler {
 			return ec.marshalNSetMaxDeathsPayload2ᚖgithubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐSetMaxDeathsPayload(ctx, selections, v)
 		},
@@ -2330,7 +3173,30 @@ func (ec *executionContext) _Mutation_putLimit(ctx context.Context, field graphq
 			fc := graphql.GetFieldContext(ctx)
 			return ec.Resolvers.Mutation().PutLimit(ctx, fc.Args["input"].(model.PutLimitInput))
 		},
-		nil,
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				permission, err := ec.unmarshalOPermission2ᚖgithubᚗcomᚋweirᚑdevᚋweirᚋauthᚐPermission(ctx, "ADMINISTER")
+				if err != nil {
+					var zeroVal *model.LimitPayload
+					return zeroVal, err
+				}
+				scope, err := ec.unmarshalNAccessScope2githubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐAccessScope(ctx, "HUB")
+				if err != nil {
+					var zeroVal *model.LimitPayload
+					return zeroVal, err
+				}
+				if ec.Directives.Requires == nil {
+					var zeroVal *model.LimitPayload
+					return zeroVal, errors.New("directive requires is not implemented")
+				}
+				return ec.Directives.Requires(ctx, nil, directive0, permission, scope)
+			}
+
+			next = directive1
+			return next
+		},
 		func(ctx context.Context, selections ast.SelectionSet, v *model.LimitPayload) graphql.Marshaler {
 			return ec.marshalNLimitPayload2ᚖgithubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐLimitPayload(ctx, selections, v)
 		},
@@ -2374,7 +3240,30 @@ func (ec *executionContext) _Mutation_deleteLimit(ctx context.Context, field gra
 			fc := graphql.GetFieldContext(ctx)
 			return ec.Resolvers.Mutation().DeleteLimit(ctx, fc.Args["input"].(model.DeleteLimitInput))
 		},
-		nil,
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				permission, err := ec.unmarshalOPermission2ᚖgithubᚗcomᚋweirᚑdevᚋweirᚋauthᚐPermission(ctx, "ADMINISTER")
+				if err != nil {
+					var zeroVal *model.LimitPayload
+					return zeroVal, err
+				}
+				scope, err := ec.unmarshalNAccessScope2githubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐAccessScope(ctx, "HUB")
+				if err != nil {
+					var zeroVal *model.LimitPayload
+					return zeroVal, err
+				}
+				if ec.Directives.Requires == nil {
+					var zeroVal *model.LimitPayload
+					return zeroVal, errors.New("directive requires is not implemented")
+				}
+				return ec.Directives.Requires(ctx, nil, directive0, permission, scope)
+			}
+
+			next = directive1
+			return next
+		},
 		func(ctx context.Context, selections ast.SelectionSet, v *model.LimitPayload) graphql.Marshaler {
 			return ec.marshalNLimitPayload2ᚖgithubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐLimitPayload(ctx, selections, v)
 		},
@@ -2418,7 +3307,30 @@ func (ec *executionContext) _Mutation_startBatchOperation(ctx context.Context, f
 			fc := graphql.GetFieldContext(ctx)
 			return ec.Resolvers.Mutation().StartBatchOperation(ctx, fc.Args["input"].(model.StartBatchOperationInput))
 		},
-		nil,
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				permission, err := ec.unmarshalOPermission2ᚖgithubᚗcomᚋweirᚑdevᚋweirᚋauthᚐPermission(ctx, "CONTROL")
+				if err != nil {
+					var zeroVal *model.BatchOperationPayload
+					return zeroVal, err
+				}
+				scope, err := ec.unmarshalNAccessScope2githubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐAccessScope(ctx, "HUB")
+				if err != nil {
+					var zeroVal *model.BatchOperationPayload
+					return zeroVal, err
+				}
+				if ec.Directives.Requires == nil {
+					var zeroVal *model.BatchOperationPayload
+					return zeroVal, errors.New("directive requires is not implemented")
+				}
+				return ec.Directives.Requires(ctx, nil, directive0, permission, scope)
+			}
+
+			next = directive1
+			return next
+		},
 		func(ctx context.Context, selections ast.SelectionSet, v *model.BatchOperationPayload) graphql.Marshaler {
 			return ec.marshalNBatchOperationPayload2ᚖgithubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐBatchOperationPayload(ctx, selections, v)
 		},
@@ -2462,7 +3374,30 @@ func (ec *executionContext) _Mutation_pauseBatchOperation(ctx context.Context, f
 			fc := graphql.GetFieldContext(ctx)
 			return ec.Resolvers.Mutation().PauseBatchOperation(ctx, fc.Args["input"].(model.PauseBatchOperationInput))
 		},
-		nil,
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				permission, err := ec.unmarshalOPermission2ᚖgithubᚗcomᚋweirᚑdevᚋweirᚋauthᚐPermission(ctx, "CONTROL")
+				if err != nil {
+					var zeroVal *model.BatchOperationPayload
+					return zeroVal, err
+				}
+				scope, err := ec.unmarshalNAccessScope2githubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐAccessScope(ctx, "HUB")
+				if err != nil {
+					var zeroVal *model.BatchOperationPayload
+					return zeroVal, err
+				}
+				if ec.Directives.Requires == nil {
+					var zeroVal *model.BatchOperationPayload
+					return zeroVal, errors.New("directive requires is not implemented")
+				}
+				return ec.Directives.Requires(ctx, nil, directive0, permission, scope)
+			}
+
+			next = directive1
+			return next
+		},
 		func(ctx context.Context, selections ast.SelectionSet, v *model.BatchOperationPayload) graphql.Marshaler {
 			return ec.marshalNBatchOperationPayload2ᚖgithubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐBatchOperationPayload(ctx, selections, v)
 		},
@@ -2506,7 +3441,30 @@ func (ec *executionContext) _Mutation_resumeBatchOperation(ctx context.Context, 
 			fc := graphql.GetFieldContext(ctx)
 			return ec.Resolvers.Mutation().ResumeBatchOperation(ctx, fc.Args["input"].(model.ResumeBatchOperationInput))
 		},
-		nil,
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				permission, err := ec.unmarshalOPermission2ᚖgithubᚗcomᚋweirᚑdevᚋweirᚋauthᚐPermission(ctx, "CONTROL")
+				if err != nil {
+					var zeroVal *model.BatchOperationPayload
+					return zeroVal, err
+				}
+				scope, err := ec.unmarshalNAccessScope2githubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐAccessScope(ctx, "HUB")
+				if err != nil {
+					var zeroVal *model.BatchOperationPayload
+					return zeroVal, err
+				}
+				if ec.Directives.Requires == nil {
+					var zeroVal *model.BatchOperationPayload
+					return zeroVal, errors.New("directive requires is not implemented")
+				}
+				return ec.Directives.Requires(ctx, nil, directive0, permission, scope)
+			}
+
+			next = directive1
+			return next
+		},
 		func(ctx context.Context, selections ast.SelectionSet, v *model.BatchOperationPayload) graphql.Marshaler {
 			return ec.marshalNBatchOperationPayload2ᚖgithubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐBatchOperationPayload(ctx, selections, v)
 		},
@@ -2550,7 +3508,30 @@ func (ec *executionContext) _Mutation_cancelBatchOperation(ctx context.Context, 
 			fc := graphql.GetFieldContext(ctx)
 			return ec.Resolvers.Mutation().CancelBatchOperation(ctx, fc.Args["input"].(model.CancelBatchOperationInput))
 		},
-		nil,
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				permission, err := ec.unmarshalOPermission2ᚖgithubᚗcomᚋweirᚑdevᚋweirᚋauthᚐPermission(ctx, "CONTROL")
+				if err != nil {
+					var zeroVal *model.BatchOperationPayload
+					return zeroVal, err
+				}
+				scope, err := ec.unmarshalNAccessScope2githubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐAccessScope(ctx, "HUB")
+				if err != nil {
+					var zeroVal *model.BatchOperationPayload
+					return zeroVal, err
+				}
+				if ec.Directives.Requires == nil {
+					var zeroVal *model.BatchOperationPayload
+					return zeroVal, errors.New("directive requires is not implemented")
+				}
+				return ec.Directives.Requires(ctx, nil, directive0, permission, scope)
+			}
+
+			next = directive1
+			return next
+		},
 		func(ctx context.Context, selections ast.SelectionSet, v *model.BatchOperationPayload) graphql.Marshaler {
 			return ec.marshalNBatchOperationPayload2ᚖgithubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐBatchOperationPayload(ctx, selections, v)
 		},
@@ -2594,7 +3575,30 @@ func (ec *executionContext) _Mutation_setRetention(ctx context.Context, field gr
 			fc := graphql.GetFieldContext(ctx)
 			return ec.Resolvers.Mutation().SetRetention(ctx, fc.Args["input"].(model.SetRetentionInput))
 		},
-		nil,
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				permission, err := ec.unmarshalOPermission2ᚖgithubᚗcomᚋweirᚑdevᚋweirᚋauthᚐPermission(ctx, "ADMINISTER")
+				if err != nil {
+					var zeroVal *model.RetentionPayload
+					return zeroVal, err
+				}
+				scope, err := ec.unmarshalNAccessScope2githubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐAccessScope(ctx, "HUB")
+				if err != nil {
+					var zeroVal *model.RetentionPayload
+					return zeroVal, err
+				}
+				if ec.Directives.Requires == nil {
+					var zeroVal *model.RetentionPayload
+					return zeroVal, errors.New("directive requires is not implemented")
+				}
+				return ec.Directives.Requires(ctx, nil, directive0, permission, scope)
+			}
+
+			next = directive1
+			return next
+		},
 		func(ctx context.Context, selections ast.SelectionSet, v *model.RetentionPayload) graphql.Marshaler {
 			return ec.marshalNRetentionPayload2ᚖgithubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐRetentionPayload(ctx, selections, v)
 		},
@@ -2638,7 +3642,30 @@ func (ec *executionContext) _Mutation_deleteRetention(ctx context.Context, field
 			fc := graphql.GetFieldContext(ctx)
 			return ec.Resolvers.Mutation().DeleteRetention(ctx, fc.Args["input"].(model.DeleteRetentionInput))
 		},
-		nil,
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				permission, err := ec.unmarshalOPermission2ᚖgithubᚗcomᚋweirᚑdevᚋweirᚋauthᚐPermission(ctx, "ADMINISTER")
+				if err != nil {
+					var zeroVal *model.RetentionPayload
+					return zeroVal, err
+				}
+				scope, err := ec.unmarshalNAccessScope2githubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐAccessScope(ctx, "HUB")
+				if err != nil {
+					var zeroVal *model.RetentionPayload
+					return zeroVal, err
+				}
+				if ec.Directives.Requires == nil {
+					var zeroVal *model.RetentionPayload
+					return zeroVal, errors.New("directive requires is not implemented")
+				}
+				return ec.Directives.Requires(ctx, nil, directive0, permission, scope)
+			}
+
+			next = directive1
+			return next
+		},
 		func(ctx context.Context, selections ast.SelectionSet, v *model.RetentionPayload) graphql.Marshaler {
 			return ec.marshalNRetentionPayload2ᚖgithubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐRetentionPayload(ctx, selections, v)
 		},
@@ -2682,7 +3709,30 @@ func (ec *executionContext) _Mutation_putSchedule(ctx context.Context, field gra
 			fc := graphql.GetFieldContext(ctx)
 			return ec.Resolvers.Mutation().PutSchedule(ctx, fc.Args["input"].(model.PutScheduleInput))
 		},
-		nil,
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				permission, err := ec.unmarshalOPermission2ᚖgithubᚗcomᚋweirᚑdevᚋweirᚋauthᚐPermission(ctx, "START")
+				if err != nil {
+					var zeroVal *model.SchedulePayload
+					return zeroVal, err
+				}
+				scope, err := ec.unmarshalNAccessScope2githubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐAccessScope(ctx, "HUB")
+				if err != nil {
+					var zeroVal *model.SchedulePayload
+					return zeroVal, err
+				}
+				if ec.Directives.Requires == nil {
+					var zeroVal *model.SchedulePayload
+					return zeroVal, errors.New("directive requires is not implemented")
+				}
+				return ec.Directives.Requires(ctx, nil, directive0, permission, scope)
+			}
+
+			next = directive1
+			return next
+		},
 		func(ctx context.Context, selections ast.SelectionSet, v *model.SchedulePayload) graphql.Marshaler {
 			return ec.marshalNSchedulePayload2ᚖgithubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐSchedulePayload(ctx, selections, v)
 		},
@@ -2726,7 +3776,30 @@ func (ec *executionContext) _Mutation_pauseSchedule(ctx context.Context, field g
 			fc := graphql.GetFieldContext(ctx)
 			return ec.Resolvers.Mutation().PauseSchedule(ctx, fc.Args["input"].(model.PauseScheduleInput))
 		},
-		nil,
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				permission, err := ec.unmarshalOPermission2ᚖgithubᚗcomᚋweirᚑdevᚋweirᚋauthᚐPermission(ctx, "CONTROL")
+				if err != nil {
+					var zeroVal *model.SchedulePayload
+					return zeroVal, err
+				}
+				scope, err := ec.unmarshalNAccessScope2githubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐAccessScope(ctx, "HUB")
+				if err != nil {
+					var zeroVal *model.SchedulePayload
+					return zeroVal, err
+				}
+				if ec.Directives.Requires == nil {
+					var zeroVal *model.SchedulePayload
+					return zeroVal, errors.New("directive requires is not implemented")
+				}
+				return ec.Directives.Requires(ctx, nil, directive0, permission, scope)
+			}
+
+			next = directive1
+			return next
+		},
 		func(ctx context.Context, selections ast.SelectionSet, v *model.SchedulePayload) graphql.Marshaler {
 			return ec.marshalNSchedulePayload2ᚖgithubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐSchedulePayload(ctx, selections, v)
 		},
@@ -2770,7 +3843,30 @@ func (ec *executionContext) _Mutation_resumeSchedule(ctx context.Context, field 
 			fc := graphql.GetFieldContext(ctx)
 			return ec.Resolvers.Mutation().ResumeSchedule(ctx, fc.Args["input"].(model.ResumeScheduleInput))
 		},
-		nil,
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				permission, err := ec.unmarshalOPermission2ᚖgithubᚗcomᚋweirᚑdevᚋweirᚋauthᚐPermission(ctx, "CONTROL")
+				if err != nil {
+					var zeroVal *model.SchedulePayload
+					return zeroVal, err
+				}
+				scope, err := ec.unmarshalNAccessScope2githubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐAccessScope(ctx, "HUB")
+				if err != nil {
+					var zeroVal *model.SchedulePayload
+					return zeroVal, err
+				}
+				if ec.Directives.Requires == nil {
+					var zeroVal *model.SchedulePayload
+					return zeroVal, errors.New("directive requires is not implemented")
+				}
+				return ec.Directives.Requires(ctx, nil, directive0, permission, scope)
+			}
+
+			next = directive1
+			return next
+		},
 		func(ctx context.Context, selections ast.SelectionSet, v *model.SchedulePayload) graphql.Marshaler {
 			return ec.marshalNSchedulePayload2ᚖgithubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐSchedulePayload(ctx, selections, v)
 		},
@@ -2814,7 +3910,30 @@ func (ec *executionContext) _Mutation_deleteSchedule(ctx context.Context, field 
 			fc := graphql.GetFieldContext(ctx)
 			return ec.Resolvers.Mutation().DeleteSchedule(ctx, fc.Args["input"].(model.DeleteScheduleInput))
 		},
-		nil,
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				permission, err := ec.unmarshalOPermission2ᚖgithubᚗcomᚋweirᚑdevᚋweirᚋauthᚐPermission(ctx, "START")
+				if err != nil {
+					var zeroVal *model.SchedulePayload
+					return zeroVal, err
+				}
+				scope, err := ec.unmarshalNAccessScope2githubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐAccessScope(ctx, "HUB")
+				if err != nil {
+					var zeroVal *model.SchedulePayload
+					return zeroVal, err
+				}
+				if ec.Directives.Requires == nil {
+					var zeroVal *model.SchedulePayload
+					return zeroVal, errors.New("directive requires is not implemented")
+				}
+				return ec.Directives.Requires(ctx, nil, directive0, permission, scope)
+			}
+
+			next = directive1
+			return next
+		},
 		func(ctx context.Context, selections ast.SelectionSet, v *model.SchedulePayload) graphql.Marshaler {
 			return ec.marshalNSchedulePayload2ᚖgithubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐSchedulePayload(ctx, selections, v)
 		},
@@ -2858,7 +3977,30 @@ func (ec *executionContext) _Mutation_runSchedule(ctx context.Context, field gra
 			fc := graphql.GetFieldContext(ctx)
 			return ec.Resolvers.Mutation().RunSchedule(ctx, fc.Args["input"].(model.RunScheduleInput))
 		},
-		nil,
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				permission, err := ec.unmarshalOPermission2ᚖgithubᚗcomᚋweirᚑdevᚋweirᚋauthᚐPermission(ctx, "START")
+				if err != nil {
+					var zeroVal *model.RunSchedulePayload
+					return zeroVal, err
+				}
+				scope, err := ec.unmarshalNAccessScope2githubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐAccessScope(ctx, "HUB")
+				if err != nil {
+					var zeroVal *model.RunSchedulePayload
+					return zeroVal, err
+				}
+				if ec.Directives.Requires == nil {
+					var zeroVal *model.RunSchedulePayload
+					return zeroVal, errors.New("directive requires is not implemented")
+				}
+				return ec.Directives.Requires(ctx, nil, directive0, permission, scope)
+			}
+
+			next = directive1
+			return next
+		},
 		func(ctx context.Context, selections ast.SelectionSet, v *model.RunSchedulePayload) graphql.Marshaler {
 			return ec.marshalNRunSchedulePayload2ᚖgithubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐRunSchedulePayload(ctx, selections, v)
 		},
@@ -2902,7 +4044,30 @@ func (ec *executionContext) _Mutation_backfillSchedule(ctx context.Context, fiel
 			fc := graphql.GetFieldContext(ctx)
 			return ec.Resolvers.Mutation().BackfillSchedule(ctx, fc.Args["input"].(model.BackfillScheduleInput))
 		},
-		nil,
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				permission, err := ec.unmarshalOPermission2ᚖgithubᚗcomᚋweirᚑdevᚋweirᚋauthᚐPermission(ctx, "START")
+				if err != nil {
+					var zeroVal *model.BackfillSchedulePayload
+					return zeroVal, err
+				}
+				scope, err := ec.unmarshalNAccessScope2githubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐAccessScope(ctx, "HUB")
+				if err != nil {
+					var zeroVal *model.BackfillSchedulePayload
+					return zeroVal, err
+				}
+				if ec.Directives.Requires == nil {
+					var zeroVal *model.BackfillSchedulePayload
+					return zeroVal, errors.New("directive requires is not implemented")
+				}
+				return ec.Directives.Requires(ctx, nil, directive0, permission, scope)
+			}
+
+			next = directive1
+			return next
+		},
 		func(ctx context.Context, selections ast.SelectionSet, v *model.BackfillSchedulePayload) graphql.Marshaler {
 			return ec.marshalNBackfillSchedulePayload2ᚖgithubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐBackfillSchedulePayload(ctx, selections, v)
 		},
@@ -3038,7 +4203,30 @@ func (ec *executionContext) _Query_node(ctx context.Context, field graphql.Colle
 			fc := graphql.GetFieldContext(ctx)
 			return ec.Resolvers.Query().Node(ctx, fc.Args["id"].(string))
 		},
-		nil,
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				permission, err := ec.unmarshalOPermission2ᚖgithubᚗcomᚋweirᚑdevᚋweirᚋauthᚐPermission(ctx, "READ")
+				if err != nil {
+					var zeroVal model.Node
+					return zeroVal, err
+				}
+				scope, err := ec.unmarshalNAccessScope2githubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐAccessScope(ctx, "ANY")
+				if err != nil {
+					var zeroVal model.Node
+					return zeroVal, err
+				}
+				if ec.Directives.Requires == nil {
+					var zeroVal model.Node
+					return zeroVal, errors.New("directive requires is not implemented")
+				}
+				return ec.Directives.Requires(ctx, nil, directive0, permission, scope)
+			}
+
+			next = directive1
+			return next
+		},
 		func(ctx context.Context, selections ast.SelectionSet, v model.Node) graphql.Marshaler {
 			return ec.marshalONode2githubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐNode(ctx, selections, v)
 		},
@@ -3082,7 +4270,30 @@ func (ec *executionContext) _Query_nodes(ctx context.Context, field graphql.Coll
 			fc := graphql.GetFieldContext(ctx)
 			return ec.Resolvers.Query().Nodes(ctx, fc.Args["ids"].([]string))
 		},
-		nil,
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				permission, err := ec.unmarshalOPermission2ᚖgithubᚗcomᚋweirᚑdevᚋweirᚋauthᚐPermission(ctx, "READ")
+				if err != nil {
+					var zeroVal []model.Node
+					return zeroVal, err
+				}
+				scope, err := ec.unmarshalNAccessScope2githubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐAccessScope(ctx, "ANY")
+				if err != nil {
+					var zeroVal []model.Node
+					return zeroVal, err
+				}
+				if ec.Directives.Requires == nil {
+					var zeroVal []model.Node
+					return zeroVal, errors.New("directive requires is not implemented")
+				}
+				return ec.Directives.Requires(ctx, nil, directive0, permission, scope)
+			}
+
+			next = directive1
+			return next
+		},
 		func(ctx context.Context, selections ast.SelectionSet, v []model.Node) graphql.Marshaler {
 			return ec.marshalNNode2ᚕgithubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐNode(ctx, selections, v)
 		},
@@ -3125,7 +4336,25 @@ func (ec *executionContext) _Query_server(ctx context.Context, field graphql.Col
 		func(ctx context.Context) (any, error) {
 			return ec.Resolvers.Query().Server(ctx)
 		},
-		nil,
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				scope, err := ec.unmarshalNAccessScope2githubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐAccessScope(ctx, "ANY")
+				if err != nil {
+					var zeroVal *model.ServerInfo
+					return zeroVal, err
+				}
+				if ec.Directives.Requires == nil {
+					var zeroVal *model.ServerInfo
+					return zeroVal, errors.New("directive requires is not implemented")
+				}
+				return ec.Directives.Requires(ctx, nil, directive0, nil, scope)
+			}
+
+			next = directive1
+			return next
+		},
 		func(ctx context.Context, selections ast.SelectionSet, v *model.ServerInfo) graphql.Marshaler {
 			return ec.marshalNServerInfo2ᚖgithubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐServerInfo(ctx, selections, v)
 		},
@@ -3158,7 +4387,30 @@ func (ec *executionContext) _Query_hubs(ctx context.Context, field graphql.Colle
 			fc := graphql.GetFieldContext(ctx)
 			return ec.Resolvers.Query().Hubs(ctx, fc.Args["first"].(int32), fc.Args["after"].(*string))
 		},
-		nil,
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				permission, err := ec.unmarshalOPermission2ᚖgithubᚗcomᚋweirᚑdevᚋweirᚋauthᚐPermission(ctx, "READ")
+				if err != nil {
+					var zeroVal *model.TaskHubConnection
+					return zeroVal, err
+				}
+				scope, err := ec.unmarshalNAccessScope2githubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐAccessScope(ctx, "ANY")
+				if err != nil {
+					var zeroVal *model.TaskHubConnection
+					return zeroVal, err
+				}
+				if ec.Directives.Requires == nil {
+					var zeroVal *model.TaskHubConnection
+					return zeroVal, errors.New("directive requires is not implemented")
+				}
+				return ec.Directives.Requires(ctx, nil, directive0, permission, scope)
+			}
+
+			next = directive1
+			return next
+		},
 		func(ctx context.Context, selections ast.SelectionSet, v *model.TaskHubConnection) graphql.Marshaler {
 			return ec.marshalNTaskHubConnection2ᚖgithubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐTaskHubConnection(ctx, selections, v)
 		},
@@ -3202,7 +4454,30 @@ func (ec *executionContext) _Query_hub(ctx context.Context, field graphql.Collec
 			fc := graphql.GetFieldContext(ctx)
 			return ec.Resolvers.Query().Hub(ctx, fc.Args["name"].(string))
 		},
-		nil,
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				permission, err := ec.unmarshalOPermission2ᚖgithubᚗcomᚋweirᚑdevᚋweirᚋauthᚐPermission(ctx, "READ")
+				if err != nil {
+					var zeroVal *model.TaskHub
+					return zeroVal, err
+				}
+				scope, err := ec.unmarshalNAccessScope2githubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐAccessScope(ctx, "HUB")
+				if err != nil {
+					var zeroVal *model.TaskHub
+					return zeroVal, err
+				}
+				if ec.Directives.Requires == nil {
+					var zeroVal *model.TaskHub
+					return zeroVal, errors.New("directive requires is not implemented")
+				}
+				return ec.Directives.Requires(ctx, nil, directive0, permission, scope)
+			}
+
+			next = directive1
+			return next
+		},
 		func(ctx context.Context, selections ast.SelectionSet, v *model.TaskHub) graphql.Marshaler {
 			return ec.marshalOTaskHub2ᚖgithubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐTaskHub(ctx, selections, v)
 		},
@@ -3246,7 +4521,30 @@ func (ec *executionContext) _Query_orchestration(ctx context.Context, field grap
 			fc := graphql.GetFieldContext(ctx)
 			return ec.Resolvers.Query().Orchestration(ctx, fc.Args["hub"].(string), fc.Args["instanceId"].(string))
 		},
-		nil,
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				permission, err := ec.unmarshalOPermission2ᚖgithubᚗcomᚋweirᚑdevᚋweirᚋauthᚐPermission(ctx, "READ")
+				if err != nil {
+					var zeroVal *model.Orchestration
+					return zeroVal, err
+				}
+				scope, err := ec.unmarshalNAccessScope2githubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐAccessScope(ctx, "HUB")
+				if err != nil {
+					var zeroVal *model.Orchestration
+					return zeroVal, err
+				}
+				if ec.Directives.Requires == nil {
+					var zeroVal *model.Orchestration
+					return zeroVal, errors.New("directive requires is not implemented")
+				}
+				return ec.Directives.Requires(ctx, nil, directive0, permission, scope)
+			}
+
+			next = directive1
+			return next
+		},
 		func(ctx context.Context, selections ast.SelectionSet, v *model.Orchestration) graphql.Marshaler {
 			return ec.marshalOOrchestration2ᚖgithubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐOrchestration(ctx, selections, v)
 		},
@@ -3290,7 +4588,30 @@ func (ec *executionContext) _Query_orchestrations(ctx context.Context, field gra
 			fc := graphql.GetFieldContext(ctx)
 			return ec.Resolvers.Query().Orchestrations(ctx, fc.Args["hub"].(string), fc.Args["filter"].(*model.OrchestrationFilter), fc.Args["first"].(*int32), fc.Args["after"].(*string), fc.Args["last"].(*int32), fc.Args["before"].(*string))
 		},
-		nil,
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				permission, err := ec.unmarshalOPermission2ᚖgithubᚗcomᚋweirᚑdevᚋweirᚋauthᚐPermission(ctx, "READ")
+				if err != nil {
+					var zeroVal *model.OrchestrationConnection
+					return zeroVal, err
+				}
+				scope, err := ec.unmarshalNAccessScope2githubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐAccessScope(ctx, "HUB")
+				if err != nil {
+					var zeroVal *model.OrchestrationConnection
+					return zeroVal, err
+				}
+				if ec.Directives.Requires == nil {
+					var zeroVal *model.OrchestrationConnection
+					return zeroVal, errors.New("directive requires is not implemented")
+				}
+				return ec.Directives.Requires(ctx, nil, directive0, permission, scope)
+			}
+
+			next = directive1
+			return next
+		},
 		func(ctx context.Context, selections ast.SelectionSet, v *model.OrchestrationConnection) graphql.Marshaler {
 			return ec.marshalNOrchestrationConnection2ᚖgithubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐOrchestrationConnection(ctx, selections, v)
 		},
@@ -3322,6 +4643,257 @@ func (ec *executionContext) fieldContext_Query_orchestrations(ctx context.Contex
 	return fc, nil
 }
 
+func (ec *executionContext) _Query_viewer(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_viewer(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Query().Viewer(ctx)
+		},
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				scope, err := ec.unmarshalNAccessScope2githubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐAccessScope(ctx, "ANY")
+				if err != nil {
+					var zeroVal *model.Viewer
+					return zeroVal, err
+				}
+				if ec.Directives.Requires == nil {
+					var zeroVal *model.Viewer
+					return zeroVal, errors.New("directive requires is not implemented")
+				}
+				return ec.Directives.Requires(ctx, nil, directive0, nil, scope)
+			}
+
+			next = directive1
+			return next
+		},
+		func(ctx context.Context, selections ast.SelectionSet, v *model.Viewer) graphql.Marshaler {
+			return ec.marshalNViewer2ᚖgithubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐViewer(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Query_viewer(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Viewer(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Query_apiTokens(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_apiTokens(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Query().APITokens(ctx, fc.Args["first"].(int32), fc.Args["after"].(*string))
+		},
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				permission, err := ec.unmarshalOPermission2ᚖgithubᚗcomᚋweirᚑdevᚋweirᚋauthᚐPermission(ctx, "ADMINISTER")
+				if err != nil {
+					var zeroVal *model.APITokenConnection
+					return zeroVal, err
+				}
+				scope, err := ec.unmarshalNAccessScope2githubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐAccessScope(ctx, "SYSTEM")
+				if err != nil {
+					var zeroVal *model.APITokenConnection
+					return zeroVal, err
+				}
+				if ec.Directives.Requires == nil {
+					var zeroVal *model.APITokenConnection
+					return zeroVal, errors.New("directive requires is not implemented")
+				}
+				return ec.Directives.Requires(ctx, nil, directive0, permission, scope)
+			}
+
+			next = directive1
+			return next
+		},
+		func(ctx context.Context, selections ast.SelectionSet, v *model.APITokenConnection) graphql.Marshaler {
+			return ec.marshalNApiTokenConnection2ᚖgithubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐAPITokenConnection(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Query_apiTokens(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ApiTokenConnection(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Query_apiTokens_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Query_roleBindings(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_roleBindings(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Query().RoleBindings(ctx, fc.Args["first"].(int32), fc.Args["after"].(*string))
+		},
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				permission, err := ec.unmarshalOPermission2ᚖgithubᚗcomᚋweirᚑdevᚋweirᚋauthᚐPermission(ctx, "ADMINISTER")
+				if err != nil {
+					var zeroVal *model.RoleBindingConnection
+					return zeroVal, err
+				}
+				scope, err := ec.unmarshalNAccessScope2githubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐAccessScope(ctx, "SYSTEM")
+				if err != nil {
+					var zeroVal *model.RoleBindingConnection
+					return zeroVal, err
+				}
+				if ec.Directives.Requires == nil {
+					var zeroVal *model.RoleBindingConnection
+					return zeroVal, errors.New("directive requires is not implemented")
+				}
+				return ec.Directives.Requires(ctx, nil, directive0, permission, scope)
+			}
+
+			next = directive1
+			return next
+		},
+		func(ctx context.Context, selections ast.SelectionSet, v *model.RoleBindingConnection) graphql.Marshaler {
+			return ec.marshalNRoleBindingConnection2ᚖgithubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐRoleBindingConnection(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Query_roleBindings(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_RoleBindingConnection(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Query_roleBindings_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Query_auditLog(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_auditLog(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Query().AuditLog(ctx, fc.Args["filter"].(*model.AuditFilter), fc.Args["first"].(int32), fc.Args["after"].(*string))
+		},
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				permission, err := ec.unmarshalOPermission2ᚖgithubᚗcomᚋweirᚑdevᚋweirᚋauthᚐPermission(ctx, "ADMINISTER")
+				if err != nil {
+					var zeroVal *model.AuditEntryConnection
+					return zeroVal, err
+				}
+				scope, err := ec.unmarshalNAccessScope2githubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐAccessScope(ctx, "ANY")
+				if err != nil {
+					var zeroVal *model.AuditEntryConnection
+					return zeroVal, err
+				}
+				if ec.Directives.Requires == nil {
+					var zeroVal *model.AuditEntryConnection
+					return zeroVal, errors.New("directive requires is not implemented")
+				}
+				return ec.Directives.Requires(ctx, nil, directive0, permission, scope)
+			}
+
+			next = directive1
+			return next
+		},
+		func(ctx context.Context, selections ast.SelectionSet, v *model.AuditEntryConnection) graphql.Marshaler {
+			return ec.marshalNAuditEntryConnection2ᚖgithubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐAuditEntryConnection(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Query_auditLog(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_AuditEntryConnection(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Query_auditLog_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _Query_entity(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -3334,7 +4906,30 @@ func (ec *executionContext) _Query_entity(ctx context.Context, field graphql.Col
 			fc := graphql.GetFieldContext(ctx)
 			return ec.Resolvers.Query().Entity(ctx, fc.Args["hub"].(string), fc.Args["name"].(string), fc.Args["key"].(string))
 		},
-		nil,
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				permission, err := ec.unmarshalOPermission2ᚖgithubᚗcomᚋweirᚑdevᚋweirᚋauthᚐPermission(ctx, "READ")
+				if err != nil {
+					var zeroVal *model.Entity
+					return zeroVal, err
+				}
+				scope, err := ec.unmarshalNAccessScope2githubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐAccessScope(ctx, "HUB")
+				if err != nil {
+					var zeroVal *model.Entity
+					return zeroVal, err
+				}
+				if ec.Directives.Requires == nil {
+					var zeroVal *model.Entity
+					return zeroVal, errors.New("directive requires is not implemented")
+				}
+				return ec.Directives.Requires(ctx, nil, directive0, permission, scope)
+			}
+
+			next = directive1
+			return next
+		},
 		func(ctx context.Context, selections ast.SelectionSet, v *model.Entity) graphql.Marshaler {
 			return ec.marshalOEntity2ᚖgithubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐEntity(ctx, selections, v)
 		},
@@ -3378,7 +4973,30 @@ func (ec *executionContext) _Query_entities(ctx context.Context, field graphql.C
 			fc := graphql.GetFieldContext(ctx)
 			return ec.Resolvers.Query().Entities(ctx, fc.Args["hub"].(string), fc.Args["filter"].(*model.EntityFilter), fc.Args["first"].(int32), fc.Args["after"].(*string))
 		},
-		nil,
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				permission, err := ec.unmarshalOPermission2ᚖgithubᚗcomᚋweirᚑdevᚋweirᚋauthᚐPermission(ctx, "READ")
+				if err != nil {
+					var zeroVal *model.EntityConnection
+					return zeroVal, err
+				}
+				scope, err := ec.unmarshalNAccessScope2githubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐAccessScope(ctx, "HUB")
+				if err != nil {
+					var zeroVal *model.EntityConnection
+					return zeroVal, err
+				}
+				if ec.Directives.Requires == nil {
+					var zeroVal *model.EntityConnection
+					return zeroVal, errors.New("directive requires is not implemented")
+				}
+				return ec.Directives.Requires(ctx, nil, directive0, permission, scope)
+			}
+
+			next = directive1
+			return next
+		},
 		func(ctx context.Context, selections ast.SelectionSet, v *model.EntityConnection) graphql.Marshaler {
 			return ec.marshalNEntityConnection2ᚖgithubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐEntityConnection(ctx, selections, v)
 		},
@@ -3422,7 +5040,30 @@ func (ec *executionContext) _Query_deadLetters(ctx context.Context, field graphq
 			fc := graphql.GetFieldContext(ctx)
 			return ec.Resolvers.Query().DeadLetters(ctx, fc.Args["hub"].(string), fc.Args["first"].(int32), fc.Args["after"].(*string))
 		},
-		nil,
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				permission, err := ec.unmarshalOPermission2ᚖgithubᚗcomᚋweirᚑdevᚋweirᚋauthᚐPermission(ctx, "READ")
+				if err != nil {
+					var zeroVal *model.DeadLetterConnection
+					return zeroVal, err
+				}
+				scope, err := ec.unmarshalNAccessScope2githubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐAccessScope(ctx, "HUB")
+				if err != nil {
+					var zeroVal *model.DeadLetterConnection
+					return zeroVal, err
+				}
+				if ec.Directives.Requires == nil {
+					var zeroVal *model.DeadLetterConnection
+					return zeroVal, errors.New("directive requires is not implemented")
+				}
+				return ec.Directives.Requires(ctx, nil, directive0, permission, scope)
+			}
+
+			next = directive1
+			return next
+		},
 		func(ctx context.Context, selections ast.SelectionSet, v *model.DeadLetterConnection) graphql.Marshaler {
 			return ec.marshalNDeadLetterConnection2ᚖgithubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐDeadLetterConnection(ctx, selections, v)
 		},
@@ -3466,7 +5107,30 @@ func (ec *executionContext) _Query_limit(ctx context.Context, field graphql.Coll
 			fc := graphql.GetFieldContext(ctx)
 			return ec.Resolvers.Query().Limit(ctx, fc.Args["hub"].(string), fc.Args["name"].(string))
 		},
-		nil,
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				permission, err := ec.unmarshalOPermission2ᚖgithubᚗcomᚋweirᚑdevᚋweirᚋauthᚐPermission(ctx, "READ")
+				if err != nil {
+					var zeroVal *model.Limit
+					return zeroVal, err
+				}
+				scope, err := ec.unmarshalNAccessScope2githubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐAccessScope(ctx, "HUB")
+				if err != nil {
+					var zeroVal *model.Limit
+					return zeroVal, err
+				}
+				if ec.Directives.Requires == nil {
+					var zeroVal *model.Limit
+					return zeroVal, errors.New("directive requires is not implemented")
+				}
+				return ec.Directives.Requires(ctx, nil, directive0, permission, scope)
+			}
+
+			next = directive1
+			return next
+		},
 		func(ctx context.Context, selections ast.SelectionSet, v *model.Limit) graphql.Marshaler {
 			return ec.marshalOLimit2ᚖgithubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐLimit(ctx, selections, v)
 		},
@@ -3510,7 +5174,30 @@ func (ec *executionContext) _Query_limits(ctx context.Context, field graphql.Col
 			fc := graphql.GetFieldContext(ctx)
 			return ec.Resolvers.Query().Limits(ctx, fc.Args["hub"].(string), fc.Args["first"].(int32), fc.Args["after"].(*string))
 		},
-		nil,
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				permission, err := ec.unmarshalOPermission2ᚖgithubᚗcomᚋweirᚑdevᚋweirᚋauthᚐPermission(ctx, "READ")
+				if err != nil {
+					var zeroVal *model.LimitConnection
+					return zeroVal, err
+				}
+				scope, err := ec.unmarshalNAccessScope2githubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐAccessScope(ctx, "HUB")
+				if err != nil {
+					var zeroVal *model.LimitConnection
+					return zeroVal, err
+				}
+				if ec.Directives.Requires == nil {
+					var zeroVal *model.LimitConnection
+					return zeroVal, errors.New("directive requires is not implemented")
+				}
+				return ec.Directives.Requires(ctx, nil, directive0, permission, scope)
+			}
+
+			next = directive1
+			return next
+		},
 		func(ctx context.Context, selections ast.SelectionSet, v *model.LimitConnection) graphql.Marshaler {
 			return ec.marshalNLimitConnection2ᚖgithubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐLimitConnection(ctx, selections, v)
 		},
@@ -3554,7 +5241,30 @@ func (ec *executionContext) _Query_batchOperation(ctx context.Context, field gra
 			fc := graphql.GetFieldContext(ctx)
 			return ec.Resolvers.Query().BatchOperation(ctx, fc.Args["hub"].(string), fc.Args["operationId"].(string))
 		},
-		nil,
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				permission, err := ec.unmarshalOPermission2ᚖgithubᚗcomᚋweirᚑdevᚋweirᚋauthᚐPermission(ctx, "READ")
+				if err != nil {
+					var zeroVal *model.BatchOperation
+					return zeroVal, err
+				}
+				scope, err := ec.unmarshalNAccessScope2githubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐAccessScope(ctx, "HUB")
+				if err != nil {
+					var zeroVal *model.BatchOperation
+					return zeroVal, err
+				}
+				if ec.Directives.Requires == nil {
+					var zeroVal *model.BatchOperation
+					return zeroVal, errors.New("directive requires is not implemented")
+				}
+				return ec.Directives.Requires(ctx, nil, directive0, permission, scope)
+			}
+
+			next = directive1
+			return next
+		},
 		func(ctx context.Context, selections ast.SelectionSet, v *model.BatchOperation) graphql.Marshaler {
 			return ec.marshalOBatchOperation2ᚖgithubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐBatchOperation(ctx, selections, v)
 		},
@@ -3598,7 +5308,30 @@ func (ec *executionContext) _Query_batchOperations(ctx context.Context, field gr
 			fc := graphql.GetFieldContext(ctx)
 			return ec.Resolvers.Query().BatchOperations(ctx, fc.Args["hub"].(string), fc.Args["states"].([]model.BatchOperationState), fc.Args["first"].(int32), fc.Args["after"].(*string))
 		},
-		nil,
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				permission, err := ec.unmarshalOPermission2ᚖgithubᚗcomᚋweirᚑdevᚋweirᚋauthᚐPermission(ctx, "READ")
+				if err != nil {
+					var zeroVal *model.BatchOperationConnection
+					return zeroVal, err
+				}
+				scope, err := ec.unmarshalNAccessScope2githubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐAccessScope(ctx, "HUB")
+				if err != nil {
+					var zeroVal *model.BatchOperationConnection
+					return zeroVal, err
+				}
+				if ec.Directives.Requires == nil {
+					var zeroVal *model.BatchOperationConnection
+					return zeroVal, errors.New("directive requires is not implemented")
+				}
+				return ec.Directives.Requires(ctx, nil, directive0, permission, scope)
+			}
+
+			next = directive1
+			return next
+		},
 		func(ctx context.Context, selections ast.SelectionSet, v *model.BatchOperationConnection) graphql.Marshaler {
 			return ec.marshalNBatchOperationConnection2ᚖgithubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐBatchOperationConnection(ctx, selections, v)
 		},
@@ -3642,7 +5375,30 @@ func (ec *executionContext) _Query_previewBatchOperation(ctx context.Context, fi
 			fc := graphql.GetFieldContext(ctx)
 			return ec.Resolvers.Query().PreviewBatchOperation(ctx, fc.Args["input"].(model.PreviewBatchOperationInput))
 		},
-		nil,
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				permission, err := ec.unmarshalOPermission2ᚖgithubᚗcomᚋweirᚑdevᚋweirᚋauthᚐPermission(ctx, "READ")
+				if err != nil {
+					var zeroVal *model.BatchOperationPreview
+					return zeroVal, err
+				}
+				scope, err := ec.unmarshalNAccessScope2githubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐAccessScope(ctx, "HUB")
+				if err != nil {
+					var zeroVal *model.BatchOperationPreview
+					return zeroVal, err
+				}
+				if ec.Directives.Requires == nil {
+					var zeroVal *model.BatchOperationPreview
+					return zeroVal, errors.New("directive requires is not implemented")
+				}
+				return ec.Directives.Requires(ctx, nil, directive0, permission, scope)
+			}
+
+			next = directive1
+			return next
+		},
 		func(ctx context.Context, selections ast.SelectionSet, v *model.BatchOperationPreview) graphql.Marshaler {
 			return ec.marshalNBatchOperationPreview2ᚖgithubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐBatchOperationPreview(ctx, selections, v)
 		},
@@ -3686,7 +5442,30 @@ func (ec *executionContext) _Query_retention(ctx context.Context, field graphql.
 			fc := graphql.GetFieldContext(ctx)
 			return ec.Resolvers.Query().Retention(ctx, fc.Args["hub"].(string))
 		},
-		nil,
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				permission, err := ec.unmarshalOPermission2ᚖgithubᚗcomᚋweirᚑdevᚋweirᚋauthᚐPermission(ctx, "READ")
+				if err != nil {
+					var zeroVal []*model.RetentionRule
+					return zeroVal, err
+				}
+				scope, err := ec.unmarshalNAccessScope2githubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐAccessScope(ctx, "HUB")
+				if err != nil {
+					var zeroVal []*model.RetentionRule
+					return zeroVal, err
+				}
+				if ec.Directives.Requires == nil {
+					var zeroVal []*model.RetentionRule
+					return zeroVal, errors.New("directive requires is not implemented")
+				}
+				return ec.Directives.Requires(ctx, nil, directive0, permission, scope)
+			}
+
+			next = directive1
+			return next
+		},
 		func(ctx context.Context, selections ast.SelectionSet, v []*model.RetentionRule) graphql.Marshaler {
 			return ec.marshalNRetentionRule2ᚕᚖgithubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐRetentionRuleᚄ(ctx, selections, v)
 		},
@@ -3730,7 +5509,30 @@ func (ec *executionContext) _Query_schedule(ctx context.Context, field graphql.C
 			fc := graphql.GetFieldContext(ctx)
 			return ec.Resolvers.Query().Schedule(ctx, fc.Args["hub"].(string), fc.Args["scheduleId"].(string))
 		},
-		nil,
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				permission, err := ec.unmarshalOPermission2ᚖgithubᚗcomᚋweirᚑdevᚋweirᚋauthᚐPermission(ctx, "READ")
+				if err != nil {
+					var zeroVal *model.Schedule
+					return zeroVal, err
+				}
+				scope, err := ec.unmarshalNAccessScope2githubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐAccessScope(ctx, "HUB")
+				if err != nil {
+					var zeroVal *model.Schedule
+					return zeroVal, err
+				}
+				if ec.Directives.Requires == nil {
+					var zeroVal *model.Schedule
+					return zeroVal, errors.New("directive requires is not implemented")
+				}
+				return ec.Directives.Requires(ctx, nil, directive0, permission, scope)
+			}
+
+			next = directive1
+			return next
+		},
 		func(ctx context.Context, selections ast.SelectionSet, v *model.Schedule) graphql.Marshaler {
 			return ec.marshalOSchedule2ᚖgithubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐSchedule(ctx, selections, v)
 		},
@@ -3774,7 +5576,30 @@ func (ec *executionContext) _Query_schedules(ctx context.Context, field graphql.
 			fc := graphql.GetFieldContext(ctx)
 			return ec.Resolvers.Query().Schedules(ctx, fc.Args["hub"].(string), fc.Args["filter"].(*model.ScheduleFilter), fc.Args["first"].(int32), fc.Args["after"].(*string))
 		},
-		nil,
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				permission, err := ec.unmarshalOPermission2ᚖgithubᚗcomᚋweirᚑdevᚋweirᚋauthᚐPermission(ctx, "READ")
+				if err != nil {
+					var zeroVal *model.ScheduleConnection
+					return zeroVal, err
+				}
+				scope, err := ec.unmarshalNAccessScope2githubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐAccessScope(ctx, "HUB")
+				if err != nil {
+					var zeroVal *model.ScheduleConnection
+					return zeroVal, err
+				}
+				if ec.Directives.Requires == nil {
+					var zeroVal *model.ScheduleConnection
+					return zeroVal, errors.New("directive requires is not implemented")
+				}
+				return ec.Directives.Requires(ctx, nil, directive0, permission, scope)
+			}
+
+			next = directive1
+			return next
+		},
 		func(ctx context.Context, selections ast.SelectionSet, v *model.ScheduleConnection) graphql.Marshaler {
 			return ec.marshalNScheduleConnection2ᚖgithubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐScheduleConnection(ctx, selections, v)
 		},
@@ -4009,7 +5834,30 @@ func (ec *executionContext) _Subscription_orchestrationChanges(ctx context.Conte
 			fc := graphql.GetFieldContext(ctx)
 			return ec.Resolvers.Subscription().OrchestrationChanges(ctx, fc.Args["hub"].(string), fc.Args["filter"].(*model.OrchestrationFilter), fc.Args["first"].(int32))
 		},
-		nil,
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				permission, err := ec.unmarshalOPermission2ᚖgithubᚗcomᚋweirᚑdevᚋweirᚋauthᚐPermission(ctx, "READ")
+				if err != nil {
+					var zeroVal *model.OrchestrationDelta
+					return zeroVal, err
+				}
+				scope, err := ec.unmarshalNAccessScope2githubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐAccessScope(ctx, "HUB")
+				if err != nil {
+					var zeroVal *model.OrchestrationDelta
+					return zeroVal, err
+				}
+				if ec.Directives.Requires == nil {
+					var zeroVal *model.OrchestrationDelta
+					return zeroVal, errors.New("directive requires is not implemented")
+				}
+				return ec.Directives.Requires(ctx, nil, directive0, permission, scope)
+			}
+
+			next = directive1
+			return next
+		},
 		func(ctx context.Context, selections ast.SelectionSet, v *model.OrchestrationDelta) graphql.Marshaler {
 			return ec.marshalNOrchestrationDelta2ᚖgithubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐOrchestrationDelta(ctx, selections, v)
 		},
@@ -4053,7 +5901,30 @@ func (ec *executionContext) _Subscription_orchestration(ctx context.Context, fie
 			fc := graphql.GetFieldContext(ctx)
 			return ec.Resolvers.Subscription().Orchestration(ctx, fc.Args["hub"].(string), fc.Args["instanceId"].(string))
 		},
-		nil,
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				permission, err := ec.unmarshalOPermission2ᚖgithubᚗcomᚋweirᚑdevᚋweirᚋauthᚐPermission(ctx, "READ")
+				if err != nil {
+					var zeroVal *model.Orchestration
+					return zeroVal, err
+				}
+				scope, err := ec.unmarshalNAccessScope2githubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐAccessScope(ctx, "HUB")
+				if err != nil {
+					var zeroVal *model.Orchestration
+					return zeroVal, err
+				}
+				if ec.Directives.Requires == nil {
+					var zeroVal *model.Orchestration
+					return zeroVal, errors.New("directive requires is not implemented")
+				}
+				return ec.Directives.Requires(ctx, nil, directive0, permission, scope)
+			}
+
+			next = directive1
+			return next
+		},
 		func(ctx context.Context, selections ast.SelectionSet, v *model.Orchestration) graphql.Marshaler {
 			return ec.marshalNOrchestration2ᚖgithubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐOrchestration(ctx, selections, v)
 		},
@@ -4097,7 +5968,30 @@ func (ec *executionContext) _Subscription_history(ctx context.Context, field gra
 			fc := graphql.GetFieldContext(ctx)
 			return ec.Resolvers.Subscription().History(ctx, fc.Args["hub"].(string), fc.Args["instanceId"].(string), fc.Args["after"].(int64))
 		},
-		nil,
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				permission, err := ec.unmarshalOPermission2ᚖgithubᚗcomᚋweirᚑdevᚋweirᚋauthᚐPermission(ctx, "READ")
+				if err != nil {
+					var zeroVal *model.HistoryPage
+					return zeroVal, err
+				}
+				scope, err := ec.unmarshalNAccessScope2githubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐAccessScope(ctx, "HUB")
+				if err != nil {
+					var zeroVal *model.HistoryPage
+					return zeroVal, err
+				}
+				if ec.Directives.Requires == nil {
+					var zeroVal *model.HistoryPage
+					return zeroVal, errors.New("directive requires is not implemented")
+				}
+				return ec.Directives.Requires(ctx, nil, directive0, permission, scope)
+			}
+
+			next = directive1
+			return next
+		},
 		func(ctx context.Context, selections ast.SelectionSet, v *model.HistoryPage) graphql.Marshaler {
 			return ec.marshalNHistoryPage2ᚖgithubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐHistoryPage(ctx, selections, v)
 		},
@@ -4141,7 +6035,30 @@ func (ec *executionContext) _Subscription_progressAppended(ctx context.Context, 
 			fc := graphql.GetFieldContext(ctx)
 			return ec.Resolvers.Subscription().ProgressAppended(ctx, fc.Args["hub"].(string), fc.Args["instanceId"].(string), fc.Args["after"].(int64))
 		},
-		nil,
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				permission, err := ec.unmarshalOPermission2ᚖgithubᚗcomᚋweirᚑdevᚋweirᚋauthᚐPermission(ctx, "READ")
+				if err != nil {
+					var zeroVal *model.ProgressPage
+					return zeroVal, err
+				}
+				scope, err := ec.unmarshalNAccessScope2githubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐAccessScope(ctx, "HUB")
+				if err != nil {
+					var zeroVal *model.ProgressPage
+					return zeroVal, err
+				}
+				if ec.Directives.Requires == nil {
+					var zeroVal *model.ProgressPage
+					return zeroVal, errors.New("directive requires is not implemented")
+				}
+				return ec.Directives.Requires(ctx, nil, directive0, permission, scope)
+			}
+
+			next = directive1
+			return next
+		},
 		func(ctx context.Context, selections ast.SelectionSet, v *model.ProgressPage) graphql.Marshaler {
 			return ec.marshalNProgressPage2ᚖgithubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐProgressPage(ctx, selections, v)
 		},
@@ -5166,6 +7083,34 @@ func (ec *executionContext) _Mutation(ctx context.Context, sel ast.SelectionSet)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
+		case "createApiToken":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_createApiToken(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "revokeApiToken":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_revokeApiToken(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "setRoleBinding":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_setRoleBinding(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "removeRoleBinding":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_removeRoleBinding(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
 		case "signalEntity":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Mutation_signalEntity(ctx, field)
@@ -5549,6 +7494,94 @@ func (ec *executionContext) _Query(ctx context.Context, sel ast.SelectionSet) gr
 					}
 				}()
 				res = ec._Query_orchestrations(ctx, field)
+				if res == graphql.Null {
+					atomic.AddUint32(&fs.Invalids, 1)
+				}
+				return res
+			}
+
+			rrm := func(ctx context.Context) graphql.Marshaler {
+				return ec.OperationContext.RootResolverMiddleware(ctx,
+					func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			}
+
+			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return rrm(innerCtx) })
+		case "viewer":
+			field := field
+
+			innerFunc := func(ctx context.Context, fs *graphql.FieldSet) (res graphql.Marshaler) {
+				defer func() {
+					if r := recover(); r != nil {
+						ec.Error(ctx, ec.Recover(ctx, r))
+					}
+				}()
+				res = ec._Query_viewer(ctx, field)
+				if res == graphql.Null {
+					atomic.AddUint32(&fs.Invalids, 1)
+				}
+				return res
+			}
+
+			rrm := func(ctx context.Context) graphql.Marshaler {
+				return ec.OperationContext.RootResolverMiddleware(ctx,
+					func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			}
+
+			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return rrm(innerCtx) })
+		case "apiTokens":
+			field := field
+
+			innerFunc := func(ctx context.Context, fs *graphql.FieldSet) (res graphql.Marshaler) {
+				defer func() {
+					if r := recover(); r != nil {
+						ec.Error(ctx, ec.Recover(ctx, r))
+					}
+				}()
+				res = ec._Query_apiTokens(ctx, field)
+				if res == graphql.Null {
+					atomic.AddUint32(&fs.Invalids, 1)
+				}
+				return res
+			}
+
+			rrm := func(ctx context.Context) graphql.Marshaler {
+				return ec.OperationContext.RootResolverMiddleware(ctx,
+					func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			}
+
+			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return rrm(innerCtx) })
+		case "roleBindings":
+			field := field
+
+			innerFunc := func(ctx context.Context, fs *graphql.FieldSet) (res graphql.Marshaler) {
+				defer func() {
+					if r := recover(); r != nil {
+						ec.Error(ctx, ec.Recover(ctx, r))
+					}
+				}()
+				res = ec._Query_roleBindings(ctx, field)
+				if res == graphql.Null {
+					atomic.AddUint32(&fs.Invalids, 1)
+				}
+				return res
+			}
+
+			rrm := func(ctx context.Context) graphql.Marshaler {
+				return ec.OperationContext.RootResolverMiddleware(ctx,
+					func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			}
+
+			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return rrm(innerCtx) })
+		case "auditLog":
+			field := field
+
+			innerFunc := func(ctx context.Context, fs *graphql.FieldSet) (res graphql.Marshaler) {
+				defer func() {
+					if r := recover(); r != nil {
+						ec.Error(ctx, ec.Recover(ctx, r))
+					}
+				}()
+				res = ec._Query_auditLog(ctx, field)
 				if res == graphql.Null {
 					atomic.AddUint32(&fs.Invalids, 1)
 				}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/99designs/gqlgen/graphql"
+	"github.com/weir-dev/weir/auth"
 )
 
 // One entry of a history. More types may come: clients need a default.
@@ -21,6 +22,121 @@ type HistoryEvent interface {
 // An object with a global id.
 type Node interface {
 	IsNode()
+}
+
+// An API token, without its secret.
+type APIToken struct {
+	// Its id.
+	ID string `json:"id"`
+	// Its name, for people.
+	Name string `json:"name"`
+	// Its roles.
+	Grants []*Grant `json:"grants"`
+	// Who made it.
+	CreatedBy string `json:"createdBy"`
+	// When it was made.
+	CreatedAt time.Time `json:"createdAt"`
+	// When it ends by itself; null is never.
+	ExpiresAt *time.Time `json:"expiresAt,omitempty"`
+	// When it was last used, within a minute; null if never.
+	LastUsedAt *time.Time `json:"lastUsedAt,omitempty"`
+	// When it was revoked; null if it was not.
+	RevokedAt *time.Time `json:"revokedAt,omitempty"`
+	// Who revoked it.
+	RevokedBy *string `json:"revokedBy,omitempty"`
+}
+
+// A page of API tokens.
+type APITokenConnection struct {
+	// The tokens with their cursors.
+	Edges []*APITokenEdge `json:"edges"`
+	// The tokens.
+	Nodes []*APIToken `json:"nodes"`
+	// Where the page lies.
+	PageInfo *PageInfo `json:"pageInfo"`
+}
+
+// An API token in a page.
+type APITokenEdge struct {
+	// Where it is.
+	Cursor string `json:"cursor"`
+	// The token.
+	Node *APIToken `json:"node"`
+}
+
+// A token that was changed.
+type APITokenPayload struct {
+	// The token as it is now; null if there is none.
+	Token *APIToken `json:"token,omitempty"`
+	// What was wrong; empty if it was changed.
+	Errors []*UserError `json:"errors"`
+	// Names this request, also in the server's log.
+	RequestID string `json:"requestId"`
+}
+
+// One call that was to change something.
+type AuditEntry struct {
+	// Counts entries; there may be gaps.
+	No int64 `json:"no"`
+	// When it was written, which is before the change was tried.
+	At time.Time `json:"at"`
+	// Who, for good.
+	Actor string `json:"actor"`
+	// Who, for people.
+	ActorName string `json:"actorName"`
+	// How it has shown who it is.
+	Kind string `json:"kind"`
+	// The name of the mutation, or REST: and its operation.
+	Action string `json:"action"`
+	// The hub; null for what belongs to none.
+	Hub *string `json:"hub,omitempty"`
+	// The object's id, if the call named one.
+	Target *string `json:"target,omitempty"`
+	// Why, as the caller said.
+	Reason *string `json:"reason,omitempty"`
+	// OK, or the code of the error. Null while the call is under way, and for ever if the server died before it was written: then
+	// the change may have been made or not.
+	Result *string `json:"result,omitempty"`
+	// Where the call came from.
+	Address string `json:"address"`
+	// The request's id.
+	RequestID string `json:"requestId"`
+}
+
+// A page of the audit log.
+type AuditEntryConnection struct {
+	// The entries with their cursors.
+	Edges []*AuditEntryEdge `json:"edges"`
+	// The entries.
+	Nodes []*AuditEntry `json:"nodes"`
+	// Where the page lies.
+	PageInfo *PageInfo `json:"pageInfo"`
+}
+
+// An entry in a page.
+type AuditEntryEdge struct {
+	// Where it is.
+	Cursor string `json:"cursor"`
+	// The entry.
+	Node *AuditEntry `json:"node"`
+}
+
+// Which entries of the audit log.
+type AuditFilter struct {
+	// Those of a hub.
+	Hub graphql.Omittable[*string] `json:"hub,omitempty"`
+	// Those of a caller, by its subject.
+	Actor graphql.Omittable[*string] `json:"actor,omitempty"`
+	// Those of a mutation, by its name.
+	Action graphql.Omittable[*string] `json:"action,omitempty"`
+	// Those about an instance, entity, schedule or other object, by its id.
+	Target graphql.Omittable[*string] `json:"target,omitempty"`
+	// From this time on.
+	Since graphql.Omittable[*time.Time] `json:"since,omitempty"`
+	// Before this time.
+	Until graphql.Omittable[*time.Time] `json:"until,omitempty"`
+	// Only those that did not succeed.
+	Refused bool `json:"refused"`
 }
 
 // Which schedule, and which firings.
@@ -167,6 +283,28 @@ type Count struct {
 	Value int32 `json:"value"`
 	// False when there are more.
 	Exact bool `json:"exact"`
+}
+
+// What token to make.
+type CreateAPITokenInput struct {
+	// Its name, for people: 1 to 100 characters.
+	Name string `json:"name"`
+	// Its roles, in 1 to 100 hubs.
+	Grants []*GrantInput `json:"grants"`
+	// When it ends by itself, at most ten years from now; null is never.
+	ExpiresAt graphql.Omittable[*time.Time] `json:"expiresAt,omitempty"`
+}
+
+// A token that was made.
+type CreateAPITokenPayload struct {
+	// The token; null if it was not made.
+	Token *APIToken `json:"token,omitempty"`
+	// What to send as `Authorization: Bearer <secret>`. It cannot be had again.
+	Secret *string `json:"secret,omitempty"`
+	// What was wrong; empty if it was made.
+	Errors []*UserError `json:"errors"`
+	// Names this request, also in the server's log.
+	RequestID string `json:"requestId"`
 }
 
 // The hub to create.
@@ -528,20 +666,6 @@ type ExecutionTerminated struct {
 
 func (ExecutionTerminated) IsHistoryEvent() {}
 
-// An attempt that was followed by another.
-type FailedAttempt struct {
-	// Counts attempts from 1.
-	N int32 `json:"n"`
-	// When it began.
-	StartedAt time.Time `json:"startedAt"`
-	// When it failed.
-	EndedAt time.Time `json:"endedAt"`
-	// The class of the error.
-	Type *string `json:"type,omitempty"`
-	// The text of the error.
-	Message string `json:"message"`
-}
-
 // Instances of one orchestration that have failed alike.
 type FailureGroup struct {
 	// The name of the orchestration.
@@ -558,6 +682,22 @@ type FailureGroup struct {
 	LastAt time.Time `json:"lastAt"`
 	// The instance id of the newest.
 	NewestInstanceID string `json:"newestInstanceId"`
+}
+
+// Roles in a hub.
+type Grant struct {
+	// The hub, or * for all.
+	Hub string `json:"hub"`
+	// The roles.
+	Roles []auth.Role `json:"roles"`
+}
+
+// Roles in a hub.
+type GrantInput struct {
+	// The hub, or * for all, those to come included.
+	Hub string `json:"hub"`
+	// The roles, at least one.
+	Roles []auth.Role `json:"roles"`
 }
 
 // History events, in order.
@@ -1072,6 +1212,12 @@ type RetentionPayload struct {
 	RequestID string `json:"requestId"`
 }
 
+// Which token to revoke.
+type RevokeAPITokenInput struct {
+	// Its id.
+	ID string `json:"id"`
+}
+
 // Which instance is to go on from an earlier point.
 type RewindOrchestrationInput struct {
 	// The name of the task hub.
@@ -1082,6 +1228,56 @@ type RewindOrchestrationInput struct {
 	Reason string `json:"reason"`
 	// The number of the activity, timer or child whose result is taken back, with all that came of it; null for what the instance failed of, or its termination.
 	Step graphql.Omittable[*int32] `json:"step,omitempty"`
+}
+
+// A role that is bound to whom an OpenID provider knows.
+type RoleBinding struct {
+	// <issuer>#<subject>, or group:<name>.
+	Subject string `json:"subject"`
+	// The hub, or * for all.
+	Hub string `json:"hub"`
+	// The role.
+	Role auth.Role `json:"role"`
+	// Who gave it.
+	CreatedBy string `json:"createdBy"`
+	// When.
+	CreatedAt time.Time `json:"createdAt"`
+}
+
+// A page of role bindings.
+type RoleBindingConnection struct {
+	// The bindings with their cursors.
+	Edges []*RoleBindingEdge `json:"edges"`
+	// The bindings.
+	Nodes []*RoleBinding `json:"nodes"`
+	// Where the page lies.
+	PageInfo *PageInfo `json:"pageInfo"`
+}
+
+// A role binding in a page.
+type RoleBindingEdge struct {
+	// Where it is.
+	Cursor string `json:"cursor"`
+	// The binding.
+	Node *RoleBinding `json:"node"`
+}
+
+// A role, and to whom it is bound.
+type RoleBindingInput struct {
+	// <issuer>#<subject> of a person or program, or group:<name>, at most 500 characters.
+	Subject string `json:"subject"`
+	// The hub, or * for all, those to come included.
+	Hub string `json:"hub"`
+	// The role.
+	Role auth.Role `json:"role"`
+}
+
+// A role binding that was changed.
+type RoleBindingPayload struct {
+	// What was wrong; empty if it was changed.
+	Errors []*UserError `json:"errors"`
+	// Names this request, also in the server's log.
+	RequestID string `json:"requestId"`
 }
 
 // Which schedule to start an instance of.
@@ -1530,6 +1726,67 @@ type WaitReason struct {
 	Subject *string `json:"subject,omitempty"`
 }
 
+// Where a permission is looked up.
+type AccessScope string
+
+const (
+	// In the hub that the arguments name.
+	AccessScopeHub AccessScope = "HUB"
+	// In all hubs.
+	AccessScopeSystem AccessScope = "SYSTEM"
+	// In any hub: the field shows what belongs to those.
+	AccessScopeAny AccessScope = "ANY"
+)
+
+var AllAccessScope = []AccessScope{
+	AccessScopeHub,
+	AccessScopeSystem,
+	AccessScopeAny,
+}
+
+func (e AccessScope) IsValid() bool {
+	switch e {
+	case AccessScopeHub, AccessScopeSystem, AccessScopeAny:
+		return true
+	}
+	return false
+}
+
+func (e AccessScope) String() string {
+	return string(e)
+}
+
+func (e *AccessScope) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = AccessScope(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid AccessScope", str)
+	}
+	return nil
+}
+
+func (e AccessScope) MarshalGQL(w io.Writer) {
+	fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *AccessScope) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e AccessScope) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
+}
+
 // What may be done with an operation on many instances.
 type BatchOperationAction string
 
@@ -1807,6 +2064,8 @@ const (
 	ErrorCodeUnavailable ErrorCode = "UNAVAILABLE"
 	// A fault of the server's.
 	ErrorCodeInternal ErrorCode = "INTERNAL"
+	// The caller lacks a permission, which the message names.
+	ErrorCodeForbidden ErrorCode = "FORBIDDEN"
 )
 
 var AllErrorCode = []ErrorCode{
@@ -1817,11 +2076,12 @@ var AllErrorCode = []ErrorCode{
 	ErrorCodeFailedPrecondition,
 	ErrorCodeUnavailable,
 	ErrorCodeInternal,
+	ErrorCodeForbidden,
 }
 
 func (e ErrorCode) IsValid() bool {
 	switch e {
-	case ErrorCodeNotFound, ErrorCodeAlreadyExists, ErrorCodeInvalidArgument, ErrorCodeTooLarge, ErrorCodeFailedPrecondition, ErrorCodeUnavailable, ErrorCodeInternal:
+	case ErrorCodeNotFound, ErrorCodeAlreadyExists, ErrorCodeInvalidArgument, ErrorCodeTooLarge, ErrorCodeFailedPrecondition, ErrorCodeUnavailable, ErrorCodeInternal, ErrorCodeForbidden:
 		return true
 	}
 	return false

@@ -182,6 +182,14 @@ func (d *Definition) Version() *string { return optional(d.Definition.Version) }
 // Hold is why a turn is held.
 type Hold struct{ *engine.Held }
 
+// Message is left out for who may not see values, where it is from the user's code.
+func (h *Hold) Message(ctx context.Context) string {
+	if Redacted(ctx) && (h.Kind == "panic" || h.Kind == "codec") {
+		return ""
+	}
+	return h.Held.Message
+}
+
 // Step is the decision at which code and history part.
 func (h *Hold) Step() *int32 {
 	if h.Held.Step < 0 {
@@ -197,7 +205,12 @@ func (h *Hold) Expected() *string { return optional(h.Held.Expected) }
 func (h *Hold) Actual() *string { return optional(h.Held.Actual) }
 
 // Stack is where it panicked.
-func (h *Hold) Stack() *string { return optional(h.Held.Stack) }
+func (h *Hold) Stack(ctx context.Context) *string {
+	if Redacted(ctx) {
+		return nil
+	}
+	return optional(h.Held.Stack)
+}
 
 // Build is the worker's.
 func (h *Hold) Build() *string { return optional(h.Held.Build) }
@@ -213,11 +226,44 @@ func NewFailure(f *history.Failure) *Failure {
 	return &Failure{f}
 }
 
+// Message is left out for who may not see values: what an error says is often what it was about.
+func (f *Failure) Message(ctx context.Context) string {
+	if Redacted(ctx) {
+		return ""
+	}
+	return f.Failure.Message
+}
+
 // Stack is where it happened.
-func (f *Failure) Stack() *string { return optional(f.Failure.Stack) }
+func (f *Failure) Stack(ctx context.Context) *string {
+	if Redacted(ctx) {
+		return nil
+	}
+	return optional(f.Failure.Stack)
+}
+
+// Redacted tells that message and stack are left out.
+func (f *Failure) Redacted(ctx context.Context) bool { return Redacted(ctx) }
 
 // Inner is what it was caused by.
 func (f *Failure) Inner() *Failure { return NewFailure(f.Failure.Inner) }
+
+// FailedAttempt is an attempt of an activity that failed.
+type FailedAttempt struct{ history.Attempt }
+
+// N counts from 1.
+func (a *FailedAttempt) N() int32 { return int32(a.Attempt.N) }
+
+// Type is the class of its error.
+func (a *FailedAttempt) Type() *string { return optional(a.Attempt.Type) }
+
+// Message is left out for who may not see values.
+func (a *FailedAttempt) Message(ctx context.Context) string {
+	if Redacted(ctx) {
+		return ""
+	}
+	return a.Attempt.Message
+}
 
 // Reader returns the first limit bytes of a value, wherever it is stored.
 type Reader func(ctx context.Context, v history.Payload, limit int) ([]byte, error)
@@ -259,6 +305,9 @@ const maxLook = 1 << 20
 
 // Text returns the value, cut after so many bytes, never in the middle of a character.
 func (p *Payload) Text(ctx context.Context, maxBytes int) (string, error) {
+	if Redacted(ctx) {
+		return "", nil
+	}
 	data, err := p.read(ctx, p.value, maxBytes)
 	if err != nil {
 		return "", err
@@ -284,6 +333,9 @@ func whole(data []byte) []byte {
 	}
 	return data
 }
+
+// Redacted tells that the text is left out.
+func (p *Payload) Redacted(ctx context.Context) bool { return Redacted(ctx) }
 
 // Truncated tells whether Text with the same limit is cut.
 func (p *Payload) Truncated(maxBytes int) bool { return p.value.Size() > maxBytes }

@@ -122,7 +122,7 @@ export function worker(hub: string, env: Record<string, string> = {}): Program {
 /** Another server on the same database, on a port of its own. */
 export async function secondServer(port: number, env: Record<string, string> = {}): Promise<Program> {
   const log = join(at.dir, `server-${port}.log`);
-  const server = new Program(join(root, "bin/weir"), ["server"], { WEIR_LISTEN: `127.0.0.1:${port}`, WEIR_DATABASE_URL: at.database, WEIR_HUBS: "payments", ...env }, log);
+  const server = new Program(join(root, "bin/weir"), ["server"], { WEIR_LISTEN: `127.0.0.1:${port}`, WEIR_DATABASE_URL: at.database, WEIR_HUBS: "payments", WEIR_ALLOW_ANYBODY: "true", ...env }, log);
   await ready(`http://127.0.0.1:${port}${(env.WEIR_PATH ?? "/").slice(0, -1)}`, server, log);
   return server;
 }

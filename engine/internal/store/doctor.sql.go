@@ -388,6 +388,35 @@ func (q *Queries) DoctorLostTimers(ctx context.Context, db DBTX, chunk int32) ([
 	return items, nil
 }
 
+const doctorOpenEntries = `-- name: DoctorOpenEntries :many
+SELECT (l.no || ': ' || l.action || coalesce(' of ' || l.target, '') || ' by ' || l.actor)::text AS what
+FROM (SELECT a.no, a.at, a.action, a.target, a.actor FROM audit_log a ORDER BY a.no DESC LIMIT $1::integer) AS l
+LEFT JOIN audit_results r ON r.entry = l.no
+WHERE r.entry IS NULL AND l.at < now() - interval '1 minute'
+ORDER BY l.no LIMIT 1000
+`
+
+// I12: calls whose result was never written.
+func (q *Queries) DoctorOpenEntries(ctx context.Context, db DBTX, chunk int32) ([]string, error) {
+	rows, err := db.Query(ctx, doctorOpenEntries, chunk)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []string
+	for rows.Next() {
+		var what string
+		if err := rows.Scan(&what); err != nil {
+			return nil, err
+		}
+		items = append(items, what)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const doctorOperationCounters = `-- name: DoctorOperationCounters :many
 SELECT o.id FROM (SELECT no, matched, examined, done, refused, cursor_at, cursor_no, created_at, updated_at, finished_at, hub, owner, claim, kind, state, id, created_by, error, filter, options, page FROM batch_operations s ORDER BY s.no DESC LIMIT $1::integer) AS o
 WHERE o.examined <> o.done + o.refused OR (SELECT count(*) FROM batch_refusals r WHERE r.operation = o.no) <> least(o.refused, 100)

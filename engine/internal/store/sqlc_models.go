@@ -60,6 +60,40 @@ func (ns NullRiverJobState) Value() (driver.Value, error) {
 	return string(ns.RiverJobState), nil
 }
 
+type ApiToken struct {
+	No         int64
+	ID         string
+	Name       string
+	Hash       []byte
+	Grants     []byte
+	CreatedBy  string
+	CreatedAt  time.Time
+	ExpiresAt  *time.Time
+	LastUsedAt *time.Time
+	RevokedAt  *time.Time
+	RevokedBy  *string
+}
+
+type AuditLog struct {
+	No        int64
+	At        time.Time
+	Actor     string
+	ActorName string
+	Kind      string
+	Action    string
+	Hub       *string
+	Target    *string
+	Reason    *string
+	Address   string
+	RequestID string
+}
+
+type AuditResult struct {
+	Entry  int64
+	At     time.Time
+	Result string
+}
+
 type BatchOperation struct {
 	No         int64
 	Matched    *int64
@@ -317,6 +351,14 @@ type RiverJob struct {
 type RiverMigration struct {
 	Line      string
 	Version   int64
+	CreatedAt time.Time
+}
+
+type RoleBinding struct {
+	Subject   string
+	Hub       string
+	Role      string
+	CreatedBy string
 	CreatedAt time.Time
 }
 

@@ -205,6 +205,14 @@ WHERE c.granted_at < now() - interval '1 minute' AND NOT EXISTS (
 )
 LIMIT 1000;
 
+-- I12: calls whose result was never written.
+-- name: DoctorOpenEntries :many
+SELECT (l.no || ': ' || l.action || coalesce(' of ' || l.target, '') || ' by ' || l.actor)::text AS what
+FROM (SELECT a.no, a.at, a.action, a.target, a.actor FROM audit_log a ORDER BY a.no DESC LIMIT @chunk::integer) AS l
+LEFT JOIN audit_results r ON r.entry = l.no
+WHERE r.entry IS NULL AND l.at < now() - interval '1 minute'
+ORDER BY l.no LIMIT 1000;
+
 -- I13: what is left of instances that are gone. The oldest rows are looked at, because what is purged is old; of history,
 -- which has many rows of each, instance after instance.
 -- name: DoctorRemains :many

@@ -18,6 +18,8 @@ export type ErrorCode =
   | 'ALREADY_EXISTS'
   /** The instance is not in a state that allows it. */
   | 'FAILED_PRECONDITION'
+  /** The caller lacks a permission, which the message names. */
+  | 'FORBIDDEN'
   /** A fault of the server's. */
   | 'INTERNAL'
   /** An input field is not as it must be. */

@@ -1,0 +1,103 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/weir-dev/weir/auth"
+	"github.com/weir-dev/weir/engine"
+	"github.com/weir-dev/weir/engine/logkey"
+)
+
+// errNobody says that nobody could use the server.
+var errNobody = errors.New("nobody could use this server, for it knows nobody: set WEIR_ADMIN_TOKEN to begin with (such as of `openssl rand -base64 32`), " +
+	"or, where everybody who reaches the server may do everything, WEIR_ALLOW_ANYBODY=true")
+
+// newGate makes what lets callers in, by the settings. It also returns, for the log, who that is. Errors: errNobody.
+func newGate(ctx context.Context, cfg *Config, e *engine.Engine, log *slog.Logger) (*auth.Gate, string, error) {
+	options := auth.Options{OperatorValues: cfg.OperatorValues}
+	tokens := auth.Tokens(engine.TokenPrefix, func(ctx context.Context, secret string) (*auth.Found, error) {
+		t, err := e.FindToken(ctx, secret)
+		if t == nil || err != nil {
+			return nil, err
+		}
+		found := &auth.Found{ID: t.ID, Name: t.Name, Grants: t.Grants}
+		if t.ExpiresAt != nil {
+			found.Expires = *t.ExpiresAt
+		}
+		return found, nil
+	}, options)
+	g := &auth.Gate{Proxies: cfg.TrustedProxies, Refused: (&refusals{log: log, e: e}).note}
+	known := []string{"API tokens"}
+	if cfg.AdminToken != "" {
+		admin, err := auth.AdminToken(cfg.AdminToken)
+		if err != nil {
+			return nil, "", err
+		}
+		g.Verifiers, known = append(g.Verifiers, admin), append(known, "the administrator's token")
+	}
+	g.Verifiers = append(g.Verifiers, tokens)
+	host, _, _ := net.SplitHostPort(cfg.Listen)
+	switch {
+	case cfg.dev && cfg.AdminToken == "" && !cfg.AllowAnybody && !isLoopback(host):
+		return nil, "", fmt.Errorf("weir dev lets everybody in, so it listens on this machine only, not on %s: set WEIR_ADMIN_TOKEN, or WEIR_ALLOW_ANYBODY=true", cfg.Listen)
+	case cfg.dev && cfg.AdminToken == "", cfg.AllowAnybody:
+		g.Anybody, known = auth.Anybody(), []string{"nobody: who reaches the server may do everything"}
+	case cfg.AdminToken == "":
+		made, err := e.Tokens(ctx, 0, 1)
+		if err != nil {
+			return nil, "", err
+		}
+		if len(made) == 0 {
+			return nil, "", errNobody
+		}
+	}
+	return g, strings.Join(known, ", "), nil
+}
+
+// refusals tells of those who are not let in: in the log, a few times a minute, and in the audit log.
+type refusals struct {
+	log *slog.Logger
+	e   *engine.Engine
+
+	mu    sync.Mutex
+	since time.Time
+	told  int
+	more  int
+}
+
+// toldAMinute is how many of those who are not let in are told of in a minute; of more, only how many they are.
+const toldAMinute = 20
+
+func (r *refusals) note(req *http.Request, address string, err error) {
+	r.mu.Lock()
+	if time.Since(r.since) > time.Minute {
+		if r.more > 0 {
+			r.log.WarnContext(req.Context(), "more callers were not let in", logkey.Count, r.more)
+		}
+		r.since, r.told, r.more = time.Now(), 0, 0
+	}
+	tell := r.told < toldAMinute
+	if tell {
+		r.told++
+	} else {
+		r.more++
+	}
+	r.mu.Unlock()
+	if !tell || errors.Is(err, auth.ErrMissing) && req.Method == http.MethodGet {
+		return
+	}
+	r.log.WarnContext(req.Context(), "a caller was not let in", logkey.Address, address, logkey.Path, req.URL.Path, logkey.Err, err)
+	// What it wanted to do is not known, and not looked at.
+	done, noted := r.e.Note(req.Context(), engine.AuditEntry{Actor: "unknown", ActorName: "unknown", Kind: "UNKNOWN", Action: "enter", Address: address})
+	if noted == nil {
+		done(auth.CodeUnauthenticated)
+	}
+}
