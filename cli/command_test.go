@@ -578,6 +578,58 @@ func TestStrangeServers(t *testing.T) {
 	}
 }
 
+// TestAccess runs the commands on tokens, roles and the audit log.
+func TestAccess(t *testing.T) {
+	t.Parallel()
+	r := newRemote(t)
+	r.ok("anybody  anybody  NOTHING", "whoami")
+	made := r.ok("weir_", "tokens", "create", "ci", "--grant", "default=contributor,worker", "--grant", "*=reader", "--expires", "90d")
+	if strings.Count(made.out, "\n") != 1 || !strings.Contains(made.notes, "shown once") {
+		t.Errorf("it says %q and %q", made.out, made.notes)
+	}
+	list := r.ok("*=READER default=CONTRIBUTOR,WORKER", "tokens", "list")
+	if strings.Contains(list.out, strings.TrimSpace(made.out)) {
+		t.Error("the list shows the secret")
+	}
+	id, _, _ := strings.Cut(strings.Split(list.out, "\n")[1], " ")
+	r.ok(id, "tokens", "revoke", id)
+	r.no(3, "NOT_FOUND", "tokens", "revoke", "nothing")
+	r.no(2, "HUB=ROLE", "tokens", "create", "x")
+	r.no(2, "allowed are READER", "tokens", "create", "x", "--grant", "default=king")
+	r.no(2, "such as default=contributor", "tokens", "create", "x", "--grant", "reader")
+	r.no(3, "NOT_FOUND at grants", "tokens", "create", "x", "--grant", "nowhere=reader")
+	r.no(1, "INVALID_ARGUMENT at expiresAt", "tokens", "create", "x", "--grant", "*=reader", "--expires", "2020-01-01T00:00:00Z")
+
+	r.ok("group:ops has the role OPERATOR in default.", "roles", "set", "group:ops", "operator")
+	r.ok("in *.", "roles", "set", "https://id.example#ann", "admin", "--all-hubs")
+	r.ok("group:ops", "roles", "list")
+	r.ok("group:ops no longer has", "roles", "remove", "group:ops", "operator")
+	r.no(3, "NOT_FOUND", "roles", "remove", "group:ops", "operator")
+	r.no(2, "allowed are READER", "roles", "set", "group:ops", "king")
+	r.no(1, "INVALID_ARGUMENT at subject", "roles", "set", "ann", "reader")
+
+	r.until("removeRoleBinding", "audit", "--limit", "5", "--refused", "--action", "removeRoleBinding")
+	r.ok("createApiToken", "audit", "--since", "1h")
+	if got := r.ok("", "audit", "--of-hub"); strings.Contains(got.out, "createApiToken") {
+		t.Errorf("what belongs to no hub is among %s", got.out)
+	}
+	lines := r.ok("", "audit", "--jsonl", "--action", "setRoleBinding")
+	n := 0
+	for line := range strings.Lines(lines.out) {
+		var e struct {
+			Action string `json:"action"`
+			Actor  string `json:"actor"`
+		}
+		if err := json.Unmarshal([]byte(line), &e); err != nil || e.Action != "setRoleBinding" || e.Actor != "anybody" {
+			t.Errorf("%v: %s", err, line)
+		}
+		n++
+	}
+	if n != 3 {
+		t.Errorf("there are %d lines", n)
+	}
+}
+
 // TestHelp: every command and every flag is explained, and completed.
 func TestHelp(t *testing.T) {
 	t.Parallel()

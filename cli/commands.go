@@ -65,8 +65,22 @@ func commands() []*command {
 		{name: "retention list", about: "list the rules for how long instances are kept", bind: retentionListCommand},
 		{name: "retention set", about: "set a rule", bind: ruleCommand(setRetentionOperation, true)},
 		{name: "retention delete", about: "take a rule back", bind: ruleCommand(deleteRetentionOperation, false)},
+
+		{name: "whoami", about: "show who the server takes you for, and what you may do in the hub", bind: whoamiCommand},
+		{name: "tokens list", about: "list API tokens, the latest first", bind: tokensListCommand},
+		{
+			name: "tokens create", args: "NAME", min: 1, max: 1, about: "make an API token, and print it", bind: tokensCreateCommand,
+			more: "The token goes to the standard output, all else to the standard error. It can give only what you may do yourself.",
+		},
+		{name: "tokens revoke", args: "TOKEN", min: 1, max: 1, about: "end an API token, by its id", bind: tokensRevokeCommand},
+		{name: "roles list", about: "list the roles of those whom an OpenID provider knows", bind: rolesListCommand},
+		{name: "roles set", args: "SUBJECT ROLE", min: 2, max: 2, about: "give a role in the hub", bind: roleCommand(setRoleOperation, "has"), more: subjectsHelp},
+		{name: "roles remove", args: "SUBJECT ROLE", min: 2, max: 2, about: "take a role away", bind: roleCommand(removeRoleOperation, "no longer has"), more: subjectsHelp},
+		{name: "audit", about: "list what was changed through the API, and by whom", bind: auditCommand},
 	}
 }
+
+const subjectsHelp = `SUBJECT is "group:NAME", or "ISSUER#SUBJECT". ROLE is reader, operator, contributor, worker or admin.`
 
 const kindsHelp = "KIND is purge, terminate, cancel, suspend, resume or rewind."
 
