@@ -202,10 +202,10 @@ var settings = []setting{
 		c.LogFormat = v
 		return nil
 	}, false},
-	{"WEIR_TRACES_RATIO", "the share of starts and changes that are traced although their caller is not, from 0 to 1; spans go where OTEL_EXPORTER_OTLP_ENDPOINT says", "0.1", func(c *Config, v string) error {
+	{"WEIR_TRACES_RATIO", "the share of starts and changes that are traced although their caller is not, from 0 to 1; spans go where OTEL_EXPORTER_OTLP_ENDPOINT says", "0.05", func(c *Config, v string) error {
 		ratio, err := strconv.ParseFloat(v, 64)
 		if err != nil || !(ratio >= 0 && ratio <= 1) {
-			return errors.New("want a number from 0 to 1, such as 0.1")
+			return errors.New("want a number from 0 to 1, such as 0.05")
 		}
 		c.TracesRatio = ratio
 		return nil

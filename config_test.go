@@ -29,7 +29,7 @@ func TestConfigDefaults(t *testing.T) {
 	}
 	want := Config{
 		Schema: "weir", RiverSchema: "river", Listen: "127.0.0.1:8082", Path: "/", Hubs: []string{"default"}, Migrate: true,
-		PayloadLimit: engine.DefaultPayloadLimit, ShutdownTimeout: 20 * time.Second, LogLevel: slog.LevelInfo, LogFormat: "text", DevWorker: true, TracesRatio: 0.1,
+		PayloadLimit: engine.DefaultPayloadLimit, ShutdownTimeout: 20 * time.Second, LogLevel: slog.LevelInfo, LogFormat: "text", DevWorker: true, TracesRatio: 0.05,
 	}
 	if got := *c; len(got.Hubs) != 1 || got.Hubs[0] != "default" {
 		t.Errorf("the hubs are %v", got.Hubs)

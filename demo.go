@@ -75,9 +75,9 @@ func runDemo(ctx context.Context, cfg *Config, pool *pgxpool.Pool, health string
 	d := &demo{
 		pace: pace, pool: pool, hub: durable.Hub(cfg.Hubs[0]), sample: filepath.Join(dir, "sample"), health: health, log: quiet.logger(),
 	}
-	traced, flush := cfg.startTracing(d.log)
-	defer flush()
-	if d.client, err = durable.NewClient(pool, d.hub, schemas, durable.PayloadLimit(cfg.PayloadLimit), durable.WithTracing(traced)); err != nil {
+	telemetry := cfg.telemetry(d.log)
+	defer telemetry.close(d.log)
+	if d.client, err = durable.NewClient(pool, d.hub, schemas, durable.PayloadLimit(cfg.PayloadLimit), durable.WithTracing(telemetry.tracing)); err != nil {
 		return err
 	}
 	defer d.client.Close()
@@ -89,7 +89,7 @@ func runDemo(ctx context.Context, cfg *Config, pool *pgxpool.Pool, health string
 	handlers = append(handlers, uptime.Handlers(d.alert)...)
 	worker, err := durable.NewWorker(pool, &durable.Config{
 		Hub: cfg.Hubs[0], Schemas: schemas, PayloadLimit: cfg.PayloadLimit, Name: "demo", Build: version(),
-		DrainTimeout: min(cfg.ShutdownTimeout, 5*time.Second), Logger: d.log, Tracing: traced,
+		DrainTimeout: min(cfg.ShutdownTimeout, 5*time.Second), Logger: d.log, Tracing: telemetry.tracing,
 	}, handlers...)
 	if err != nil {
 		return err

@@ -274,8 +274,8 @@ func (s *Server) Run(ctx context.Context) error {
 		return err
 	}
 	defer pool.Close()
-	traced, flush := s.cfg.startTracing(s.log)
-	defer flush()
+	telemetry := s.cfg.telemetry(s.log)
+	defer telemetry.close(s.log)
 	if s.cfg.Migrate {
 		if err := migrations.Apply(ctx, pool, migrations.Schemas{Weir: s.cfg.Schema, River: s.cfg.RiverSchema}, s.log); err != nil {
 			return err
@@ -283,7 +283,7 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	e, err := engine.Open(ctx, engine.Config{
 		Pool: pool, Schema: s.cfg.Schema, RiverSchema: s.cfg.RiverSchema, PayloadLimit: s.cfg.PayloadLimit, Logger: s.log,
-		Tracing: traced,
+		Tracing: telemetry.tracing,
 	})
 	if err != nil {
 		return err
@@ -309,7 +309,7 @@ func (s *Server) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	stats := newCollector(api)
+	stats := newCollector(e, api, telemetry.exporter, s.log)
 	mirror := rest.New(rest.Config{Engine: e, Logger: s.log, Path: s.cfg.Path + "api/v1/"})
 	handler, err := s.handler(e, gate, api, mirror, stats)
 	if err != nil {
@@ -327,6 +327,9 @@ func (s *Server) Run(ctx context.Context) error {
 		return nil
 	})
 	g.Go(func() error { return s.takePart(ctx, e, stats) })
+	if telemetry.exporter != nil {
+		g.Go(func() error { telemetry.exporter.PushMetrics(ctx, stats.registry); return nil })
+	}
 	g.Go(func() error {
 		<-ctx.Done()
 		s.ready.Store(false)

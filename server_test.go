@@ -15,7 +15,6 @@ import (
 
 	"github.com/coder/websocket"
 	"github.com/jackc/pgx/v5"
-	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 
 	"github.com/weir-dev/weir/graph"
 	"github.com/weir-dev/weir/internal/pgtest"
@@ -170,38 +169,6 @@ func TestServer(t *testing.T) {
 		}
 	})
 
-	t.Run("Metrics", func(t *testing.T) {
-		code, body, _ := r.get("/metrics")
-		if code != http.StatusOK {
-			t.Fatalf("%d %s", code, body)
-		}
-		problems, err := promlint.New(strings.NewReader(body)).Lint()
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, p := range problems {
-			t.Errorf("%s: %s", p.Metric, p.Text)
-		}
-		series := map[string]int{}
-		for line := range strings.SplitSeq(body, "\n") {
-			if name, ok := strings.CutPrefix(line, "weir_"); ok {
-				name, _, _ = strings.Cut(name, " ")
-				name, _, _ = strings.Cut(name, "{")
-				if series[name]++; series[name] > 1 {
-					t.Errorf("weir_%s has more than one series: what is its label bounded by?", name)
-				}
-			}
-		}
-		for _, m := range metrics {
-			if !strings.Contains(body, "# HELP "+nameOf(m.desc.String())+" ") {
-				t.Errorf("%s is missing", m.desc)
-			}
-		}
-		if len(series) != len(metrics)+len(apiMetrics)+1 || series["build_info"] != 1 {
-			t.Errorf("the series are %v", series)
-		}
-	})
-
 	t.Run("OnlyLoopback", func(t *testing.T) {
 		for host, want := range map[string]int{
 			"localhost": 200, "localhost:8082": 200, "127.0.0.1": 200, "[::1]:80": 200,
@@ -226,13 +193,6 @@ func TestServer(t *testing.T) {
 	if logs := r.logs.String(); strings.Contains(logs, "level=ERROR") || strings.Contains(logs, "level=WARN") {
 		t.Errorf("the log has faults:\n%s", logs)
 	}
-}
-
-// nameOf takes the name out of a description, which does not tell it otherwise.
-func nameOf(desc string) string {
-	_, rest, _ := strings.Cut(desc, `fqName: "`)
-	name, _, _ := strings.Cut(rest, `"`)
-	return name
 }
 
 // TestServerPath serves below a path, and nothing above.

@@ -10,19 +10,34 @@ import (
 	"github.com/weir-dev/weir/engine/tracing"
 )
 
-// startTracing says what becomes of spans: they go where the environment says, if it does. end sends what is left.
-func (c *Config) startTracing(log *slog.Logger) (cfg tracing.Config, end func()) {
-	if c.OTLP.Traces == "" {
-		return tracing.Config{}, func() {}
+// telemetry is where spans and metrics go; the exporter is nil if the environment names no place.
+type telemetry struct {
+	exporter *otlp.Exporter
+	tracing  tracing.Config
+}
+
+func (c *Config) telemetry(log *slog.Logger) *telemetry {
+	t := &telemetry{}
+	if c.OTLP.Traces == "" && c.OTLP.Metrics == "" {
+		return t
 	}
 	to := c.OTLP
 	to.Logger = log
-	exporter := otlp.New(to)
-	return tracing.Config{Sink: exporter, Ratio: c.TracesRatio}, func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-		defer cancel()
-		if err := exporter.Close(ctx); err != nil {
-			log.WarnContext(ctx, "spans are lost", logkey.Err, err)
-		}
+	t.exporter = otlp.New(to)
+	if c.OTLP.Traces != "" {
+		t.tracing = tracing.Config{Sink: t.exporter, Ratio: c.TracesRatio}
+	}
+	return t
+}
+
+// close sends what is left.
+func (t *telemetry) close(log *slog.Logger) {
+	if t.exporter == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	if err := t.exporter.Close(ctx); err != nil {
+		log.WarnContext(ctx, "spans are lost", logkey.Err, err)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"reflect"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -93,6 +94,8 @@ type Worker struct {
 	jobs jobs.Config
 	// borrowed is set for a worker inside an existing River application, which has a River client of its own.
 	borrowed *jobs.Source
+	// node is the worker's present life, nil between lives.
+	node atomic.Pointer[engine.Node]
 }
 
 // NewWorker makes a worker on the database of a pool. The pool itself serves TxHandlers; for its own work the
@@ -254,6 +257,8 @@ func (w *Worker) runOnce(ctx context.Context, e *engine.Engine) (worked time.Dur
 	if err != nil {
 		return 0, err
 	}
+	w.node.Store(node)
+	defer w.node.Store(nil)
 	g := new(errgroup.Group)
 	g.Go(node.Run)
 	defer func() {
@@ -316,6 +321,16 @@ func (w *Worker) drain(ctx context.Context, node *engine.Node, client *jobs.Clie
 	err := g.Wait()
 	w.cfg.Logger.InfoContext(ctx, "worker has stopped", logkey.Worker, node.No(), logkey.Stats, node.Stats())
 	return err
+}
+
+// Figures reads what the worker counts, since it joined last; false while it has not, or has stopped. The package
+// durable/weirprom shows them to Prometheus.
+func (w *Worker) Figures() (engine.Figures, bool) {
+	node := w.node.Load()
+	if node == nil {
+		return engine.Figures{}, false
+	}
+	return node.Figures(), true
 }
 
 func (w *Worker) turnKinds() []string {

@@ -251,7 +251,10 @@ func (a *attempt) run() {
 		return
 	}
 	task := a.begin()
-	a.ended(a.n.exec.Run(task.traced(a.ctx), &task))
+	began := time.Now()
+	r := a.n.exec.Run(task.traced(a.ctx), &task)
+	a.n.metrics.ran(task.Name, time.Since(began), r.Failure != nil)
+	a.ended(r)
 }
 
 // begin notes that an attempt starts now.
@@ -260,6 +263,9 @@ func (a *attempt) begin() Task {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.startedAt = a.n.clock.now()
+	if !a.queuedAt.IsZero() {
+		a.n.metrics.slotWait.observe(max(0, a.startedAt.Sub(a.queuedAt).Seconds()))
+	}
 	if a.firstAt.IsZero() {
 		a.firstAt = a.startedAt
 	}

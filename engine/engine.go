@@ -68,6 +68,7 @@ type Engine struct {
 	limiter *limiter
 	plans   planAge
 	known   knownVersions
+	metrics *laneMetrics
 }
 
 // Hub is a task hub: an isolated set of instances with workers of their own.
@@ -106,7 +107,7 @@ func Open(ctx context.Context, cfg Config) (*Engine, error) {
 	}
 	e := &Engine{
 		cfg: cfg, db: store.NewDB(cfg.Pool.Config(), cfg.Schema, cfg.RiverSchema), q: store.New(), log: cfg.Logger,
-		hubs: map[int32]*Hub{}, names: map[string]*Hub{}, ids: newIDCache(10_000),
+		hubs: map[int32]*Hub{}, names: map[string]*Hub{}, ids: newIDCache(10_000), metrics: newLaneMetrics(),
 	}
 	var err error
 	if e.pool, err = e.db.Pool(ctx, "reads", cfg.PoolSize, e.unhurried(), e.plans.now); err != nil {
@@ -322,7 +323,7 @@ func (e *Engine) callLane(ctx context.Context) (*lane, error) {
 	l := newLane(&lane{
 		db: e.db, link: &pgLink{db: e.db, q: e.q, name: "calls"}, log: e.log, no: no, jobIDs: e.jobIDs,
 		watched: e.feed.watchedBy(), plans: e.plans.now, tell: e.herald.tell, woken: func([]int64) {}, committed: e.feed.local, fenced: e.lostCallLane,
-		limited: e.limiter.let, tracing: &e.cfg.Tracing,
+		limited: e.limiter.let, tracing: &e.cfg.Tracing, metrics: e.metrics,
 	})
 	if err := l.open(ctx); err != nil {
 		return nil, err

@@ -47,6 +47,7 @@ type lane struct {
 	// tracing takes the spans of what has landed.
 	tracing *tracing.Config
 
+	metrics *laneMetrics
 	units   counter
 	batches counter
 
@@ -254,6 +255,7 @@ func (l *lane) commit(ctx context.Context, units []*unit) error {
 		if ctx.Err() != nil {
 			return l.fail(units, ErrUnavailable)
 		}
+		began := time.Now()
 		r, err := l.send(ctx, units)
 		before := len(units)
 		switch {
@@ -261,6 +263,7 @@ func (l *lane) commit(ctx context.Context, units []*unit) error {
 			l.batch++
 			l.batches.Inc()
 			l.units.Add(len(units))
+			l.metrics.landed(units, time.Since(began))
 			l.settle(units, r)
 			return nil
 		case !store.ServerAnswered(err):
@@ -269,6 +272,7 @@ func (l *lane) commit(ctx context.Context, units []*unit) error {
 				return l.fail(units, lost)
 			}
 			if landed {
+				l.metrics.landed(units, time.Since(began))
 				l.settleUnknown(units)
 				return nil
 			}
@@ -501,6 +505,7 @@ func (l *lane) dropLosers(ctx context.Context, units []*unit) []*unit {
 		if row, ok := have[u.no]; l.matches(u, row, ok) {
 			rest = append(rest, u)
 		} else {
+			l.metrics.rejected.Inc()
 			u.answer(outcome{err: errLost})
 		}
 	}

@@ -179,6 +179,7 @@ func (n *Node) register(ctx context.Context, hub int32) error {
 		n.caps = n.exec.Kinds()
 		n.caps.Slots = n.cfg.Activities
 	}
+	n.metrics.init(n.caps)
 	capsJSON, err := json.Marshal(n.caps)
 	if err != nil {
 		return fail(err)
@@ -187,7 +188,7 @@ func (n *Node) register(ctx context.Context, hub int32) error {
 	n.lane = newLane(&lane{
 		db: e.db, link: &pgLink{db: e.db, q: e.q, name: "lane"}, log: n.log, no: n.no, client: n.client, jobIDs: e.jobIDs,
 		watched: n.watched, plans: e.plans.now, tell: e.herald.tell, woken: n.wake, committed: e.feed.local, fenced: n.fence,
-		limited: e.limiter.let, tracing: &e.cfg.Tracing,
+		limited: e.limiter.let, tracing: &e.cfg.Tracing, metrics: e.metrics,
 	})
 	if err := n.lane.open(ctx); err != nil {
 		return fail(err)
@@ -374,6 +375,9 @@ func (n *Node) RunSession(ctx context.Context, job TurnJob) Verdict {
 		}
 	}
 	n.metrics.sessions.Inc()
+	if job.First {
+		n.metrics.queueWait.observe(max(0, n.clock.now().Sub(job.CreatedAt).Seconds()))
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(n.ctx, cancel)()

@@ -473,12 +473,16 @@ func (s *session) landed(f *flight, o outcome) error {
 			return nil
 		}
 	case unitFinish, unitHandOver:
+		if u.kind == unitFinish {
+			s.n.metrics.over(s.info.Name, u.status)
+		}
 		s.verdict = &Verdict{Done: true}
 		return nil
 	case unitHold:
 		s.verdict = f.ends
 		return nil
 	case unitContinue:
+		s.n.metrics.over(s.info.Name, history.ContinuedAsNew)
 		if u.handsOver() {
 			s.verdict = &Verdict{Done: true}
 			return nil

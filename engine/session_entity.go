@@ -167,10 +167,12 @@ func (s *session) entityTurn(ctx context.Context) error {
 	s.n.metrics.turns.Inc()
 	result := &EntityResult{State: s.entity.state}
 	if len(b.batch.Operations) > 0 {
-		s.turnBegan.Store(time.Now().UnixNano())
+		began := time.Now()
+		s.turnBegan.Store(began.UnixNano())
 		var err error
 		result, err = s.n.exec.Operate(ctx, &b.batch)
 		s.turnBegan.Store(0)
+		s.n.metrics.turnTime.observe(time.Since(began).Seconds())
 		if err != nil {
 			return err
 		}
@@ -179,6 +181,7 @@ func (s *session) entityTurn(ctx context.Context) error {
 	s.entity.state = result.State
 	// Large inputs go with the history row that follows: nothing keeps them.
 	f.unit.values = storedValues(arrived)
+	f.unit.actions[EntityAction] += int32(len(b.asked))
 	b.trace(result)
 	if err := b.fill(ctx, result); err != nil {
 		return err

@@ -59,6 +59,9 @@ func (s *session) takeOver(ctx context.Context) error {
 		if o.err != nil {
 			return o.err
 		}
+		if o.takenOver {
+			s.n.metrics.takeOvers.Inc()
+		}
 	case <-ctx.Done():
 		return ctx.Err()
 	}

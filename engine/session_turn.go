@@ -54,9 +54,11 @@ func (s *session) turn(ctx context.Context) error {
 		return nil
 	}
 	s.n.metrics.turns.Inc()
-	s.turnBegan.Store(time.Now().UnixNano())
+	began := time.Now()
+	s.turnBegan.Store(began.UnixNano())
 	decided, err := s.code.Turn(ctx, arrived)
 	s.turnBegan.Store(0)
+	s.n.metrics.turnTime.observe(time.Since(began).Seconds())
 	if err != nil {
 		return err
 	}
@@ -111,6 +113,7 @@ func (s *session) fill(ctx context.Context, f *flight, p *plan) error {
 		return err
 	}
 	u.count = int32(len(p.events))
+	u.actions.count(p.events)
 	u.seq = s.aheadSeq + int64(u.count)
 	u.customStatus = p.status
 	if err := s.said(ctx, u, p.progress); err != nil {

@@ -280,7 +280,7 @@ func (s *simulation) lane(n *simNode, no int32, client string) *lane {
 	l := newLane(&lane{
 		db: s.e.db, link: &simLink{s, n}, log: s.e.log, no: no, client: client, jobIDs: s.e.jobIDs,
 		plans: func() int64 { return 0 }, tell: func([]change) {}, committed: func([]change) {}, fenced: func(error) {},
-		limited: func([]store.Bucket) {}, tracing: &s.e.cfg.Tracing,
+		limited: func([]store.Bucket) {}, tracing: &s.e.cfg.Tracing, metrics: newLaneMetrics(),
 	})
 	if err := l.open(s.e.ctx); err != nil {
 		s.t.Fatal(err)
@@ -298,6 +298,7 @@ func (s *simulation) join() {
 		cache:  newCache(1 + s.rng.IntN(3)), sessions: map[int64]*session{}, attempts: map[taskKey]*attempt{}, handed: map[int64]bool{},
 		busy: make(chan struct{}, 1),
 	}}
+	n.metrics.init(Capabilities{})
 	n.slots = &slots{limit: n.cfg.Activities, backlog: s.rng.IntN(3)}
 	n.exec = &simExec{s, n}
 	n.ctx, n.cancel = context.WithCancelCause(s.e.ctx)

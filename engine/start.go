@@ -152,7 +152,8 @@ func (e *Engine) newStart(ctx context.Context, hub *Hub, r *StartRequest) (start
 	if origin.Context.IsValid() && !isEntity(r.ID) { // an entity lives for many callers
 		s.trace = tracing.Format(origin.Context)
 		if origin.Recording() {
-			s.origin = &origin
+			kept := origin // only those that are traced are allocated
+			s.origin = &kept
 		}
 	}
 	return s, large, nil

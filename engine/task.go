@@ -176,7 +176,10 @@ func (a *attempt) tryOnce(ctx context.Context) Result {
 		return Result{Failure: why}
 	}
 	task := a.begin()
-	return a.n.exec.Run(task.traced(ctx), &task)
+	began := time.Now()
+	r := a.n.exec.Run(task.traced(ctx), &task)
+	a.n.metrics.ran(task.Name, time.Since(began), r.Failure != nil)
+	return r
 }
 
 // announceAfter is how long after a job was given back its queue is told of it: River announces nothing then,

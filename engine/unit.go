@@ -74,8 +74,10 @@ type unit struct {
 	firing     *firing        // before B1
 	// spans are for the sink once the unit has landed, and ending is the instance that it ends from outside; nil if they are
 	// not traced.
-	spans  []tracing.Span
-	ending *ending
+	spans []tracing.Span
+	// actions are what the unit is counted as.
+	actions actions
+	ending  *ending
 	// readInbox asks B10 for the inbox rows after readAfter, which is what the session has read.
 	readInbox bool
 	readAfter int64

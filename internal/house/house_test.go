@@ -26,6 +26,7 @@ var rooms = []struct {
 	{"jobs", []string{"engine", "engine/history", "engine/logkey"}},
 	{"durable", []string{"jobs", "engine", "engine/history", "engine/logkey", "engine/schedule", "engine/tracing"}},
 	{"durable/analyzer", nil},
+	{"durable/weirprom", []string{"durable", "engine"}},
 	{"durable/otlp", []string{"engine/logkey", "engine/tracing"}},
 	{"durable/analyzer/cmd/weirvet", []string{"durable/analyzer"}},
 	{"durable/durabletest", []string{"durable", "engine", "engine/history"}},
