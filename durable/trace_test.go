@@ -200,6 +200,77 @@ func TestSpans(t *testing.T) {
 	}
 }
 
+// TestSpansOfEntities: what an entity sends and starts while it carries out an operation is part of that operation's trace, and a
+// signal's caller does not wait for it.
+func TestSpansOfEntities(t *testing.T) {
+	b := setup(t)
+	c := b.collector()
+	client, tracing := b.traced(c, 0)
+	b.worker(&durable.Config{Tracing: tracing}, bank()...)
+	ctx, caller := b.within(1, true)
+	if err := Forward.Invoke(ctx, client, "a", forward{To: "b", Amount: 3, Start: "errand-1"}); err != nil {
+		t.Fatal(err)
+	}
+	c.Expect(caller, c.flush,
+		"entity:account:forward PRODUCER",
+		"  entity:account:forward SERVER",
+		"    create_orchestration:errand PRODUCER",
+		"      orchestration:errand SERVER Completed",
+		"    entity:account:deposit SERVER",
+	)
+	ctx, caller = b.within(2, true)
+	if _, err := Withdraw.Ask(ctx, client, "b", 100); !errors.Is(err, ErrShort) {
+		t.Fatal(err)
+	}
+	c.Expect(caller, c.flush,
+		"entity:account:withdraw CLIENT ERROR no 100 on the account: insufficient_funds",
+		"  entity:account:withdraw SERVER ERROR no 100 on the account: insufficient_funds",
+	)
+}
+
+// TestSpansElsewhere: an activity that runs in another process than its orchestration, through River, has the same spans.
+func TestSpansElsewhere(t *testing.T) {
+	b := setup(t)
+	c := b.collector()
+	client, tracing := b.traced(c, 0)
+	seen := make(chan trace.SpanContext, 4)
+	b.worker(&durable.Config{Tracing: tracing, Name: "one"},
+		Journey.Handler(func(ctx *durable.Context, n int) (string, error) {
+			return Flaky.Call(ctx, n, durable.Retry{Attempts: 2, Initial: 1100 * time.Millisecond}) // parked in the database
+		}))
+	b.worker(&durable.Config{Tracing: tracing, Name: "other"},
+		Flaky.Handler(func(ctx context.Context, _ int) (string, error) {
+			seen <- trace.SpanContextFromContext(ctx)
+			if task, _ := durable.Task(ctx); task.Attempt == 1 {
+				return "", errors.New("not yet")
+			}
+			return "", nil
+		}))
+	ctx, caller := b.within(1, true)
+	inst, err := Journey.Start(ctx, client, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wait(b, inst)
+	c.Expect(caller, c.flush,
+		"create_orchestration:journey PRODUCER",
+		"  orchestration:journey SERVER Completed",
+		"    activity:flaky CLIENT",
+		"      activity:flaky SERVER ERROR not yet",
+		"      activity:flaky SERVER",
+	)
+	ids := map[string]string{} // by what ran it
+	for _, s := range c.Spans() {
+		ids[string(s.GetSpanId())] = otlptest.Attr(s, "weir.worker").GetStringValue()
+	}
+	for n := range 2 {
+		got := (<-seen).SpanID()
+		if worker, ok := ids[string(got[:])]; !ok || n == 1 && worker != "other" {
+			t.Errorf("attempt %d saw %s, which worker %q has a span of", n+1, got, worker)
+		}
+	}
+}
+
 // TestSpansOfEnds: an instance that ends in whatever way has one span, which says how.
 func TestSpansOfEnds(t *testing.T) {
 	b := setup(t)

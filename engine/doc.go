@@ -175,6 +175,12 @@
 // 100 ms is given to River. A task that came through River delivers by deleting its row. A TxHandler always has a
 // row: the user's writes, the deletion of the row and the result commit together or not at all.
 //
+// # Traces
+//
+// Whether an instance is traced is decided at its start and stored with it. The session makes the spans of a turn from its events
+// and from what was pending before it, and puts them into the turn's unit; the lane hands those of a batch to the sink once it
+// has landed, before anybody is answered. So spans share the fate of units: none twice, and none of a unit that lost.
+//
 // # Timers
 //
 // A timers row is the right to fire: whoever deletes it delivers, and only if it is due by the database's clock.

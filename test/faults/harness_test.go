@@ -20,6 +20,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/weir-dev/weir/durable"
+	"github.com/weir-dev/weir/durable/otlp"
 	"github.com/weir-dev/weir/engine"
 	"github.com/weir-dev/weir/internal/pgtest"
 	"github.com/weir-dev/weir/internal/weirtest"
@@ -58,8 +59,18 @@ func work(dsn string) error {
 	defer stop()
 	logger := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	activities, _ := strconv.Atoi(os.Getenv(activitiesEnv))
+	cfg := durable.Config{Activities: activities}
+	to, err := otlp.FromEnv(os.LookupEnv)
+	if err != nil {
+		return err
+	}
+	if to.Traces != "" {
+		exporter := otlp.New(to)
+		defer exporter.Close(context.Background())
+		cfg.Tracing.Sink = exporter
+	}
 	fmt.Println("started")
-	return workload.Run(ctx, dsn, durable.Config{Activities: activities}, logger)
+	return workload.Run(ctx, dsn, cfg, logger)
 }
 
 // bench is what a test works with: a database of its own, behind a proxy for those that are to suffer.
