@@ -9,7 +9,7 @@
 // then on.
 //
 // A span is handed to the sink after the commit that records its end, by the process that made the commit. A commit is made
-// once, so no span is there twice, whatever dies or replays; one is lost if the process dies between the two.
+// once, so no span is there twice, whatever dies or replays; one is lost if the process dies, or is declared dead, between the two.
 //
 // The id of a span follows from what it is about: an instance's number, its generation, a decision's number and an attempt.
 // So whoever needs an id that a span will have once it has ended, an activity for its own spans for instance, computes it,
