@@ -44,13 +44,17 @@ ui/dist/index.html: ui/node_modules/.installed $(UI_SOURCES)
 # --- tests ------------------------------------------------------------------------------------------
 
 .PHONY: test
-test: check test/go test/model test/ui test/e2e ## install what is needed and run every test
+test: check test/go test/oidc test/model test/ui test/e2e ## install what is needed and run every test
 	@echo "all tests passed"
 
 .PHONY: test/go
 test/go: ui/dist/index.html ## run the Go tests, with the race detector if there is a C compiler
 	@test -n "$(RACE)" || echo "no C compiler: the tests run without the race detector"
 	go test $(RACE) -shuffle=on -timeout 15m $$(go list ./... | grep -v /test/model)
+
+.PHONY: test/oidc
+test/oidc: ui/dist/index.html ## sign in at a real OpenID provider, which is in a module of its own
+	cd test/oidc && go vet ./... && go mod tidy -diff && go test -timeout 5m ./...
 
 .PHONY: test/model
 test/model: ## explore the model of the commit protocol, the part that takes less than a minute

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -50,6 +51,11 @@ type Config struct {
 	AllowAnybody   bool
 	OperatorValues bool
 	TrustedProxies []netip.Prefix
+	Providers      []auth.ProviderConfig
+	PublicURL      *url.URL
+	SessionIdle    time.Duration
+	SessionLength  time.Duration
+	SessionRefresh time.Duration
 
 	dev bool // weir dev, not weir server
 }
@@ -83,6 +89,17 @@ func readBool(into func(*Config) *bool) func(*Config, string) error {
 			return errors.New("want true or false")
 		}
 		*into(c) = b
+		return nil
+	}
+}
+
+func readDuration(least, most time.Duration, into func(*Config) *time.Duration) func(*Config, string) error {
+	return func(c *Config, v string) error {
+		d, err := time.ParseDuration(v)
+		if err != nil || d < least || d > most {
+			return fmt.Errorf("want a duration from %s to %s, such as 90s or 2h", least, most)
+		}
+		*into(c) = d
 		return nil
 	}
 }
@@ -166,6 +183,38 @@ var settings = []setting{
 		c.TrustedProxies, err = auth.ParseProxies(v)
 		return err
 	}, false},
+	{"WEIR_OIDC", "the OpenID providers, as a JSON array, or @ and a file that holds it: see docs/security.md", "", func(c *Config, v string) error {
+		if v == "" {
+			return nil
+		}
+		raw := []byte(v)
+		if path, ok := strings.CutPrefix(v, "@"); ok {
+			var err error
+			if raw, err = os.ReadFile(path); err != nil { //nolint:gosec // whoever starts the server names the file
+				return fmt.Errorf("cannot read %s", path)
+			}
+		}
+		var err error
+		c.Providers, err = auth.ParseProviders(raw)
+		return err
+	}, true},
+	{"WEIR_PUBLIC_URL", "the address of this server as browsers know it, which people who sign in come back to", "", func(c *Config, v string) error {
+		if v == "" {
+			return nil
+		}
+		u, err := url.Parse(strings.TrimSuffix(v, "/") + "/")
+		if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
+			return errors.New("want an address such as https://weir.example.com/")
+		}
+		if u.Scheme == "http" && !isLoopback(u.Hostname()) {
+			return errors.New("want https: cookies are not sent in the clear")
+		}
+		c.PublicURL = u
+		return nil
+	}, false},
+	{"WEIR_SESSION_IDLE", "how long a browser's session lasts without being used, 1m to 720h", "2h", readDuration(time.Minute, 720*time.Hour, func(c *Config) *time.Duration { return &c.SessionIdle }), false},
+	{"WEIR_SESSION_LENGTH", "how long a browser's session lasts at most, 1m to 720h", "12h", readDuration(time.Minute, 720*time.Hour, func(c *Config) *time.Duration { return &c.SessionLength }), false},
+	{"WEIR_SESSION_REFRESH", "how often the provider is asked whether a session still has the same groups, 10s to 24h", "5m", readDuration(10*time.Second, 24*time.Hour, func(c *Config) *time.Duration { return &c.SessionRefresh }), false},
 	{"WEIR_DEPLOYMENT", "the name of this deployment, shown in the dashboard", "", func(c *Config, v string) error {
 		if utf8.RuneCountInString(v) > 40 || !utf8.ValidString(v) {
 			return errors.New("want at most 40 characters")

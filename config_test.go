@@ -77,6 +77,20 @@ func TestConfigValues(t *testing.T) {
 		{"WEIR_ALLOW_ANYBODY", []string{"true", "false"}, map[string]string{"": "true or false", "maybe": "true or false"}},
 		{"WEIR_OPERATOR_VALUES", []string{"true", "false"}, map[string]string{"": "true or false"}},
 		{"WEIR_TRUSTED_PROXIES", []string{"", "10.0.0.1", "10.0.0.0/8, ::1"}, map[string]string{"proxy": "neither an address", "10.0.0.0/33": "neither an address"}},
+		{
+			"WEIR_OIDC",
+			[]string{"", "[]", `[{"issuer":"https://id.example","clientId":"weir"}]`, `[{"issuer":"http://127.0.0.1:1","audiences":["weir"],"algorithms":["PS256"],"clockSkew":"0s","roles":{"ops":{"*":["OPERATOR"]}}}]`},
+			map[string]string{
+				"{}": "JSON array", "[]x": "nothing after", "@/nowhere": "cannot read /nowhere", `[{"issuer":"http://id.example","clientId":"x"}]`: "https", `[{"issuer":"https://id.example"}]`: "want audiences",
+				`[{"issuer":"https://id.example","clientId":"x","algorithms":["none"]}]`: `"none" is not allowed`, `[{"issuer":"https://id.example","clientId":"x","algorithms":["HS256"]}]`: `"HS256" is not allowed`,
+				`[{"issuer":"https://id.example","clientId":"x","clockSkew":"6m"}]`: "0s to 5m", `[{"issuer":"https://id.example","clientId":"x","secret":"hunter2"}]`: "unknown field", `[{"issuer":"https://id.example","audiences":[""]}]`: "an empty one",
+				`[{"issuer":"https://id.example","clientId":"x"},{"issuer":"https://id.example","clientId":"y"}]`: "twice", `[{"issuer":"https://id.example","clientId":"x","roles":{"ops":{"*":["KING"]}}}]`: `"KING"`,
+			},
+		},
+		{"WEIR_PUBLIC_URL", []string{"", "https://weir.example.com", "https://example.com/weir/", "http://localhost:8082"}, map[string]string{"weir.example.com": "want an address", "http://weir.example.com": "want https", "https://u:p@x/": "want an address", "https://x/?a": "want an address"}},
+		{"WEIR_SESSION_IDLE", []string{"1m", "720h"}, map[string]string{"": "duration", "59s": "1m0s to", "721h": "720h"}},
+		{"WEIR_SESSION_LENGTH", []string{"8h"}, map[string]string{"0s": "duration"}},
+		{"WEIR_SESSION_REFRESH", []string{"10s", "24h"}, map[string]string{"1s": "10s to"}},
 		{"WEIR_DEV_DIR", []string{"", "/tmp/x"}, nil},
 		{"WEIR_DEV_WORKER", []string{"true", "false"}, map[string]string{"": "true or false", "maybe": "true or false"}},
 	} {
@@ -106,7 +120,7 @@ func TestConfigValues(t *testing.T) {
 			t.Errorf("%s: %q", s.name, s.doc)
 		}
 	}
-	if names != 20 {
+	if names != 25 {
 		t.Errorf("there are %d settings: is a new one in this test?", names)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -17,11 +18,12 @@ import (
 )
 
 // errNobody says that nobody could use the server.
-var errNobody = errors.New("nobody could use this server, for it knows nobody: set WEIR_ADMIN_TOKEN to begin with (such as of `openssl rand -base64 32`), " +
+var errNobody = errors.New("nobody could use this server, for it knows nobody: set WEIR_ADMIN_TOKEN to begin with (such as of `openssl rand -base64 32`), or WEIR_OIDC, " +
 	"or, where everybody who reaches the server may do everything, WEIR_ALLOW_ANYBODY=true")
 
-// newGate makes what lets callers in, by the settings. It also returns, for the log, who that is. Errors: errNobody.
-func newGate(ctx context.Context, cfg *Config, e *engine.Engine, log *slog.Logger) (*auth.Gate, string, error) {
+// newGate makes what lets callers in, by the settings, and where people sign in, nil if they cannot. It also returns, for the
+// log, who is known. Errors: errNobody.
+func newGate(ctx context.Context, cfg *Config, e *engine.Engine, log *slog.Logger) (*auth.Gate, *auth.Logins, string, error) {
 	options := auth.Options{OperatorValues: cfg.OperatorValues}
 	tokens := auth.Tokens(engine.TokenPrefix, func(ctx context.Context, secret string) (*auth.Found, error) {
 		t, err := e.FindToken(ctx, secret)
@@ -39,27 +41,81 @@ func newGate(ctx context.Context, cfg *Config, e *engine.Engine, log *slog.Logge
 	if cfg.AdminToken != "" {
 		admin, err := auth.AdminToken(cfg.AdminToken)
 		if err != nil {
-			return nil, "", err
+			return nil, nil, "", err
 		}
 		g.Verifiers, known = append(g.Verifiers, admin), append(known, "the administrator's token")
 	}
 	g.Verifiers = append(g.Verifiers, tokens)
+	var providers []*auth.Provider
+	for _, c := range cfg.Providers {
+		p := auth.NewProvider(c, e.RolesOf, options)
+		providers, known = append(providers, p), append(known, "those whom "+p.Name+" knows")
+		g.Verifiers = append(g.Verifiers, p.Bearer)
+	}
+	logins, err := newLogins(ctx, cfg, e, providers, log)
+	if err != nil {
+		return nil, nil, "", err
+	}
+	if logins != nil {
+		g.Session = logins.Session
+	}
 	host, _, _ := net.SplitHostPort(cfg.Listen)
 	switch {
 	case cfg.dev && cfg.AdminToken == "" && !cfg.AllowAnybody && !isLoopback(host):
-		return nil, "", fmt.Errorf("weir dev lets everybody in, so it listens on this machine only, not on %s: set WEIR_ADMIN_TOKEN, or WEIR_ALLOW_ANYBODY=true", cfg.Listen)
+		return nil, nil, "", fmt.Errorf("weir dev lets everybody in, so it listens on this machine only, not on %s: set WEIR_ADMIN_TOKEN, or WEIR_ALLOW_ANYBODY=true", cfg.Listen)
 	case cfg.dev && cfg.AdminToken == "", cfg.AllowAnybody:
 		g.Anybody, known = auth.Anybody(), []string{"nobody: who reaches the server may do everything"}
-	case cfg.AdminToken == "":
+	case cfg.AdminToken == "" && len(providers) == 0:
 		made, err := e.Tokens(ctx, 0, 1)
 		if err != nil {
-			return nil, "", err
+			return nil, nil, "", err
 		}
 		if len(made) == 0 {
-			return nil, "", errNobody
+			return nil, nil, "", errNobody
 		}
 	}
-	return g, strings.Join(known, ", "), nil
+	return g, logins, strings.Join(known, ", "), nil
+}
+
+// newLogins makes where people sign in; nil if no provider is for that.
+func newLogins(ctx context.Context, cfg *Config, e *engine.Engine, providers []*auth.Provider, log *slog.Logger) (*auth.Logins, error) {
+	if !slices.ContainsFunc(providers, func(p *auth.Provider) bool { return p.ClientID != "" }) {
+		return nil, nil
+	}
+	if cfg.PublicURL == nil {
+		return nil, errors.New("people shall sign in (clientId in WEIR_OIDC), and it is not known where they come back to: set WEIR_PUBLIC_URL to this server's address as browsers know it")
+	}
+	if cfg.PublicURL.Path != cfg.Path {
+		return nil, fmt.Errorf("WEIR_PUBLIC_URL has the path %s and WEIR_PATH is %s: they must be the same", cfg.PublicURL.Path, cfg.Path)
+	}
+	secret, err := e.Secret(ctx, "session_key")
+	if err != nil {
+		return nil, err
+	}
+	return auth.NewLogins(auth.LoginConfig{
+		Providers: providers, PublicURL: cfg.PublicURL, Secret: secret, Idle: cfg.SessionIdle, Whole: cfg.SessionLength, Refresh: cfg.SessionRefresh, Logger: log,
+		Keeper: auth.Keeper{
+			AddLogin: func(ctx context.Context, id []byte, l auth.Login) error {
+				return e.AddLogin(ctx, id, engine.BrowserLogin(l))
+			},
+			TakeLogin: func(ctx context.Context, id []byte, within time.Duration) (*auth.Login, error) {
+				l, err := e.TakeLogin(ctx, id, within)
+				return (*auth.Login)(l), err
+			},
+			AddSession: func(ctx context.Context, id []byte, s auth.StoredSession) error {
+				return e.AddSession(ctx, id, engine.BrowserSession(s))
+			},
+			UseSession: func(ctx context.Context, id []byte, idle, whole time.Duration) (*auth.StoredSession, error) {
+				s, err := e.UseSession(ctx, id, idle, whole)
+				return (*auth.StoredSession)(s), err
+			},
+			ClaimRefresh: e.ClaimRefresh,
+			Refreshed: func(ctx context.Context, id []byte, s auth.StoredSession) error {
+				return e.Refreshed(ctx, id, engine.BrowserSession(s))
+			},
+			EndSession: e.EndSession, EndSessions: e.EndSessions,
+		},
+	})
 }
 
 // refusals tells of those who are not let in: in the log, a few times a minute, and in the audit log.

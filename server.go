@@ -305,13 +305,13 @@ func (s *Server) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	gate, known, err := newGate(ctx, s.cfg, e, s.log)
+	gate, logins, known, err := newGate(ctx, s.cfg, e, s.log)
 	if err != nil {
 		return err
 	}
 	stats := newCollector(e, api, telemetry.exporter, s.log)
 	mirror := rest.New(rest.Config{Engine: e, Logger: s.log, Path: s.cfg.Path + "api/v1/"})
-	handler, err := s.handler(e, gate, api, mirror, stats)
+	handler, err := s.handler(e, gate, logins, api, mirror, stats)
 	if err != nil {
 		return err
 	}
@@ -406,13 +406,21 @@ func (s *Server) joinOnce(ctx context.Context, e *engine.Engine, stats *collecto
 }
 
 // handler lays out the addresses.
-func (s *Server) handler(e *engine.Engine, gate *auth.Gate, api, mirror http.Handler, stats *collector) (http.Handler, error) {
+func (s *Server) handler(e *engine.Engine, gate *auth.Gate, logins *auth.Logins, api, mirror http.Handler, stats *collector) (http.Handler, error) {
 	dashboard, err := ui.Handler(s.cfg.Path)
 	if err != nil {
 		return nil, err
 	}
 	schema := graph.Schema()
 	mux := http.NewServeMux()
+	if logins != nil {
+		mux.Handle(s.cfg.Path+"auth/", logins)
+	} else {
+		mux.HandleFunc("GET "+s.cfg.Path+"auth/providers", func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "application/json")
+			_, _ = io.WriteString(w, `{"providers":[]}`+"\n")
+		})
+	}
 	mux.Handle(s.cfg.Path+"graphql", gate.Protect(api, graph.Refuse))
 	mux.Handle(s.cfg.Path+"api/v1/", gate.Protect(mirror, rest.Refuse))
 	mux.Handle("GET "+s.cfg.Path+"graphql/schema.graphql", gate.Protect(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {

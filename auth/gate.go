@@ -62,16 +62,19 @@ func (g *Gate) Protect(next http.Handler, refuse Refuse) http.Handler {
 				g.Refused(req, address, err)
 			}
 			switch {
+			case errors.Is(err, ErrCrossSite):
+				refuse(w, req, http.StatusForbidden, CodeForbidden, err.Error())
 			case errors.Is(err, ErrUnavailable):
 				w.Header().Set("Retry-After", "5")
-				refuse(w, req, http.StatusServiceUnavailable, CodeUnavailable, err.Error())
+				refuse(w, req, http.StatusServiceUnavailable, CodeUnavailable, ErrUnavailable.Error())
 			default:
-				challenge := "Bearer"
+				// What exactly is wrong with a token is for the log.
+				challenge, why := "Bearer", ErrMissing
 				if errors.Is(err, ErrUnknown) {
-					challenge = `Bearer error="invalid_token"`
+					challenge, why = `Bearer error="invalid_token"`, ErrUnknown
 				}
 				w.Header().Set("WWW-Authenticate", challenge)
-				refuse(w, req, http.StatusUnauthorized, CodeUnauthenticated, err.Error())
+				refuse(w, req, http.StatusUnauthorized, CodeUnauthenticated, why.Error())
 			}
 			return
 		}

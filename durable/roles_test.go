@@ -131,7 +131,7 @@ func TestRoles(t *testing.T) {
 			refuse = append(refuse, tried{roles.Server, fmt.Sprintf(sql, table)})
 		}
 	}
-	for _, table := range []string{"api_tokens", "role_bindings", "audit_log", "audit_results"} {
+	for _, table := range []string{"api_tokens", "role_bindings", "sessions", "logins", "audit_log", "audit_results"} {
 		for _, role := range []string{roles.Worker, roles.Reader} {
 			refuse = append(refuse, tried{role, "SELECT FROM weir." + table}, tried{role, "DELETE FROM weir." + table})
 		}

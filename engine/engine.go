@@ -153,7 +153,7 @@ func (e *Engine) fetchInstanceNos(ctx context.Context, n int) ([]int64, error) {
 }
 
 // SchemaVersion is the version of the database schema that this package is written for.
-const SchemaVersion = 18
+const SchemaVersion = 19
 
 func (e *Engine) checkVersion(ctx context.Context) error {
 	have, err := e.q.MigrationVersion(ctx, e.pool)

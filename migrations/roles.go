@@ -44,7 +44,7 @@ const workerSettings = "'river_owned'"
 // identity are the tables by which callers are known: only the server sees them. appended are those to which it only adds:
 // nobody but their owner can change or remove what is in the audit log.
 var (
-	identity = map[string]bool{"api_tokens": true, "role_bindings": true}
+	identity = map[string]bool{"api_tokens": true, "role_bindings": true, "logins": true, "sessions": true, "logout_tokens": true}
 	appended = map[string]bool{"audit_log": true, "audit_results": true}
 )
 

@@ -37,7 +37,7 @@ var rooms = []struct {
 	{"graph/model", []string{"auth", "engine", "engine/history", "graph/scalar"}},
 	{"graph/scalar", nil},
 	{"rest", []string{"auth", "engine", "engine/history", "engine/logkey", "engine/tracing", "internal/requests"}},
-	{"auth", nil},
+	{"auth", []string{"engine/logkey"}},
 	{"internal/requests", nil},
 	{"migrations", []string{"engine/logkey"}},
 	{"ui", nil},

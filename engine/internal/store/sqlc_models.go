@@ -282,6 +282,22 @@ type LimitCall struct {
 	Key        string
 }
 
+type Login struct {
+	ID        []byte
+	CreatedAt time.Time
+	Issuer    string
+	State     string
+	Nonce     string
+	Verifier  string
+	ReturnTo  string
+}
+
+type LogoutToken struct {
+	Issuer string
+	ID     string
+	At     time.Time
+}
+
 type Migration struct {
 	Version   int32
 	Name      string
@@ -384,6 +400,21 @@ type Schedule struct {
 	Spec          []byte
 	Buffered      []byte
 	Input         []byte
+}
+
+type Session struct {
+	ID          []byte
+	Issuer      string
+	Subject     string
+	Sid         string
+	Name        string
+	Groups      []string
+	IDToken     string
+	Refresh     []byte
+	CreatedAt   time.Time
+	UsedAt      time.Time
+	RefreshedAt time.Time
+	ClaimedAt   *time.Time
 }
 
 type Setting struct {
