@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -269,6 +270,59 @@ func TestSpansElsewhere(t *testing.T) {
 			t.Errorf("attempt %d saw %s, which worker %q has a span of", n+1, got, worker)
 		}
 	}
+}
+
+// TestSpansOfGenerations: an instance that is rewound, or restarted in its place, has a span for each of its lives, in the trace that it
+// was started in; what was kept has none again.
+func TestSpansOfGenerations(t *testing.T) {
+	b := setup(t)
+	c := b.collector()
+	client, tracing := b.traced(c, 0)
+	var mended atomic.Bool
+	b.worker(&durable.Config{Tracing: tracing},
+		Journey.Handler(func(ctx *durable.Context, n int) (string, error) {
+			if _, err := Flaky.Call(ctx, n); err != nil {
+				return "", err
+			}
+			_, err := Doomed.Call(ctx, n)
+			return "", err
+		}),
+		Flaky.Handler(func(context.Context, int) (string, error) { return "", nil }),
+		Doomed.Handler(func(context.Context, int) (int, error) {
+			if mended.Load() {
+				return 0, nil
+			}
+			return 0, errors.New("broken")
+		}))
+	ctx, caller := b.within(1, true)
+	inst, err := Journey.Start(ctx, client, 1, durable.ID("again"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := inst.Wait(b.ctx); err == nil {
+		t.Fatal("it has not failed")
+	}
+	want := []string{
+		"create_orchestration:journey PRODUCER",
+		"  orchestration:journey SERVER ERROR activity doomed failed: broken Failed",
+		"    activity:flaky CLIENT", "      activity:flaky SERVER",
+		"    activity:doomed CLIENT ERROR broken", "      activity:doomed SERVER ERROR broken",
+	}
+	c.Expect(caller, c.flush, want...)
+	mended.Store(true)
+	if err := inst.Rewind(b.ctx, "mended"); err != nil {
+		t.Fatal(err)
+	}
+	wait(b, inst)
+	want = append(want, "  orchestration:journey SERVER Completed", "    activity:doomed CLIENT", "      activity:doomed SERVER")
+	c.Expect(caller, c.flush, want...)
+	if _, err := inst.Restart(b.ctx); err != nil {
+		t.Fatal(err)
+	}
+	wait(b, inst)
+	want = append(want, "  orchestration:journey SERVER Completed", "    activity:flaky CLIENT", "      activity:flaky SERVER",
+		"    activity:doomed CLIENT", "      activity:doomed SERVER")
+	c.Expect(caller, c.flush, want...)
 }
 
 // TestSpansOfEnds: an instance that ends in whatever way has one span, which says how.
