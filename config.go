@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -56,6 +57,11 @@ type Config struct {
 	SessionIdle    time.Duration
 	SessionLength  time.Duration
 	SessionRefresh time.Duration
+
+	// WebhookNetworks are those besides public ones that webhooks may be in; SecretKey seals their secrets, nil = a key in the
+	// database.
+	WebhookNetworks []netip.Prefix
+	SecretKey       []byte
 
 	dev bool // weir dev, not weir server
 }
@@ -259,6 +265,30 @@ var settings = []setting{
 		c.TracesRatio = ratio
 		return nil
 	}, false},
+	{"WEIR_WEBHOOK_NETWORKS", "networks besides public ones that webhooks may be in, with commas between, such as 10.1.0.0/16", "", func(c *Config, v string) error {
+		if v == "" {
+			return nil
+		}
+		for text := range strings.SplitSeq(v, ",") {
+			network, err := netip.ParsePrefix(strings.TrimSpace(text))
+			if err != nil || network != network.Masked() {
+				return errors.New("want networks such as 10.1.0.0/16 or fd00:1::/32, with commas between")
+			}
+			c.WebhookNetworks = append(c.WebhookNetworks, network)
+		}
+		return nil
+	}, false},
+	{"WEIR_SECRET_KEY", "the key that seals the secrets of webhooks: 32 bytes in base64, the same for all servers; empty means one in the database that only servers may read", "", func(c *Config, v string) error {
+		if v == "" {
+			return nil
+		}
+		key, err := base64.StdEncoding.DecodeString(v)
+		if err != nil || len(key) != engine.SecretKeyLen {
+			return errors.New("want 32 bytes in base64, such as `openssl rand -base64 32` makes")
+		}
+		c.SecretKey = key
+		return nil
+	}, true},
 	{"WEIR_DEV_DIR", "where weir dev keeps its Postgres; empty means a folder of the user's", "", func(c *Config, v string) error {
 		c.DevDir = v
 		return nil

@@ -91,6 +91,8 @@ func TestConfigValues(t *testing.T) {
 		{"WEIR_SESSION_IDLE", []string{"1m", "720h"}, map[string]string{"": "duration", "59s": "1m0s to", "721h": "720h"}},
 		{"WEIR_SESSION_LENGTH", []string{"8h"}, map[string]string{"0s": "duration"}},
 		{"WEIR_SESSION_REFRESH", []string{"10s", "24h"}, map[string]string{"1s": "10s to"}},
+		{"WEIR_WEBHOOK_NETWORKS", []string{"", "10.1.0.0/16, fd00:1::/32"}, map[string]string{"10.1.0.0": "want networks", "10.1.2.3/16": "want networks", ",": "want networks"}},
+		{"WEIR_SECRET_KEY", []string{"", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="}, map[string]string{"AAAA": "32 bytes", "!": "32 bytes"}},
 		{"WEIR_DEV_DIR", []string{"", "/tmp/x"}, nil},
 		{"WEIR_DEV_WORKER", []string{"true", "false"}, map[string]string{"": "true or false", "maybe": "true or false"}},
 	} {
@@ -120,7 +122,7 @@ func TestConfigValues(t *testing.T) {
 			t.Errorf("%s: %q", s.name, s.doc)
 		}
 	}
-	if names != 25 {
+	if names != 27 {
 		t.Errorf("there are %d settings: is a new one in this test?", names)
 	}
 }

@@ -23,8 +23,10 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/weir-dev/weir/alerts"
 	"github.com/weir-dev/weir/auth"
 	"github.com/weir-dev/weir/cli"
+	"github.com/weir-dev/weir/durable"
 	"github.com/weir-dev/weir/engine"
 	"github.com/weir-dev/weir/engine/logkey"
 	"github.com/weir-dev/weir/graph"
@@ -283,7 +285,7 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	e, err := engine.Open(ctx, engine.Config{
 		Pool: pool, Schema: s.cfg.Schema, RiverSchema: s.cfg.RiverSchema, PayloadLimit: s.cfg.PayloadLimit, Logger: s.log,
-		Tracing: telemetry.tracing,
+		Tracing: telemetry.tracing, SecretKey: s.cfg.SecretKey,
 	})
 	if err != nil {
 		return err
@@ -330,6 +332,11 @@ func (s *Server) Run(ctx context.Context) error {
 	if telemetry.exporter != nil {
 		g.Go(func() error { telemetry.exporter.PushMetrics(ctx, stats.registry); return nil })
 	}
+	watch := alerts.New(alerts.Config{
+		Engine: e, Pool: pool, Schemas: durable.Schemas{Weir: s.cfg.Schema, River: s.cfg.RiverSchema}, Logger: s.log,
+		Networks: s.cfg.WebhookNetworks, Build: version(),
+	})
+	g.Go(func() error { return watch.Run(ctx) })
 	g.Go(func() error {
 		<-ctx.Done()
 		s.ready.Store(false)

@@ -121,6 +121,14 @@ func TestRoles(t *testing.T) {
 	if _, err := e.SetBinding(b.ctx, engine.Binding{Subject: "group:ops", Hub: "*", Role: "READER"}); err != nil {
 		t.Errorf("the server gives no role: %v", err)
 	}
+	if _, _, err := e.CreateWebhook(b.ctx, durable.DefaultHub, "hook", engine.WebhookSpec{URL: "https://example.com/"}); err != nil {
+		t.Errorf("the server makes no webhook: %v", err)
+	}
+	if delivery, err := e.TestWebhook(b.ctx, durable.DefaultHub, "hook"); err != nil {
+		t.Errorf("the server tests no webhook: %v", err)
+	} else if _, err := e.Sending(b.ctx, delivery); err != nil {
+		t.Errorf("the server cannot open a secret: %v", err)
+	}
 	if result, err := e.Note(b.ctx, engine.AuditEntry{Actor: "x", Action: "y"}); err != nil {
 		t.Errorf("the server writes no audit log: %v", err)
 	} else {
@@ -131,7 +139,7 @@ func TestRoles(t *testing.T) {
 			refuse = append(refuse, tried{roles.Server, fmt.Sprintf(sql, table)})
 		}
 	}
-	for _, table := range []string{"api_tokens", "role_bindings", "sessions", "logins", "audit_log", "audit_results"} {
+	for _, table := range []string{"api_tokens", "role_bindings", "sessions", "logins", "audit_log", "audit_results", "webhooks", "alert_rules", "webhook_deliveries"} {
 		for _, role := range []string{roles.Worker, roles.Reader} {
 			refuse = append(refuse, tried{role, "SELECT FROM weir." + table}, tried{role, "DELETE FROM weir." + table})
 		}

@@ -31,6 +31,9 @@ type Config struct {
 	Logger   *slog.Logger
 	// Tracing says what becomes of spans.
 	Tracing tracing.Config
+	// SecretKey seals the secrets of webhooks: 32 bytes, the same for all servers; nil means a key that is in the database,
+	// where only its servers may read it.
+	SecretKey []byte
 }
 
 // DefaultPayloadLimit is the largest value that is accepted unless a Config says otherwise: 16 MiB.
@@ -153,7 +156,7 @@ func (e *Engine) fetchInstanceNos(ctx context.Context, n int) ([]int64, error) {
 }
 
 // SchemaVersion is the version of the database schema that this package is written for.
-const SchemaVersion = 19
+const SchemaVersion = 20
 
 func (e *Engine) checkVersion(ctx context.Context) error {
 	have, err := e.q.MigrationVersion(ctx, e.pool)
@@ -223,6 +226,9 @@ func (e *Engine) CreateHub(ctx context.Context, name string) error {
 	if err := CheckHub("name", name); err != nil {
 		return err
 	}
+	if name == SystemHub {
+		return invalid("name", "%s is the servers' own hub", name)
+	}
 	n, err := e.q.EnsureHub(ctx, e.pool, name)
 	if err != nil {
 		return fmt.Errorf("create hub: %w", err)
@@ -245,15 +251,17 @@ func (e *Engine) SetActivityRows(ctx context.Context, hub string, on bool) error
 	return nil
 }
 
-// Hubs lists the task hubs by name.
+// Hubs lists the task hubs by name, without SystemHub.
 func (e *Engine) Hubs(ctx context.Context) ([]string, error) {
 	rows, err := e.q.ListHubs(ctx, e.pool)
 	if err != nil {
 		return nil, fmt.Errorf("list hubs: %w", err)
 	}
-	names := make([]string, len(rows))
-	for i, row := range rows {
-		names[i] = row.Name
+	names := make([]string, 0, len(rows))
+	for _, row := range rows {
+		if row.Name != SystemHub {
+			names = append(names, row.Name)
+		}
 	}
 	return names, nil
 }

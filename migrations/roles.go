@@ -41,12 +41,22 @@ func (r Roles) withDefaults() Roles {
 // workerSettings are the rows of settings that workers and readers may read. The others are keys that sign for the server.
 const workerSettings = "'river_owned'"
 
-// identity are the tables by which callers are known: only the server sees them. appended are those to which it only adds:
+// identity are the tables by which callers are known, and those of alerts, which have the secrets of webhooks and say where
+// the server sends requests: only the server sees them. appended are those to which it only adds:
 // nobody but their owner can change or remove what is in the audit log.
 var (
-	identity = map[string]bool{"api_tokens": true, "role_bindings": true, "logins": true, "sessions": true, "logout_tokens": true}
+	identity = map[string]bool{"api_tokens": true, "role_bindings": true, "logins": true, "sessions": true, "logout_tokens": true, "webhooks": true, "alert_rules": true, "webhook_deliveries": true}
 	appended = map[string]bool{"audit_log": true, "audit_results": true}
 )
+
+// serverSequences are those of tables that only the server sees.
+func serverSequences(schema string) []string {
+	var out []string
+	for _, table := range []string{"api_tokens", "audit_log", "webhooks", "alert_rules", "webhook_deliveries"} {
+		out = append(out, pgx.Identifier{schema, table + "_no_seq"}.Sanitize())
+	}
+	return out
+}
 
 // CreateRoles makes the roles if they are not there, and grants each what it needs of the tables as they are now, and no
 // more; what they had before in these schemas is taken away. It is to be repeated after each migration. The tables stay with
@@ -114,7 +124,7 @@ func grants(ctx context.Context, tx pgx.Tx, schemas Schemas, roles Roles) error 
 		"GRANT USAGE ON SCHEMA " + both + " TO " + all,
 		"GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA " + both + " TO " + all,
 		"GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA " + both + " TO " + server + ", " + worker,
-		"REVOKE ALL ON SEQUENCE " + pgx.Identifier{schemas.Weir, "api_tokens_no_seq"}.Sanitize() + ", " + pgx.Identifier{schemas.Weir, "audit_log_no_seq"}.Sanitize() + " FROM " + worker,
+		"REVOKE ALL ON SEQUENCE " + strings.Join(serverSequences(schemas.Weir), ", ") + " FROM " + worker,
 		"GRANT pg_signal_backend, pg_read_all_stats TO " + server + ", " + worker,
 		"ALTER TABLE " + settings + " ENABLE ROW LEVEL SECURITY",
 		"DROP POLICY IF EXISTS server ON " + settings,

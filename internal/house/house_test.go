@@ -33,6 +33,7 @@ var rooms = []struct {
 	{"cli", []string{"engine", "engine/archive", "engine/history", "internal/archives"}},
 	{"internal/archives", nil},
 	{"durable/httpcall", []string{"durable", "engine"}},
+	{"alerts", []string{"durable", "engine", "engine/logkey"}},
 	{"graph", []string{"auth", "engine", "engine/history", "engine/logkey", "engine/tracing", "graph/model", "graph/generated", "internal/requests"}},
 	{"graph/model", []string{"auth", "engine", "engine/history", "graph/scalar"}},
 	{"graph/scalar", nil},

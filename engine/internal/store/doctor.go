@@ -55,14 +55,14 @@ func (d *DB) DoctorRoles(ctx context.Context, conn *pgx.Conn) ([]RoleRights, err
 		)
 		SELECT r.rolname::text,
 		       ARRAY(SELECT t.name FROM t
-		             WHERE (r.rolname = 'weir_server' OR t.name NOT IN ('api_tokens', 'role_bindings', 'logins', 'sessions', 'logout_tokens', 'audit_log', 'audit_results'))
+		             WHERE (r.rolname = 'weir_server' OR t.name NOT IN ('api_tokens', 'role_bindings', 'logins', 'sessions', 'logout_tokens', 'audit_log', 'audit_results', 'webhooks', 'alert_rules', 'webhook_deliveries'))
 		               AND NOT has_table_privilege(r.oid, t.full_name, CASE
 		                 WHEN r.rolname = 'weir_reader' OR t.name IN ('migrations', 'river_migration', 'settings') THEN 'SELECT' ELSE 'INSERT' END)
 		             ORDER BY 1),
 		       ARRAY(SELECT t.name FROM t
 		             WHERE has_table_privilege(r.oid, t.full_name, 'TRUNCATE')
 		                OR (r.rolname = 'weir_reader' AND has_table_privilege(r.oid, t.full_name, 'INSERT, UPDATE, DELETE'))
-		                OR (r.rolname <> 'weir_server' AND t.name IN ('api_tokens', 'role_bindings', 'logins', 'sessions', 'logout_tokens', 'audit_log', 'audit_results')
+		                OR (r.rolname <> 'weir_server' AND t.name IN ('api_tokens', 'role_bindings', 'logins', 'sessions', 'logout_tokens', 'audit_log', 'audit_results', 'webhooks', 'alert_rules', 'webhook_deliveries')
 		                    AND has_table_privilege(r.oid, t.full_name, 'SELECT, INSERT, UPDATE, DELETE'))
 		                OR (t.name IN ('audit_log', 'audit_results') AND has_table_privilege(r.oid, t.full_name, 'UPDATE, DELETE'))
 		             ORDER BY 1)

@@ -60,6 +60,24 @@ func (ns NullRiverJobState) Value() (driver.Value, error) {
 	return string(ns.RiverJobState), nil
 }
 
+type AlertRule struct {
+	No          int64
+	Incident    int64
+	CreatedAt   time.Time
+	UpdatedAt   time.Time
+	EvaluatedAt *time.Time
+	TurningAt   *time.Time
+	FiringSince *time.Time
+	MutedUntil  *time.Time
+	Value       *float64
+	Hub         int32
+	State       int16
+	ID          string
+	Detail      string
+	Error       string
+	Spec        []byte
+}
+
 type ApiToken struct {
 	No         int64
 	ID         string
@@ -442,6 +460,37 @@ type Watcher struct {
 	ID         string
 	Until      time.Time
 	Everything bool
+}
+
+type Webhook struct {
+	No         int64
+	CreatedAt  time.Time
+	UpdatedAt  time.Time
+	DisabledAt *time.Time
+	OldUntil   *time.Time
+	Hub        int32
+	Format     int16
+	ID         string
+	Url        string
+	Disabled   string
+	Secret     []byte
+	OldSecret  []byte
+}
+
+type WebhookDelivery struct {
+	No         int64
+	CreatedAt  time.Time
+	NextAt     *time.Time
+	FinishedAt *time.Time
+	Webhook    int64
+	Attempts   int32
+	State      int16
+	Answer     int16
+	Started    bool
+	ID         string
+	Rule       string
+	Error      string
+	Body       []byte
 }
 
 type Worker struct {
