@@ -83,9 +83,13 @@ func serveWithDemo(ctx context.Context, cfg *Config, out io.Writer, began time.T
 			return nil
 		case a := <-address:
 			reachable = a
+			who := "Nobody is identified here, so it listens on this machine only."
+			if !cfg.open() {
+				who = "It lets in whom WEIR_ADMIN_TOKEN and WEIR_OIDC say."
+			}
 			_, _ = fmt.Fprintf(out, "\n  Weir is ready after %.1f s\n\n  Dashboard  http://%s%s\n  GraphQL    http://%s%sgraphql\n  Database   %s\n\n"+
-				"  Nobody is identified here, so it listens on this machine only. Ctrl-C stops everything.\n\n",
-				time.Since(began).Seconds(), a, cfg.Path, a, cfg.Path, withoutPassword(cfg.DatabaseURL))
+				"  %s Ctrl-C stops everything.\n\n",
+				time.Since(began).Seconds(), a, cfg.Path, a, cfg.Path, withoutPassword(cfg.DatabaseURL), who)
 		}
 		if !cfg.DevWorker {
 			return nil

@@ -21,7 +21,12 @@ import (
 var errNobody = errors.New("nobody could use this server, for it knows nobody: set WEIR_ADMIN_TOKEN to begin with (such as of `openssl rand -base64 32`), or WEIR_OIDC, " +
 	"or, where everybody who reaches the server may do everything, WEIR_ALLOW_ANYBODY=true")
 
-// newGate makes what lets callers in, by the settings, and where people sign in, nil if they cannot. It also returns, for the
+// open tells whether everybody is let in: because the settings say so, or because it is weir dev and they say nothing.
+func (c *Config) open() bool {
+	return c.AllowAnybody || c.dev && c.AdminToken == "" && len(c.Providers) == 0
+}
+
+// newGate makes what lets callers in, by the settings, and where people sign in. It also returns, for the
 // log, who is known. Errors: errNobody.
 func newGate(ctx context.Context, cfg *Config, e *engine.Engine, log *slog.Logger) (*auth.Gate, *auth.Logins, string, error) {
 	options := auth.Options{OperatorValues: cfg.OperatorValues}
@@ -52,18 +57,16 @@ func newGate(ctx context.Context, cfg *Config, e *engine.Engine, log *slog.Logge
 		providers, known = append(providers, p), append(known, "those whom "+p.Name+" knows")
 		g.Verifiers = append(g.Verifiers, p.Bearer)
 	}
-	logins, err := newLogins(ctx, cfg, e, providers, log)
+	logins, err := newLogins(ctx, cfg, e, providers, g.Verifiers, log)
 	if err != nil {
 		return nil, nil, "", err
 	}
-	if logins != nil {
-		g.Session = logins.Session
-	}
+	g.Session = logins.Session
 	host, _, _ := net.SplitHostPort(cfg.Listen)
 	switch {
-	case cfg.dev && cfg.AdminToken == "" && !cfg.AllowAnybody && !isLoopback(host):
+	case cfg.open() && !cfg.AllowAnybody && !isLoopback(host):
 		return nil, nil, "", fmt.Errorf("weir dev lets everybody in, so it listens on this machine only, not on %s: set WEIR_ADMIN_TOKEN, or WEIR_ALLOW_ANYBODY=true", cfg.Listen)
-	case cfg.dev && cfg.AdminToken == "", cfg.AllowAnybody:
+	case cfg.open():
 		g.Anybody, known = auth.Anybody(), []string{"nobody: who reaches the server may do everything"}
 	case cfg.AdminToken == "" && len(providers) == 0:
 		made, err := e.Tokens(ctx, 0, 1)
@@ -77,15 +80,14 @@ func newGate(ctx context.Context, cfg *Config, e *engine.Engine, log *slog.Logge
 	return g, logins, strings.Join(known, ", "), nil
 }
 
-// newLogins makes where people sign in; nil if no provider is for that.
-func newLogins(ctx context.Context, cfg *Config, e *engine.Engine, providers []*auth.Provider, log *slog.Logger) (*auth.Logins, error) {
-	if !slices.ContainsFunc(providers, func(p *auth.Provider) bool { return p.ClientID != "" }) {
-		return nil, nil
-	}
-	if cfg.PublicURL == nil {
+// newLogins makes where people sign in.
+func newLogins(
+	ctx context.Context, cfg *Config, e *engine.Engine, providers []*auth.Provider, verifiers []auth.Verifier, log *slog.Logger,
+) (*auth.Logins, error) {
+	if cfg.PublicURL == nil && slices.ContainsFunc(providers, func(p *auth.Provider) bool { return p.ClientID != "" }) {
 		return nil, errors.New("people shall sign in (clientId in WEIR_OIDC), and it is not known where they come back to: set WEIR_PUBLIC_URL to this server's address as browsers know it")
 	}
-	if cfg.PublicURL.Path != cfg.Path {
+	if cfg.PublicURL != nil && cfg.PublicURL.Path != cfg.Path {
 		return nil, fmt.Errorf("WEIR_PUBLIC_URL has the path %s and WEIR_PATH is %s: they must be the same", cfg.PublicURL.Path, cfg.Path)
 	}
 	secret, err := e.Secret(ctx, "session_key")
@@ -93,7 +95,7 @@ func newLogins(ctx context.Context, cfg *Config, e *engine.Engine, providers []*
 		return nil, err
 	}
 	return auth.NewLogins(auth.LoginConfig{
-		Providers: providers, PublicURL: cfg.PublicURL, Secret: secret, Idle: cfg.SessionIdle, Whole: cfg.SessionLength, Refresh: cfg.SessionRefresh, Logger: log,
+		Providers: providers, Verifiers: verifiers, Path: cfg.Path, PublicURL: cfg.PublicURL, Secret: secret, Idle: cfg.SessionIdle, Whole: cfg.SessionLength, Refresh: cfg.SessionRefresh, Logger: log,
 		Keeper: auth.Keeper{
 			AddLogin: func(ctx context.Context, id []byte, l auth.Login) error {
 				return e.AddLogin(ctx, id, engine.BrowserLogin(l))
@@ -133,6 +135,9 @@ type refusals struct {
 const toldAMinute = 20
 
 func (r *refusals) note(req *http.Request, address string, err error) {
+	if errors.Is(err, auth.ErrMissing) {
+		return // it is asked to sign in, and has claimed nothing
+	}
 	r.mu.Lock()
 	if time.Since(r.since) > time.Minute {
 		if r.more > 0 {
@@ -147,7 +152,7 @@ func (r *refusals) note(req *http.Request, address string, err error) {
 		r.more++
 	}
 	r.mu.Unlock()
-	if !tell || errors.Is(err, auth.ErrMissing) && req.Method == http.MethodGet {
+	if !tell {
 		return
 	}
 	r.log.WarnContext(req.Context(), "a caller was not let in", logkey.Address, address, logkey.Path, req.URL.Path, logkey.Err, err)

@@ -302,7 +302,7 @@ func (s *Server) Run(ctx context.Context) error {
 		}
 	}
 	api, err := graph.NewHandler(ctx, graph.Config{
-		Engine: e, Logger: s.log, Info: graph.Info{Version: version(), Deployment: s.cfg.Deployment, Identity: !s.cfg.dev && !s.cfg.AllowAnybody}, Introspection: s.cfg.dev,
+		Engine: e, Logger: s.log, Info: graph.Info{Version: version(), Deployment: s.cfg.Deployment, Identity: !s.cfg.open()}, Introspection: s.cfg.dev,
 	})
 	if err != nil {
 		return err
@@ -420,14 +420,7 @@ func (s *Server) handler(e *engine.Engine, gate *auth.Gate, logins *auth.Logins,
 	}
 	schema := graph.Schema()
 	mux := http.NewServeMux()
-	if logins != nil {
-		mux.Handle(s.cfg.Path+"auth/", logins)
-	} else {
-		mux.HandleFunc("GET "+s.cfg.Path+"auth/providers", func(w http.ResponseWriter, _ *http.Request) {
-			w.Header().Set("Content-Type", "application/json")
-			_, _ = io.WriteString(w, `{"providers":[]}`+"\n")
-		})
-	}
+	mux.Handle(s.cfg.Path+"auth/", logins)
 	mux.Handle(s.cfg.Path+"graphql", gate.Protect(api, graph.Refuse))
 	mux.Handle(s.cfg.Path+"api/v1/", gate.Protect(mirror, rest.Refuse))
 	mux.Handle("GET "+s.cfg.Path+"graphql/schema.graphql", gate.Protect(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {

@@ -235,6 +235,50 @@ func TestServerIdentity(t *testing.T) {
 	if code, body, _ := r.request(http.MethodPost, "/graphql", viewer, with(made)); code != http.StatusOK {
 		t.Errorf("the token that was made: %d %s", code, body)
 	}
+	// A browser signs in with it, and shows a cookie from then on.
+	signIn := func(token string, change func(*http.Request)) (int, string, http.Header) {
+		return r.request(http.MethodPost, "/auth/token", `{"token": "`+token+`"}`, func(req *http.Request) {
+			req.Header.Set("X-Weir-Dashboard", "1")
+			if change != nil {
+				change(req)
+			}
+		})
+	}
+	for name, c := range map[string]struct {
+		token  string
+		change func(*http.Request)
+		status int
+	}{
+		"none":              {"", nil, 400},
+		"unknown":           {"weir_unknown", nil, 401},
+		"from another site": {made, func(req *http.Request) { req.Header.Set("Origin", "https://evil.example") }, 403},
+		"without a header":  {made, func(req *http.Request) { req.Header.Del("X-Weir-Dashboard") }, 403},
+	} {
+		if code, body, h := signIn(c.token, c.change); code != c.status || h.Get("Set-Cookie") != "" {
+			t.Errorf("a token, %s: %d %s", name, code, body)
+		}
+	}
+	code, _, h := signIn(made, nil)
+	cookie := h.Get("Set-Cookie")
+	if code != http.StatusNoContent || !strings.Contains(cookie, "HttpOnly; SameSite=Strict") || strings.Contains(cookie, "Max-Age") {
+		t.Errorf("a token: %d, %q", code, cookie)
+	}
+	shows := func(change func(*http.Request)) int {
+		code, _, _ := r.request(http.MethodPost, "/graphql", viewer, func(req *http.Request) {
+			req.Header.Set("Cookie", strings.Split(cookie, ";")[0])
+			req.Header.Set("X-Weir-Dashboard", "1")
+			if change != nil {
+				change(req)
+			}
+		})
+		return code
+	}
+	if code := shows(nil); code != http.StatusOK {
+		t.Errorf("with the cookie: %d", code)
+	}
+	if code := shows(func(req *http.Request) { req.Header.Del("X-Weir-Dashboard") }); code != http.StatusForbidden {
+		t.Errorf("with the cookie, by another site: %d", code)
+	}
 	if _, body, _ := r.request(http.MethodPost, "/graphql", `{"query": "{ auditLog { nodes { action actor result address } } }"}`, with(secret)); !strings.Contains(body, `"createApiToken","actor":"token:admin"`) || !strings.Contains(body, `"enter"`) {
 		t.Errorf("the audit log is %s", body)
 	}

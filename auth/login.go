@@ -23,7 +23,12 @@ import (
 type LoginConfig struct {
 	Providers []*Provider
 	Keeper    Keeper
-	// PublicURL is the address of this server as browsers know it, with its path and a slash at the end.
+	// Verifiers are asked about tokens with which people sign in.
+	Verifiers []Verifier
+	// Path is below which the server is, with a slash at the end.
+	Path string
+	// PublicURL is the address of this server as browsers know it, with its path and a slash at the end. It may be nil where
+	// nobody signs in at a provider.
 	PublicURL *url.URL
 	// Secret encrypts what is stored of sessions: 32 bytes or more, the same for all servers of a database.
 	Secret []byte
@@ -59,12 +64,16 @@ func NewLogins(c LoginConfig) (*Logins, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &Logins{LoginConfig: c, sealer: s, origin: c.PublicURL.Scheme + "://" + c.PublicURL.Host, mux: http.NewServeMux()}
-	if c.PublicURL.Scheme == "https" {
-		l.prefix = "__Host-"
+	l := &Logins{LoginConfig: c, sealer: s, mux: http.NewServeMux()}
+	if c.PublicURL != nil {
+		l.origin = c.PublicURL.Scheme + "://" + c.PublicURL.Host
+		if c.PublicURL.Scheme == "https" {
+			l.prefix = "__Host-"
+		}
 	}
-	at := c.PublicURL.Path + "auth/"
+	at := c.Path + "auth/"
 	l.mux.HandleFunc("GET "+at+"providers", l.list)
+	l.mux.HandleFunc("POST "+at+"token", l.byToken)
 	l.mux.HandleFunc("GET "+at+"login", l.begin)
 	l.mux.HandleFunc("GET "+at+"callback", l.callback)
 	l.mux.HandleFunc("POST "+at+"logout", l.logout)
@@ -124,9 +133,9 @@ func loginCookie(state string) string { return "weir_login_" + state[:min(len(st
 // localPath is a path of this server, or its start page: whoever signs in must not be led elsewhere.
 func (l *Logins) localPath(path string) string {
 	u, err := url.Parse(path)
-	if err != nil || u.Scheme != "" || u.Host != "" || u.User != nil || !strings.HasPrefix(u.Path, l.PublicURL.Path) ||
+	if err != nil || u.Scheme != "" || u.Host != "" || u.User != nil || !strings.HasPrefix(u.Path, l.Path) ||
 		strings.HasPrefix(path, "//") || strings.ContainsAny(path, "\\\r\n\t") || len(path) > 2000 {
-		return l.PublicURL.Path
+		return l.Path
 	}
 	return (&url.URL{Path: u.Path, RawQuery: u.RawQuery, Fragment: u.Fragment}).String()
 }
@@ -270,7 +279,7 @@ func (l *Logins) sessionID(req *http.Request) string {
 func (l *Logins) Session(req *http.Request) (*Principal, error) {
 	id := l.sessionID(req)
 	if id == "" {
-		return nil, nil
+		return l.tokenSession(req)
 	}
 	if !l.ownRequest(req) {
 		return nil, ErrCrossSite
@@ -307,16 +316,27 @@ func (l *Logins) ownRequest(req *http.Request) bool {
 	if site := req.Header.Get("Sec-Fetch-Site"); site == "cross-site" || site == "same-site" {
 		return false
 	}
-	if origin := req.Header.Get("Origin"); origin != "" && origin != l.origin {
+	origin := req.Header.Get("Origin")
+	if origin != "" && !l.own(origin, req.Host) {
 		return false
 	}
 	switch {
 	case strings.EqualFold(req.Header.Get("Upgrade"), "websocket"):
-		return req.Header.Get("Origin") == l.origin // a browser always says it
+		return origin != "" // a browser always says it
 	case req.Method == http.MethodGet, req.Method == http.MethodHead:
 		return true
 	}
 	return req.Header.Get(CSRFHeader) != ""
+}
+
+// own tells whether an origin is this server's: its address as browsers know it, or, where that is not said, the host that
+// the request is for.
+func (l *Logins) own(origin, host string) bool {
+	if l.origin != "" {
+		return origin == l.origin
+	}
+	u, err := url.Parse(origin)
+	return err == nil && u.Host != "" && strings.EqualFold(u.Host, host)
 }
 
 // refresh asks the provider who this is now. While it does not answer, things stay as they were; what it takes back ends the
@@ -378,9 +398,9 @@ func (l *Logins) broken(w http.ResponseWriter, req *http.Request, err error) {
 
 // again is where to sign in anew.
 func (l *Logins) again(back string) string {
-	to := l.PublicURL.Path + "auth/login"
+	to := l.Path + "auth/login"
 	if len(l.signIn()) > 1 {
-		to = l.PublicURL.Path
+		to = l.Path
 	} else if back != "" {
 		to += "?return=" + url.QueryEscape(back)
 	}

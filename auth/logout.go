@@ -13,11 +13,11 @@ import (
 // logout ends the session here, and says where it ends at the provider.
 func (l *Logins) logout(w http.ResponseWriter, req *http.Request) {
 	id := l.sessionID(req)
-	if id != "" && !l.ownRequest(req) {
+	if !l.ownRequest(req) {
 		http.Error(w, ErrCrossSite.Error(), http.StatusForbidden)
 		return
 	}
-	to := l.PublicURL.Path
+	to := l.Path
 	if id != "" {
 		s, err := l.Keeper.UseSession(req.Context(), idOf(id), l.Idle, l.Whole)
 		if err == nil {
@@ -33,6 +33,7 @@ func (l *Logins) logout(w http.ResponseWriter, req *http.Request) {
 		}
 	}
 	http.SetCookie(w, l.cookie(sessionCookie, "", gone))
+	http.SetCookie(w, l.cookie(tokenCookie, "", gone))
 	writeJSON(w, map[string]string{"redirect": to})
 }
 
@@ -40,22 +41,22 @@ func (l *Logins) logout(w http.ResponseWriter, req *http.Request) {
 func (l *Logins) endAtProvider(req *http.Request, s *StoredSession) string {
 	i := slices.IndexFunc(l.Providers, func(p *Provider) bool { return p.Issuer == s.Issuer })
 	if i < 0 {
-		return l.PublicURL.Path
+		return l.Path
 	}
 	p := l.Providers[i]
 	found, err := p.discover(req.Context())
 	if err != nil {
-		return l.PublicURL.Path
+		return l.Path
 	}
 	var has struct {
 		EndSession string `json:"end_session_endpoint"`
 	}
 	if err := found.Claims(&has); err != nil || has.EndSession == "" {
-		return l.PublicURL.Path
+		return l.Path
 	}
 	u, err := url.Parse(has.EndSession)
 	if err != nil || u.Scheme != "https" && u.Scheme != "http" {
-		return l.PublicURL.Path
+		return l.Path
 	}
 	q := u.Query()
 	q.Set("id_token_hint", s.IDToken)

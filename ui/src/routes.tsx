@@ -11,7 +11,7 @@ const InstancePage = lazy(() => import("./pages/instance/InstancePage"));
 /** Every address of the dashboard. */
 export function Routes() {
   const { hubs } = useServer();
-  const first = hubs.nodes[0]?.name;
+  const first = (hubs.nodes.find(({ name }) => name === "default") ?? hubs.nodes[0])?.name;
   return (
     <Switch>
       <Route path="/">{first ? <Redirect to={paths.orchestrations(first)} replace /> : <NoHub />}</Route>
@@ -52,6 +52,20 @@ function ToList({ hub }: { hub: string }) {
 }
 
 function NoHub() {
+  const { server, viewer } = useServer();
+  if (server.identity) {
+    return (
+      <Frame hub="" title="No role">
+        <div className="page prose">
+          <h1>You have no role here yet</h1>
+          <p className="t2">
+            The server knows you as <b className="user-text">{viewer.name}</b>, and no role lets you see a task hub. Somebody who administers this server can give you one:
+          </p>
+          <pre className="mono user-text">{`weir roles set '${viewer.subject}' reader --hub HUB`}</pre>
+        </div>
+      </Frame>
+    );
+  }
   return (
     <Frame hub="" title="No hub">
       <div className="page prose">

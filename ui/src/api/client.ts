@@ -1,7 +1,8 @@
 import { createClient } from "graphql-ws";
 import { withTexts } from "../kit/jsonVariable";
-import type { TypedDocumentString } from "./gql/graphql";
+import { type TypedDocumentString, WhoDocument } from "./gql/graphql";
 import { link } from "./link";
+import { session } from "./session";
 
 // The way to the server: questions and acts by POST, streams by one websocket. There is no cache: what is on screen
 // is kept fresh by the streams.
@@ -30,9 +31,11 @@ const sockets = createClient({
   retryWait: (retries) => link.wait(retryDelay(retries)),
   on: {
     connected: () => link.connected(),
-    closed: () => {
+    closed: (event) => {
       clearTimeout(aliveTimer);
       link.closed();
+      // A socket that is refused tells no page why: whether the server still knows who this is, a question tells.
+      if (!isGoingAway(event)) void stillKnown();
     },
     // A peer that vanished without a word is found by its missing pong.
     ping: (received) => {
@@ -45,6 +48,25 @@ const sockets = createClient({
     },
   },
 });
+
+function isGoingAway(event: unknown): boolean {
+  return typeof event === "object" && event !== null && "code" in event && event.code === 1001;
+}
+
+let checking = false;
+
+/** Finds out whether the server still knows who this is; session hears of it when it does not. */
+async function stillKnown(): Promise<void> {
+  if (checking) return;
+  checking = true;
+  try {
+    await ask(WhoDocument, {});
+  } catch {
+    // Of a lost session ask has told already; what else there is, the stream will find out.
+  } finally {
+    checking = false;
+  }
+}
 
 export interface Sink<T> {
   next: (data: T) => void;
@@ -125,6 +147,9 @@ interface Answer<T> {
   errors?: GraphQLErrorLike[];
 }
 
+/** What the dashboard's own requests carry: a page of another site cannot set it, so a session counts only with it. */
+export const ownHeaders = { "x-weir-dashboard": "1" } as const;
+
 /** Asks a question or acts; throws Refused. */
 export async function ask<T, V extends Record<string, unknown>>(document: TypedDocumentString<T, V>, variables: V): Promise<T> {
   let response: Response;
@@ -132,7 +157,7 @@ export async function ask<T, V extends Record<string, unknown>>(document: TypedD
   try {
     response = await fetch(endpoint, {
       method: "POST",
-      headers: { "content-type": "application/json", accept: "application/graphql-response+json, application/json" },
+      headers: { ...ownHeaders, "content-type": "application/json", accept: "application/graphql-response+json, application/json" },
       body: withTexts(JSON.stringify({ query: document.toString(), variables })),
     });
   } catch {
@@ -143,6 +168,7 @@ export async function ask<T, V extends Record<string, unknown>>(document: TypedD
   } catch {
     // Something between here and the server has answered in its own words.
   }
+  if (response.status === 401) session.lost();
   const id = response.headers.get("x-request-id");
   const withId = (problem: Problem): Problem => (id && !problem.requestId ? { ...problem, requestId: id } : problem);
   if (answer?.errors?.length) throw new Refused(withId(problemOf(answer.errors)));

@@ -7,6 +7,7 @@ import { change, useSettings } from "../kit/settings";
 import { Toasts } from "../kit/toast";
 import { paths } from "../paths";
 import { LiveButton } from "./LiveButton";
+import { UserMenu } from "./UserMenu";
 
 interface Props {
   hub: string;
@@ -54,6 +55,7 @@ export function Frame({ hub, title, below = false, children }: Props) {
         <LiveButton />
         <ZoneButton />
         <ThemeButton />
+        <UserMenu />
       </header>
       <main className="main" id="main" tabIndex={-1}>
         {children}

@@ -75,6 +75,17 @@ export type IdReuseInput = {
   returnExisting?: boolean;
 };
 
+/** How a caller has shown who it is. */
+export type IdentityKind =
+  /** A signed token of an OpenID provider. */
+  | 'JWT'
+  /** Not at all: this server lets everybody in. */
+  | 'NOTHING'
+  /** A browser's session. */
+  | 'SESSION'
+  /** An API token of this server. */
+  | 'TOKEN';
+
 /** What may be done with an instance. */
 export type OrchestrationAction =
   /** The mutation cancelOrchestration. */
@@ -227,6 +238,19 @@ export type ReasonStyle =
   /** As a time. */
   | 'TIME';
 
+/** A named set of permissions. */
+export type Role =
+  /** Everything. */
+  | 'ADMIN'
+  /** READ, READ_VALUES, CONTROL, START and PURGE. */
+  | 'CONTRIBUTOR'
+  /** READ and CONTROL, and READ_VALUES if the server is told so: who is on call. */
+  | 'OPERATOR'
+  /** READ and READ_VALUES. */
+  | 'READER'
+  /** WORK. */
+  | 'WORKER';
+
 /** What to start. */
 export type StartOrchestrationInput = {
   /** Not to be started before so long from now, such as 90s, 10m or 1h30m. It excludes startAt. */
@@ -321,7 +345,12 @@ export type WorkerState =
 export type ServerQueryVariables = Exact<{ [key: string]: never; }>;
 
 
-export type ServerQuery = { server: { version: string, deployment: string | null, identity: boolean, now: string }, hubs: { nodes: Array<{ id: string, name: string }> } };
+export type ServerQuery = { server: { version: string, deployment: string | null, identity: boolean, now: string }, viewer: { subject: string, name: string, kind: IdentityKind, roles: Array<{ hub: string, roles: Array<Role> }> }, hubs: { nodes: Array<{ id: string, name: string }> } };
+
+export type WhoQueryVariables = Exact<{ [key: string]: never; }>;
+
+
+export type WhoQuery = { viewer: { subject: string } };
 
 export type RowFragment = { id: string, instanceId: string, name: string, version: string | null, status: OrchestrationStatus, generation: number, createdAt: string, startedAt: string | null, finishedAt: string | null, lastEventAt: string, lastSeq: string, doingNow: string | null, held: { kind: string } | null };
 
@@ -996,6 +1025,15 @@ export const ServerDocument = new TypedDocumentString(`
     identity
     now
   }
+  viewer {
+    subject
+    name
+    kind
+    roles {
+      hub
+      roles
+    }
+  }
   hubs(first: 200) {
     nodes {
       id
@@ -1004,6 +1042,13 @@ export const ServerDocument = new TypedDocumentString(`
   }
 }
     `) as unknown as TypedDocumentString<ServerQuery, ServerQueryVariables>;
+export const WhoDocument = new TypedDocumentString(`
+    query Who {
+  viewer {
+    subject
+  }
+}
+    `) as unknown as TypedDocumentString<WhoQuery, WhoQueryVariables>;
 export const ListDocument = new TypedDocumentString(`
     query List($hub: String!, $filter: OrchestrationFilter, $first: Int!, $after: String) {
   orchestrations(hub: $hub, filter: $filter, first: $first, after: $after) {
