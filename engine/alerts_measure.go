@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -99,8 +100,11 @@ func (e *Engine) measureStuck(ctx context.Context, hub *Hub, s *AlertSpec) (meas
 		return m, nil
 	}
 	i, err := e.Get(ctx, hub.Name, oldest.ID)
-	if err != nil { // it is gone meanwhile
-		return m, nil //nolint:nilerr // the count is what was asked for
+	switch {
+	case errors.Is(err, ErrNotFound): // it is gone meanwhile; the count is what was asked for
+		return m, nil
+	case err != nil:
+		return measured{}, err
 	}
 	reason, err := e.Explain(ctx, i)
 	if err != nil {
