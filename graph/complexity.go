@@ -41,6 +41,10 @@ func complexity() generated.ComplexityRoot {
 	c.Orchestration.Children = func(child int, _ []model.OrchestrationStatus, first int32, _ *string) int {
 		return 100 + size(&first)*child
 	}
+	// These read and fold the history, or the inbox; few fields of each span are set.
+	c.Orchestration.Timeline = func(child int, _ int32) int { return 500 + child }
+	c.Timeline.Spans = func(child int) int { return 100 * child }
+	c.Orchestration.PendingMessages = func(child int, first int32) int { return 10 + size(&first)*child }
 	c.OrchestrationConnection.TotalCount = func(child int, _ int32) int { return 20 + child }
 	c.OrchestrationConnection.StatusCounts = func(child int, _ int32) int { return 20 + child }
 	c.Query.Schedules = func(child int, _ string, _ *model.ScheduleFilter, first int32, _ *string) int {

@@ -521,37 +521,39 @@ type ComplexityRoot struct {
 	}
 
 	Orchestration struct {
-		AllowedActions func(childComplexity int) int
-		Children       func(childComplexity int, statuses []model.OrchestrationStatus, first int32, after *string) int
-		CreatedAt      func(childComplexity int) int
-		CustomStatus   func(childComplexity int) int
-		DoingNow       func(childComplexity int) int
-		ExecutionID    func(childComplexity int) int
-		Failure        func(childComplexity int) int
-		FinishedAt     func(childComplexity int) int
-		FirstSeq       func(childComplexity int) int
-		Generation     func(childComplexity int) int
-		Held           func(childComplexity int) int
-		History        func(childComplexity int, after int64, first int32) int
-		ID             func(childComplexity int) int
-		Input          func(childComplexity int) int
-		InstanceID     func(childComplexity int) int
-		LastEventAt    func(childComplexity int) int
-		LastSeq        func(childComplexity int) int
-		Name           func(childComplexity int) int
-		Output         func(childComplexity int) int
-		Parent         func(childComplexity int) int
-		PendingTasks   func(childComplexity int) int
-		Priority       func(childComplexity int) int
-		Progress       func(childComplexity int, first int32, after *string) int
-		ProgressRecord func(childComplexity int, seq int64) int
-		ScheduledAt    func(childComplexity int) int
-		StartedAt      func(childComplexity int) int
-		Status         func(childComplexity int) int
-		Tags           func(childComplexity int) int
-		TaskHub        func(childComplexity int) int
-		Version        func(childComplexity int) int
-		Waiting        func(childComplexity int) int
+		AllowedActions  func(childComplexity int) int
+		Children        func(childComplexity int, statuses []model.OrchestrationStatus, first int32, after *string) int
+		CreatedAt       func(childComplexity int) int
+		CustomStatus    func(childComplexity int) int
+		DoingNow        func(childComplexity int) int
+		ExecutionID     func(childComplexity int) int
+		Failure         func(childComplexity int) int
+		FinishedAt      func(childComplexity int) int
+		FirstSeq        func(childComplexity int) int
+		Generation      func(childComplexity int) int
+		Held            func(childComplexity int) int
+		History         func(childComplexity int, after int64, first int32) int
+		ID              func(childComplexity int) int
+		Input           func(childComplexity int) int
+		InstanceID      func(childComplexity int) int
+		LastEventAt     func(childComplexity int) int
+		LastSeq         func(childComplexity int) int
+		Name            func(childComplexity int) int
+		Output          func(childComplexity int) int
+		Parent          func(childComplexity int) int
+		PendingMessages func(childComplexity int, first int32) int
+		PendingTasks    func(childComplexity int) int
+		Priority        func(childComplexity int) int
+		Progress        func(childComplexity int, first int32, after *string) int
+		ProgressRecord  func(childComplexity int, seq int64) int
+		ScheduledAt     func(childComplexity int) int
+		StartedAt       func(childComplexity int) int
+		Status          func(childComplexity int) int
+		Tags            func(childComplexity int) int
+		TaskHub         func(childComplexity int) int
+		Timeline        func(childComplexity int, maxSpans int32) int
+		Version         func(childComplexity int) int
+		Waiting         func(childComplexity int) int
 	}
 
 	OrchestrationConnection struct {
@@ -613,6 +615,16 @@ type ComplexityRoot struct {
 		Size      func(childComplexity int) int
 		Text      func(childComplexity int, maxBytes int32) int
 		Truncated func(childComplexity int, maxBytes int32) int
+	}
+
+	PendingMessage struct {
+		At     func(childComplexity int) int
+		Held   func(childComplexity int) int
+		ID     func(childComplexity int) int
+		Kind   func(childComplexity int) int
+		Name   func(childComplexity int) int
+		TaskID func(childComplexity int) int
+		Value  func(childComplexity int) int
 	}
 
 	PendingTask struct {
@@ -932,6 +944,30 @@ type ComplexityRoot struct {
 		TaskID   func(childComplexity int) int
 		Type     func(childComplexity int) int
 		Version  func(childComplexity int) int
+	}
+
+	Timeline struct {
+		Events    func(childComplexity int) int
+		Spans     func(childComplexity int) int
+		Total     func(childComplexity int) int
+		Truncated func(childComplexity int) int
+		Turns     func(childComplexity int) int
+	}
+
+	TimelineSpan struct {
+		Attempts   func(childComplexity int) int
+		BegunAt    func(childComplexity int) int
+		DueAt      func(childComplexity int) int
+		Failure    func(childComplexity int) int
+		From       func(childComplexity int) int
+		InstanceID func(childComplexity int) int
+		Kind       func(childComplexity int) int
+		Name       func(childComplexity int) int
+		Seq        func(childComplexity int) int
+		State      func(childComplexity int) int
+		TaskID     func(childComplexity int) int
+		To         func(childComplexity int) int
+		Worker     func(childComplexity int) int
 	}
 
 	TimerCreated struct {
@@ -3247,6 +3283,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Orchestration.Parent(childComplexity), true
+	case "Orchestration.pendingMessages":
+		if e.ComplexityRoot.Orchestration.PendingMessages == nil {
+			break
+		}
+
+		args, err := ec.field_Orchestration_pendingMessages_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Orchestration.PendingMessages(childComplexity, args["first"].(int32)), true
 	case "Orchestration.pendingTasks":
 		if e.ComplexityRoot.Orchestration.PendingTasks == nil {
 			break
@@ -3311,6 +3358,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Orchestration.TaskHub(childComplexity), true
+	case "Orchestration.timeline":
+		if e.ComplexityRoot.Orchestration.Timeline == nil {
+			break
+		}
+
+		args, err := ec.field_Orchestration_timeline_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Orchestration.Timeline(childComplexity, args["maxSpans"].(int32)), true
 	case "Orchestration.version":
 		if e.ComplexityRoot.Orchestration.Version == nil {
 			break
@@ -3556,6 +3614,49 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Payload.Truncated(childComplexity, args["maxBytes"].(int32)), true
+
+	case "PendingMessage.at":
+		if e.ComplexityRoot.PendingMessage.At == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PendingMessage.At(childComplexity), true
+	case "PendingMessage.held":
+		if e.ComplexityRoot.PendingMessage.Held == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PendingMessage.Held(childComplexity), true
+	case "PendingMessage.id":
+		if e.ComplexityRoot.PendingMessage.ID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PendingMessage.ID(childComplexity), true
+	case "PendingMessage.kind":
+		if e.ComplexityRoot.PendingMessage.Kind == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PendingMessage.Kind(childComplexity), true
+	case "PendingMessage.name":
+		if e.ComplexityRoot.PendingMessage.Name == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PendingMessage.Name(childComplexity), true
+	case "PendingMessage.taskId":
+		if e.ComplexityRoot.PendingMessage.TaskID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PendingMessage.TaskID(childComplexity), true
+	case "PendingMessage.value":
+		if e.ComplexityRoot.PendingMessage.Value == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PendingMessage.Value(childComplexity), true
 
 	case "PendingTask.attempt":
 		if e.ComplexityRoot.PendingTask.Attempt == nil {
@@ -4989,6 +5090,116 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.TaskScheduled.Version(childComplexity), true
+
+	case "Timeline.events":
+		if e.ComplexityRoot.Timeline.Events == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Timeline.Events(childComplexity), true
+	case "Timeline.spans":
+		if e.ComplexityRoot.Timeline.Spans == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Timeline.Spans(childComplexity), true
+	case "Timeline.total":
+		if e.ComplexityRoot.Timeline.Total == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Timeline.Total(childComplexity), true
+	case "Timeline.truncated":
+		if e.ComplexityRoot.Timeline.Truncated == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Timeline.Truncated(childComplexity), true
+	case "Timeline.turns":
+		if e.ComplexityRoot.Timeline.Turns == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Timeline.Turns(childComplexity), true
+
+	case "TimelineSpan.attempts":
+		if e.ComplexityRoot.TimelineSpan.Attempts == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TimelineSpan.Attempts(childComplexity), true
+	case "TimelineSpan.begunAt":
+		if e.ComplexityRoot.TimelineSpan.BegunAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TimelineSpan.BegunAt(childComplexity), true
+	case "TimelineSpan.dueAt":
+		if e.ComplexityRoot.TimelineSpan.DueAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TimelineSpan.DueAt(childComplexity), true
+	case "TimelineSpan.failure":
+		if e.ComplexityRoot.TimelineSpan.Failure == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TimelineSpan.Failure(childComplexity), true
+	case "TimelineSpan.from":
+		if e.ComplexityRoot.TimelineSpan.From == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TimelineSpan.From(childComplexity), true
+	case "TimelineSpan.instanceId":
+		if e.ComplexityRoot.TimelineSpan.InstanceID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TimelineSpan.InstanceID(childComplexity), true
+	case "TimelineSpan.kind":
+		if e.ComplexityRoot.TimelineSpan.Kind == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TimelineSpan.Kind(childComplexity), true
+	case "TimelineSpan.name":
+		if e.ComplexityRoot.TimelineSpan.Name == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TimelineSpan.Name(childComplexity), true
+	case "TimelineSpan.seq":
+		if e.ComplexityRoot.TimelineSpan.Seq == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TimelineSpan.Seq(childComplexity), true
+	case "TimelineSpan.state":
+		if e.ComplexityRoot.TimelineSpan.State == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TimelineSpan.State(childComplexity), true
+	case "TimelineSpan.taskId":
+		if e.ComplexityRoot.TimelineSpan.TaskID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TimelineSpan.TaskID(childComplexity), true
+	case "TimelineSpan.to":
+		if e.ComplexityRoot.TimelineSpan.To == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TimelineSpan.To(childComplexity), true
+	case "TimelineSpan.worker":
+		if e.ComplexityRoot.TimelineSpan.Worker == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TimelineSpan.Worker(childComplexity), true
 
 	case "TimerCreated.at":
 		if e.ComplexityRoot.TimerCreated.At == nil {
@@ -8114,6 +8325,131 @@ type CreateHubPayload {
   requestId: String!
 }
 `, BuiltIn: false},
+	{Name: "../schema/timeline.graphqls", Input: `extend type Orchestration {
+  "The history of the present generation, folded into spans: activities, timers, children, events, locks."
+  timeline("How many spans, at most 5000, the first ones." maxSpans: Int! = 5000): Timeline!
+  "What it has been sent and not yet taken in, the oldest first."
+  pendingMessages("How many, at most 200." first: Int! = 50): [PendingMessage!]!
+}
+
+"The history of a generation, folded into spans."
+type Timeline {
+  "The spans, in the order in which they began."
+  spans: [TimelineSpan!]!
+  "How many there are among the events that were read."
+  total: Int!
+  "How many turns there were."
+  turns: Int!
+  "How many events were read."
+  events: Int!
+  "Whether the history has more events than are folded, which is 100,000."
+  truncated: Boolean!
+}
+
+"A stretch of what an instance has done."
+type TimelineSpan {
+  "The number of the decision; null for what the code has not decided."
+  taskId: Int
+  "What it is."
+  kind: TimelineSpanKind!
+  "How it stands."
+  state: TimelineSpanState!
+  "The name of the activity, child or event; of an operation the entity and what it is to do; of a suspension why."
+  name: String!
+  "When it was decided, or came."
+  from: DateTime!
+  "When the attempt that counts began, or a lock was granted."
+  begunAt: DateTime
+  "When it ended; null while it is open."
+  to: DateTime
+  "The number of the event that opened it."
+  seq: Long!
+  "How many attempts an activity took; 0 for what is no activity."
+  attempts: Int!
+  "The worker that made the last attempt."
+  worker: String
+  "The child, or whom an event was sent to."
+  instanceId: String
+  "Why it failed."
+  failure: Failure
+  "When a timer fires."
+  dueAt: DateTime
+}
+
+"What a span of a timeline is. More may come: clients need a default."
+enum TimelineSpanKind {
+  "An activity, from its being scheduled to its result."
+  ACTIVITY
+  "A function of the orchestration's own code."
+  STEP
+  "A wait for a time."
+  TIMER
+  "Another orchestration that it waits for."
+  CHILD
+  "An event that arrived. It has no length."
+  EVENT
+  "An event or a signal that was sent. It has no length."
+  SENT
+  "An operation of an entity that it waits for."
+  OPERATION
+  "Locks of entities, from when they were asked for until they were given back."
+  LOCK
+  "The instance was suspended."
+  SUSPENDED
+}
+
+"How a span stands."
+enum TimelineSpanState {
+  "It has no answer yet."
+  OPEN
+  "It has ended well."
+  COMPLETED
+  "It has failed."
+  FAILED
+  "The code has waited for it no longer."
+  CANCELED
+  "The instance ended before it did."
+  ABANDONED
+}
+
+"A message that an instance has not taken in yet."
+type PendingMessage {
+  "Its number: messages are taken in in this order."
+  id: Long!
+  "What it is."
+  kind: PendingMessageKind!
+  "The name of an event, or the operation of a request."
+  name: String
+  "The number of the decision that it answers; null if it answers none."
+  taskId: Int
+  "When it was sent, if that is known."
+  at: DateTime
+  "What it carries."
+  value: Payload
+  "Whether it waits because the instance is suspended, or because it is for later."
+  held: Boolean!
+}
+
+"What a message is."
+enum PendingMessageKind {
+  "The start of an instance."
+  START
+  "An event."
+  EVENT
+  "The result of an activity, a child or an operation."
+  RESULT
+  "A timer has fired."
+  TIMER
+  "It is to stop until it is resumed."
+  SUSPEND
+  "It is to go on."
+  RESUME
+  "It is asked to end by itself."
+  CANCEL
+  "An entity is to carry out an operation, or to be locked."
+  REQUEST
+}
+`, BuiltIn: false},
 }
 var parsedSchema = gqlparser.MustLoadSchema(sources...)
 
@@ -8787,6 +9123,10 @@ func (ec *executionContext) childFields_Orchestration(ctx context.Context, field
 		return ec.fieldContext_Orchestration_progress(ctx, field)
 	case "progressRecord":
 		return ec.fieldContext_Orchestration_progressRecord(ctx, field)
+	case "timeline":
+		return ec.fieldContext_Orchestration_timeline(ctx, field)
+	case "pendingMessages":
+		return ec.fieldContext_Orchestration_pendingMessages(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Orchestration", field.Name)
 }
@@ -8883,6 +9223,26 @@ func (ec *executionContext) childFields_Payload(ctx context.Context, field graph
 		return ec.fieldContext_Payload_redacted(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Payload", field.Name)
+}
+
+func (ec *executionContext) childFields_PendingMessage(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_PendingMessage_id(ctx, field)
+	case "kind":
+		return ec.fieldContext_PendingMessage_kind(ctx, field)
+	case "name":
+		return ec.fieldContext_PendingMessage_name(ctx, field)
+	case "taskId":
+		return ec.fieldContext_PendingMessage_taskId(ctx, field)
+	case "at":
+		return ec.fieldContext_PendingMessage_at(ctx, field)
+	case "value":
+		return ec.fieldContext_PendingMessage_value(ctx, field)
+	case "held":
+		return ec.fieldContext_PendingMessage_held(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type PendingMessage", field.Name)
 }
 
 func (ec *executionContext) childFields_PendingTask(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -9305,6 +9665,54 @@ func (ec *executionContext) childFields_TaskHubEdge(ctx context.Context, field g
 		return ec.fieldContext_TaskHubEdge_node(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type TaskHubEdge", field.Name)
+}
+
+func (ec *executionContext) childFields_Timeline(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "spans":
+		return ec.fieldContext_Timeline_spans(ctx, field)
+	case "total":
+		return ec.fieldContext_Timeline_total(ctx, field)
+	case "turns":
+		return ec.fieldContext_Timeline_turns(ctx, field)
+	case "events":
+		return ec.fieldContext_Timeline_events(ctx, field)
+	case "truncated":
+		return ec.fieldContext_Timeline_truncated(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Timeline", field.Name)
+}
+
+func (ec *executionContext) childFields_TimelineSpan(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "taskId":
+		return ec.fieldContext_TimelineSpan_taskId(ctx, field)
+	case "kind":
+		return ec.fieldContext_TimelineSpan_kind(ctx, field)
+	case "state":
+		return ec.fieldContext_TimelineSpan_state(ctx, field)
+	case "name":
+		return ec.fieldContext_TimelineSpan_name(ctx, field)
+	case "from":
+		return ec.fieldContext_TimelineSpan_from(ctx, field)
+	case "begunAt":
+		return ec.fieldContext_TimelineSpan_begunAt(ctx, field)
+	case "to":
+		return ec.fieldContext_TimelineSpan_to(ctx, field)
+	case "seq":
+		return ec.fieldContext_TimelineSpan_seq(ctx, field)
+	case "attempts":
+		return ec.fieldContext_TimelineSpan_attempts(ctx, field)
+	case "worker":
+		return ec.fieldContext_TimelineSpan_worker(ctx, field)
+	case "instanceId":
+		return ec.fieldContext_TimelineSpan_instanceId(ctx, field)
+	case "failure":
+		return ec.fieldContext_TimelineSpan_failure(ctx, field)
+	case "dueAt":
+		return ec.fieldContext_TimelineSpan_dueAt(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type TimelineSpan", field.Name)
 }
 
 func (ec *executionContext) childFields_UserError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {

@@ -912,6 +912,24 @@ type PauseScheduleInput struct {
 	Note graphql.Omittable[*string] `json:"note,omitempty"`
 }
 
+// A message that an instance has not taken in yet.
+type PendingMessage struct {
+	// Its number: messages are taken in in this order.
+	ID int64 `json:"id"`
+	// What it is.
+	Kind PendingMessageKind `json:"kind"`
+	// The name of an event, or the operation of a request.
+	Name *string `json:"name,omitempty"`
+	// The number of the decision that it answers; null if it answers none.
+	TaskID *int32 `json:"taskId,omitempty"`
+	// When it was sent, if that is known.
+	At *time.Time `json:"at,omitempty"`
+	// What it carries.
+	Value *Payload `json:"value,omitempty"`
+	// Whether it waits because the instance is suspended, or because it is for later.
+	Held bool `json:"held"`
+}
+
 // An activity or step that has no result yet.
 type PendingTask struct {
 	// The number of its decision, as in the history.
@@ -1670,6 +1688,50 @@ type TerminateOrchestrationInput struct {
 	Reason string `json:"reason"`
 	// Whether its children end too, and theirs, each a little after its parent.
 	Recursive bool `json:"recursive"`
+}
+
+// The history of a generation, folded into spans.
+type Timeline struct {
+	// The spans, in the order in which they began.
+	Spans []*TimelineSpan `json:"spans"`
+	// How many there are among the events that were read.
+	Total int32 `json:"total"`
+	// How many turns there were.
+	Turns int32 `json:"turns"`
+	// How many events were read.
+	Events int32 `json:"events"`
+	// Whether the history has more events than are folded, which is 100,000.
+	Truncated bool `json:"truncated"`
+}
+
+// A stretch of what an instance has done.
+type TimelineSpan struct {
+	// The number of the decision; null for what the code has not decided.
+	TaskID *int32 `json:"taskId,omitempty"`
+	// What it is.
+	Kind TimelineSpanKind `json:"kind"`
+	// How it stands.
+	State TimelineSpanState `json:"state"`
+	// The name of the activity, child or event; of an operation the entity and what it is to do; of a suspension why.
+	Name string `json:"name"`
+	// When it was decided, or came.
+	From time.Time `json:"from"`
+	// When the attempt that counts began, or a lock was granted.
+	BegunAt *time.Time `json:"begunAt,omitempty"`
+	// When it ended; null while it is open.
+	To *time.Time `json:"to,omitempty"`
+	// The number of the event that opened it.
+	Seq int64 `json:"seq"`
+	// How many attempts an activity took; 0 for what is no activity.
+	Attempts int32 `json:"attempts"`
+	// The worker that made the last attempt.
+	Worker *string `json:"worker,omitempty"`
+	// The child, or whom an event was sent to.
+	InstanceID *string `json:"instanceId,omitempty"`
+	// Why it failed.
+	Failure *Failure `json:"failure,omitempty"`
+	// When a timer fires.
+	DueAt *time.Time `json:"dueAt,omitempty"`
 }
 
 // The orchestration waits for a time.
@@ -2438,6 +2500,82 @@ func (e PayloadEncoding) MarshalJSON() ([]byte, error) {
 	return buf.Bytes(), nil
 }
 
+// What a message is.
+type PendingMessageKind string
+
+const (
+	// The start of an instance.
+	PendingMessageKindStart PendingMessageKind = "START"
+	// An event.
+	PendingMessageKindEvent PendingMessageKind = "EVENT"
+	// The result of an activity, a child or an operation.
+	PendingMessageKindResult PendingMessageKind = "RESULT"
+	// A timer has fired.
+	PendingMessageKindTimer PendingMessageKind = "TIMER"
+	// It is to stop until it is resumed.
+	PendingMessageKindSuspend PendingMessageKind = "SUSPEND"
+	// It is to go on.
+	PendingMessageKindResume PendingMessageKind = "RESUME"
+	// It is asked to end by itself.
+	PendingMessageKindCancel PendingMessageKind = "CANCEL"
+	// An entity is to carry out an operation, or to be locked.
+	PendingMessageKindRequest PendingMessageKind = "REQUEST"
+)
+
+var AllPendingMessageKind = []PendingMessageKind{
+	PendingMessageKindStart,
+	PendingMessageKindEvent,
+	PendingMessageKindResult,
+	PendingMessageKindTimer,
+	PendingMessageKindSuspend,
+	PendingMessageKindResume,
+	PendingMessageKindCancel,
+	PendingMessageKindRequest,
+}
+
+func (e PendingMessageKind) IsValid() bool {
+	switch e {
+	case PendingMessageKindStart, PendingMessageKindEvent, PendingMessageKindResult, PendingMessageKindTimer, PendingMessageKindSuspend, PendingMessageKindResume, PendingMessageKindCancel, PendingMessageKindRequest:
+		return true
+	}
+	return false
+}
+
+func (e PendingMessageKind) String() string {
+	return string(e)
+}
+
+func (e *PendingMessageKind) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = PendingMessageKind(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid PendingMessageKind", str)
+	}
+	return nil
+}
+
+func (e PendingMessageKind) MarshalGQL(w io.Writer) {
+	fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *PendingMessageKind) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e PendingMessageKind) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
+}
+
 // Where a pending task stands.
 type PendingTaskState string
 
@@ -2765,6 +2903,152 @@ func (e *ScheduleState) UnmarshalJSON(b []byte) error {
 }
 
 func (e ScheduleState) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
+}
+
+// What a span of a timeline is. More may come: clients need a default.
+type TimelineSpanKind string
+
+const (
+	// An activity, from its being scheduled to its result.
+	TimelineSpanKindActivity TimelineSpanKind = "ACTIVITY"
+	// A function of the orchestration's own code.
+	TimelineSpanKindStep TimelineSpanKind = "STEP"
+	// A wait for a time.
+	TimelineSpanKindTimer TimelineSpanKind = "TIMER"
+	// Another orchestration that it waits for.
+	TimelineSpanKindChild TimelineSpanKind = "CHILD"
+	// An event that arrived. It has no length.
+	TimelineSpanKindEvent TimelineSpanKind = "EVENT"
+	// An event or a signal that was sent. It has no length.
+	TimelineSpanKindSent TimelineSpanKind = "SENT"
+	// An operation of an entity that it waits for.
+	TimelineSpanKindOperation TimelineSpanKind = "OPERATION"
+	// Locks of entities, from when they were asked for until they were given back.
+	TimelineSpanKindLock TimelineSpanKind = "LOCK"
+	// The instance was suspended.
+	TimelineSpanKindSuspended TimelineSpanKind = "SUSPENDED"
+)
+
+var AllTimelineSpanKind = []TimelineSpanKind{
+	TimelineSpanKindActivity,
+	TimelineSpanKindStep,
+	TimelineSpanKindTimer,
+	TimelineSpanKindChild,
+	TimelineSpanKindEvent,
+	TimelineSpanKindSent,
+	TimelineSpanKindOperation,
+	TimelineSpanKindLock,
+	TimelineSpanKindSuspended,
+}
+
+func (e TimelineSpanKind) IsValid() bool {
+	switch e {
+	case TimelineSpanKindActivity, TimelineSpanKindStep, TimelineSpanKindTimer, TimelineSpanKindChild, TimelineSpanKindEvent, TimelineSpanKindSent, TimelineSpanKindOperation, TimelineSpanKindLock, TimelineSpanKindSuspended:
+		return true
+	}
+	return false
+}
+
+func (e TimelineSpanKind) String() string {
+	return string(e)
+}
+
+func (e *TimelineSpanKind) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = TimelineSpanKind(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid TimelineSpanKind", str)
+	}
+	return nil
+}
+
+func (e TimelineSpanKind) MarshalGQL(w io.Writer) {
+	fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *TimelineSpanKind) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e TimelineSpanKind) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
+}
+
+// How a span stands.
+type TimelineSpanState string
+
+const (
+	// It has no answer yet.
+	TimelineSpanStateOpen TimelineSpanState = "OPEN"
+	// It has ended well.
+	TimelineSpanStateCompleted TimelineSpanState = "COMPLETED"
+	// It has failed.
+	TimelineSpanStateFailed TimelineSpanState = "FAILED"
+	// The code has waited for it no longer.
+	TimelineSpanStateCanceled TimelineSpanState = "CANCELED"
+	// The instance ended before it did.
+	TimelineSpanStateAbandoned TimelineSpanState = "ABANDONED"
+)
+
+var AllTimelineSpanState = []TimelineSpanState{
+	TimelineSpanStateOpen,
+	TimelineSpanStateCompleted,
+	TimelineSpanStateFailed,
+	TimelineSpanStateCanceled,
+	TimelineSpanStateAbandoned,
+}
+
+func (e TimelineSpanState) IsValid() bool {
+	switch e {
+	case TimelineSpanStateOpen, TimelineSpanStateCompleted, TimelineSpanStateFailed, TimelineSpanStateCanceled, TimelineSpanStateAbandoned:
+		return true
+	}
+	return false
+}
+
+func (e TimelineSpanState) String() string {
+	return string(e)
+}
+
+func (e *TimelineSpanState) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = TimelineSpanState(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid TimelineSpanState", str)
+	}
+	return nil
+}
+
+func (e TimelineSpanState) MarshalGQL(w io.Writer) {
+	fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *TimelineSpanState) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e TimelineSpanState) MarshalJSON() ([]byte, error) {
 	var buf bytes.Buffer
 	e.MarshalGQL(&buf)
 	return buf.Bytes(), nil

@@ -483,6 +483,50 @@ func (q *Queries) ListHubs(ctx context.Context, db DBTX) ([]Hub, error) {
 	return items, nil
 }
 
+const listInbox = `-- name: ListInbox :many
+SELECT x.id, x.gen, x.kind, x.task, x.payload FROM inbox x WHERE x.instance_no = $1 ORDER BY x.id LIMIT $2
+`
+
+type ListInboxParams struct {
+	No      int64
+	MaxRows int32
+}
+
+type ListInboxRow struct {
+	ID      int64
+	Gen     int32
+	Kind    int16
+	Task    int32
+	Payload []byte
+}
+
+// What an instance has been sent and not yet taken in.
+func (q *Queries) ListInbox(ctx context.Context, db DBTX, arg ListInboxParams) ([]ListInboxRow, error) {
+	rows, err := db.Query(ctx, listInbox, arg.No, arg.MaxRows)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []ListInboxRow
+	for rows.Next() {
+		var i ListInboxRow
+		if err := rows.Scan(
+			&i.ID,
+			&i.Gen,
+			&i.Kind,
+			&i.Task,
+			&i.Payload,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const listRetries = `-- name: ListRetries :many
 SELECT t.gen, t.task, t.fire_at FROM timers t WHERE t.instance_no = $1 AND t.kind = 2
 `

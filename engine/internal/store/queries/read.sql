@@ -126,3 +126,7 @@ WITH unit AS (
 )
 SELECT i.no, i.id, i.status, unit.no::bigint AS parent_no
 FROM unit JOIN instances i ON i.parent_no = unit.no;
+
+-- What an instance has been sent and not yet taken in.
+-- name: ListInbox :many
+SELECT x.id, x.gen, x.kind, x.task, x.payload FROM inbox x WHERE x.instance_no = @no ORDER BY x.id LIMIT @max_rows;
