@@ -187,7 +187,7 @@ func sample(t *ast.Type, name string, given map[string]any) any {
 		return out
 	}
 	switch t.NamedType {
-	case "Int", "Long":
+	case "Int", "Long", "Float":
 		return 1
 	case "Boolean":
 		return true

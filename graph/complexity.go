@@ -76,6 +76,10 @@ func complexity() generated.ComplexityRoot {
 	c.BatchOperation.AllowedActions = few
 	c.Query.Limits = func(child int, _ string, first int32, _ *string) int { return 10 + size(&first)*child }
 	c.Limit.Holders = func(child int, first int32) int { return 10 + size(&first)*(1+child) }
+	c.Query.AlertRules = func(child int, _ string, first int32, _ *string) int { return 10 + size(&first)*child }
+	c.Query.Webhooks = func(child int, _ string, first int32, _ *string) int { return 10 + size(&first)*child }
+	c.AlertRule.Names, c.AlertRule.Webhooks = few, few
+	c.Webhook.Deliveries = func(child int, first int32) int { return 10 + size(&first)*child }
 	c.BatchOperationPreview.Sample = func(child int) int { return 5 + 10*child }
 	c.TaskHub.FailureGroups = func(child int, _ string, first int32) int { return 50 + size(&first)*(5+child) }
 	c.TaskHub.Workers = func(child int) int { return 10 + 10*child }

@@ -40,7 +40,7 @@ func TestSchemaIsDescribedAndNamed(t *testing.T) {
 		pascal       = regexp.MustCompile(`^[A-Z][a-z]+([A-Z][a-z]*)*$|^JSON$`)
 		camel        = regexp.MustCompile(`^[a-z]+([A-Z][a-z]*)*$`)
 		screaming    = regexp.MustCompile(`^[A-Z]+[0-9]*(_[A-Z]+)*$`)
-		verb         = regexp.MustCompile(`^(start|create|raise|cancel|terminate|suspend|restart|put|pause|resume|delete|run|backfill|set|purge|signal|call|release|clean|rewind|redrive|revoke|remove)[A-Z]`)
+		verb         = regexp.MustCompile(`^(start|create|raise|cancel|terminate|suspend|restart|put|pause|resume|delete|run|backfill|set|purge|signal|call|release|clean|rewind|redrive|revoke|remove|update|mute|rotate|test)[A-Z]`)
 	)
 	if len(defs) < 40 {
 		t.Fatalf("the schema has %d types", len(defs))

@@ -34,6 +34,7 @@ type ResolverRoot interface {
 	Schedule() ScheduleResolver
 	Subscription() SubscriptionResolver
 	TaskHub() TaskHubResolver
+	Webhook() WebhookResolver
 }
 
 type DirectiveRoot struct {
@@ -41,6 +42,49 @@ type DirectiveRoot struct {
 }
 
 type ComplexityRoot struct {
+	AlertRule struct {
+		Calm        func(childComplexity int) int
+		CreatedAt   func(childComplexity int) int
+		Detail      func(childComplexity int) int
+		Error       func(childComplexity int) int
+		EvaluatedAt func(childComplexity int) int
+		FiringSince func(childComplexity int) int
+		For         func(childComplexity int) int
+		Incident    func(childComplexity int) int
+		InstanceID  func(childComplexity int) int
+		Interval    func(childComplexity int) int
+		Kind        func(childComplexity int) int
+		Minimum     func(childComplexity int) int
+		MutedUntil  func(childComplexity int) int
+		Names       func(childComplexity int) int
+		RuleID      func(childComplexity int) int
+		Severity    func(childComplexity int) int
+		State       func(childComplexity int) int
+		TaskHub     func(childComplexity int) int
+		Threshold   func(childComplexity int) int
+		UpdatedAt   func(childComplexity int) int
+		Value       func(childComplexity int) int
+		Webhooks    func(childComplexity int) int
+		Window      func(childComplexity int) int
+	}
+
+	AlertRuleConnection struct {
+		Edges    func(childComplexity int) int
+		Nodes    func(childComplexity int) int
+		PageInfo func(childComplexity int) int
+	}
+
+	AlertRuleEdge struct {
+		Cursor func(childComplexity int) int
+		Node   func(childComplexity int) int
+	}
+
+	AlertRulePayload struct {
+		Errors    func(childComplexity int) int
+		RequestID func(childComplexity int) int
+		Rule      func(childComplexity int) int
+	}
+
 	ApiToken struct {
 		CreatedAt  func(childComplexity int) int
 		CreatedBy  func(childComplexity int) int
@@ -487,10 +531,15 @@ type ComplexityRoot struct {
 		CancelOrchestration    func(childComplexity int, input model.CancelOrchestrationInput) int
 		CleanEntities          func(childComplexity int, input model.CleanEntitiesInput) int
 		CreateAPIToken         func(childComplexity int, input model.CreateAPITokenInput) int
+		CreateAlertRule        func(childComplexity int, input model.AlertRuleInput) int
 		CreateHub              func(childComplexity int, input model.CreateHubInput) int
+		CreateWebhook          func(childComplexity int, input model.CreateWebhookInput) int
+		DeleteAlertRule        func(childComplexity int, input model.DeleteAlertRuleInput) int
 		DeleteLimit            func(childComplexity int, input model.DeleteLimitInput) int
 		DeleteRetention        func(childComplexity int, input model.DeleteRetentionInput) int
 		DeleteSchedule         func(childComplexity int, input model.DeleteScheduleInput) int
+		DeleteWebhook          func(childComplexity int, input model.DeleteWebhookInput) int
+		MuteAlertRule          func(childComplexity int, input model.MuteAlertRuleInput) int
 		PauseBatchOperation    func(childComplexity int, input model.PauseBatchOperationInput) int
 		PauseSchedule          func(childComplexity int, input model.PauseScheduleInput) int
 		PurgeOrchestrations    func(childComplexity int, input model.PurgeOrchestrationsInput) int
@@ -508,6 +557,7 @@ type ComplexityRoot struct {
 		ResumeSchedule         func(childComplexity int, input model.ResumeScheduleInput) int
 		RevokeAPIToken         func(childComplexity int, input model.RevokeAPITokenInput) int
 		RewindOrchestration    func(childComplexity int, input model.RewindOrchestrationInput) int
+		RotateWebhookSecret    func(childComplexity int, input model.RotateWebhookSecretInput) int
 		RunSchedule            func(childComplexity int, input model.RunScheduleInput) int
 		SetMaxDeaths           func(childComplexity int, input model.SetMaxDeathsInput) int
 		SetRetention           func(childComplexity int, input model.SetRetentionInput) int
@@ -518,6 +568,9 @@ type ComplexityRoot struct {
 		StartOrchestration     func(childComplexity int, input model.StartOrchestrationInput) int
 		SuspendOrchestration   func(childComplexity int, input model.SuspendOrchestrationInput) int
 		TerminateOrchestration func(childComplexity int, input model.TerminateOrchestrationInput) int
+		TestWebhook            func(childComplexity int, input model.TestWebhookInput) int
+		UpdateAlertRule        func(childComplexity int, input model.AlertRuleInput) int
+		UpdateWebhook          func(childComplexity int, input model.UpdateWebhookInput) int
 	}
 
 	Orchestration struct {
@@ -683,6 +736,8 @@ type ComplexityRoot struct {
 
 	Query struct {
 		APITokens             func(childComplexity int, first int32, after *string) int
+		AlertRule             func(childComplexity int, hub string, ruleID string) int
+		AlertRules            func(childComplexity int, hub string, first int32, after *string) int
 		AuditLog              func(childComplexity int, filter *model.AuditFilter, first int32, after *string) int
 		BatchOperation        func(childComplexity int, hub string, operationID string) int
 		BatchOperations       func(childComplexity int, hub string, states []model.BatchOperationState, first int32, after *string) int
@@ -704,6 +759,7 @@ type ComplexityRoot struct {
 		Schedules             func(childComplexity int, hub string, filter *model.ScheduleFilter, first int32, after *string) int
 		Server                func(childComplexity int) int
 		Viewer                func(childComplexity int) int
+		Webhooks              func(childComplexity int, hub string, first int32, after *string) int
 	}
 
 	ReasonPart struct {
@@ -1011,6 +1067,50 @@ type ComplexityRoot struct {
 		Until   func(childComplexity int) int
 	}
 
+	Webhook struct {
+		CreatedAt      func(childComplexity int) int
+		Deliveries     func(childComplexity int, first int32) int
+		Disabled       func(childComplexity int) int
+		DisabledAt     func(childComplexity int) int
+		Format         func(childComplexity int) int
+		OldSecretUntil func(childComplexity int) int
+		TaskHub        func(childComplexity int) int
+		URL            func(childComplexity int) int
+		UpdatedAt      func(childComplexity int) int
+		WebhookID      func(childComplexity int) int
+	}
+
+	WebhookConnection struct {
+		Edges    func(childComplexity int) int
+		Nodes    func(childComplexity int) int
+		PageInfo func(childComplexity int) int
+	}
+
+	WebhookDelivery struct {
+		Answer        func(childComplexity int) int
+		Attempts      func(childComplexity int) int
+		CreatedAt     func(childComplexity int) int
+		DeliveryID    func(childComplexity int) int
+		Error         func(childComplexity int) int
+		FinishedAt    func(childComplexity int) int
+		NextAttemptAt func(childComplexity int) int
+		RuleID        func(childComplexity int) int
+		State         func(childComplexity int) int
+	}
+
+	WebhookEdge struct {
+		Cursor func(childComplexity int) int
+		Node   func(childComplexity int) int
+	}
+
+	WebhookPayload struct {
+		DeliveryID func(childComplexity int) int
+		Errors     func(childComplexity int) int
+		RequestID  func(childComplexity int) int
+		Secret     func(childComplexity int) int
+		Webhook    func(childComplexity int) int
+	}
+
 	Worker struct {
 		Activities     func(childComplexity int) int
 		Build          func(childComplexity int) int
@@ -1040,6 +1140,196 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 	ec := newExecutionContext(nil, e, nil)
 	_ = ec
 	switch typeName + "." + field {
+
+	case "AlertRule.calm":
+		if e.ComplexityRoot.AlertRule.Calm == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AlertRule.Calm(childComplexity), true
+	case "AlertRule.createdAt":
+		if e.ComplexityRoot.AlertRule.CreatedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AlertRule.CreatedAt(childComplexity), true
+	case "AlertRule.detail":
+		if e.ComplexityRoot.AlertRule.Detail == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AlertRule.Detail(childComplexity), true
+	case "AlertRule.error":
+		if e.ComplexityRoot.AlertRule.Error == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AlertRule.Error(childComplexity), true
+	case "AlertRule.evaluatedAt":
+		if e.ComplexityRoot.AlertRule.EvaluatedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AlertRule.EvaluatedAt(childComplexity), true
+	case "AlertRule.firingSince":
+		if e.ComplexityRoot.AlertRule.FiringSince == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AlertRule.FiringSince(childComplexity), true
+	case "AlertRule.for":
+		if e.ComplexityRoot.AlertRule.For == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AlertRule.For(childComplexity), true
+	case "AlertRule.incident":
+		if e.ComplexityRoot.AlertRule.Incident == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AlertRule.Incident(childComplexity), true
+	case "AlertRule.instanceId":
+		if e.ComplexityRoot.AlertRule.InstanceID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AlertRule.InstanceID(childComplexity), true
+	case "AlertRule.interval":
+		if e.ComplexityRoot.AlertRule.Interval == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AlertRule.Interval(childComplexity), true
+	case "AlertRule.kind":
+		if e.ComplexityRoot.AlertRule.Kind == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AlertRule.Kind(childComplexity), true
+	case "AlertRule.minimum":
+		if e.ComplexityRoot.AlertRule.Minimum == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AlertRule.Minimum(childComplexity), true
+	case "AlertRule.mutedUntil":
+		if e.ComplexityRoot.AlertRule.MutedUntil == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AlertRule.MutedUntil(childComplexity), true
+	case "AlertRule.names":
+		if e.ComplexityRoot.AlertRule.Names == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AlertRule.Names(childComplexity), true
+	case "AlertRule.ruleId":
+		if e.ComplexityRoot.AlertRule.RuleID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AlertRule.RuleID(childComplexity), true
+	case "AlertRule.severity":
+		if e.ComplexityRoot.AlertRule.Severity == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AlertRule.Severity(childComplexity), true
+	case "AlertRule.state":
+		if e.ComplexityRoot.AlertRule.State == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AlertRule.State(childComplexity), true
+	case "AlertRule.hub":
+		if e.ComplexityRoot.AlertRule.TaskHub == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AlertRule.TaskHub(childComplexity), true
+	case "AlertRule.threshold":
+		if e.ComplexityRoot.AlertRule.Threshold == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AlertRule.Threshold(childComplexity), true
+	case "AlertRule.updatedAt":
+		if e.ComplexityRoot.AlertRule.UpdatedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AlertRule.UpdatedAt(childComplexity), true
+	case "AlertRule.value":
+		if e.ComplexityRoot.AlertRule.Value == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AlertRule.Value(childComplexity), true
+	case "AlertRule.webhooks":
+		if e.ComplexityRoot.AlertRule.Webhooks == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AlertRule.Webhooks(childComplexity), true
+	case "AlertRule.window":
+		if e.ComplexityRoot.AlertRule.Window == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AlertRule.Window(childComplexity), true
+
+	case "AlertRuleConnection.edges":
+		if e.ComplexityRoot.AlertRuleConnection.Edges == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AlertRuleConnection.Edges(childComplexity), true
+	case "AlertRuleConnection.nodes":
+		if e.ComplexityRoot.AlertRuleConnection.Nodes == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AlertRuleConnection.Nodes(childComplexity), true
+	case "AlertRuleConnection.pageInfo":
+		if e.ComplexityRoot.AlertRuleConnection.PageInfo == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AlertRuleConnection.PageInfo(childComplexity), true
+
+	case "AlertRuleEdge.cursor":
+		if e.ComplexityRoot.AlertRuleEdge.Cursor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AlertRuleEdge.Cursor(childComplexity), true
+	case "AlertRuleEdge.node":
+		if e.ComplexityRoot.AlertRuleEdge.Node == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AlertRuleEdge.Node(childComplexity), true
+
+	case "AlertRulePayload.errors":
+		if e.ComplexityRoot.AlertRulePayload.Errors == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AlertRulePayload.Errors(childComplexity), true
+	case "AlertRulePayload.requestId":
+		if e.ComplexityRoot.AlertRulePayload.RequestID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AlertRulePayload.RequestID(childComplexity), true
+	case "AlertRulePayload.rule":
+		if e.ComplexityRoot.AlertRulePayload.Rule == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AlertRulePayload.Rule(childComplexity), true
 
 	case "ApiToken.createdAt":
 		if e.ComplexityRoot.ApiToken.CreatedAt == nil {
@@ -2811,6 +3101,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.CreateAPIToken(childComplexity, args["input"].(model.CreateAPITokenInput)), true
+	case "Mutation.createAlertRule":
+		if e.ComplexityRoot.Mutation.CreateAlertRule == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_createAlertRule_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.CreateAlertRule(childComplexity, args["input"].(model.AlertRuleInput)), true
 	case "Mutation.createHub":
 		if e.ComplexityRoot.Mutation.CreateHub == nil {
 			break
@@ -2822,6 +3123,28 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.CreateHub(childComplexity, args["input"].(model.CreateHubInput)), true
+	case "Mutation.createWebhook":
+		if e.ComplexityRoot.Mutation.CreateWebhook == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_createWebhook_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.CreateWebhook(childComplexity, args["input"].(model.CreateWebhookInput)), true
+	case "Mutation.deleteAlertRule":
+		if e.ComplexityRoot.Mutation.DeleteAlertRule == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_deleteAlertRule_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.DeleteAlertRule(childComplexity, args["input"].(model.DeleteAlertRuleInput)), true
 	case "Mutation.deleteLimit":
 		if e.ComplexityRoot.Mutation.DeleteLimit == nil {
 			break
@@ -2855,6 +3178,28 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.DeleteSchedule(childComplexity, args["input"].(model.DeleteScheduleInput)), true
+	case "Mutation.deleteWebhook":
+		if e.ComplexityRoot.Mutation.DeleteWebhook == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_deleteWebhook_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.DeleteWebhook(childComplexity, args["input"].(model.DeleteWebhookInput)), true
+	case "Mutation.muteAlertRule":
+		if e.ComplexityRoot.Mutation.MuteAlertRule == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_muteAlertRule_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.MuteAlertRule(childComplexity, args["input"].(model.MuteAlertRuleInput)), true
 	case "Mutation.pauseBatchOperation":
 		if e.ComplexityRoot.Mutation.PauseBatchOperation == nil {
 			break
@@ -3042,6 +3387,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.RewindOrchestration(childComplexity, args["input"].(model.RewindOrchestrationInput)), true
+	case "Mutation.rotateWebhookSecret":
+		if e.ComplexityRoot.Mutation.RotateWebhookSecret == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_rotateWebhookSecret_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.RotateWebhookSecret(childComplexity, args["input"].(model.RotateWebhookSecretInput)), true
 	case "Mutation.runSchedule":
 		if e.ComplexityRoot.Mutation.RunSchedule == nil {
 			break
@@ -3152,6 +3508,39 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.TerminateOrchestration(childComplexity, args["input"].(model.TerminateOrchestrationInput)), true
+	case "Mutation.testWebhook":
+		if e.ComplexityRoot.Mutation.TestWebhook == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_testWebhook_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.TestWebhook(childComplexity, args["input"].(model.TestWebhookInput)), true
+	case "Mutation.updateAlertRule":
+		if e.ComplexityRoot.Mutation.UpdateAlertRule == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_updateAlertRule_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.UpdateAlertRule(childComplexity, args["input"].(model.AlertRuleInput)), true
+	case "Mutation.updateWebhook":
+		if e.ComplexityRoot.Mutation.UpdateWebhook == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_updateWebhook_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.UpdateWebhook(childComplexity, args["input"].(model.UpdateWebhookInput)), true
 
 	case "Orchestration.allowedActions":
 		if e.ComplexityRoot.Orchestration.AllowedActions == nil {
@@ -3874,6 +4263,28 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.APITokens(childComplexity, args["first"].(int32), args["after"].(*string)), true
+	case "Query.alertRule":
+		if e.ComplexityRoot.Query.AlertRule == nil {
+			break
+		}
+
+		args, err := ec.field_Query_alertRule_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.AlertRule(childComplexity, args["hub"].(string), args["ruleId"].(string)), true
+	case "Query.alertRules":
+		if e.ComplexityRoot.Query.AlertRules == nil {
+			break
+		}
+
+		args, err := ec.field_Query_alertRules_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.AlertRules(childComplexity, args["hub"].(string), args["first"].(int32), args["after"].(*string)), true
 	case "Query.auditLog":
 		if e.ComplexityRoot.Query.AuditLog == nil {
 			break
@@ -4096,6 +4507,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.Viewer(childComplexity), true
+	case "Query.webhooks":
+		if e.ComplexityRoot.Query.Webhooks == nil {
+			break
+		}
+
+		args, err := ec.field_Query_webhooks_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.Webhooks(childComplexity, args["hub"].(string), args["first"].(int32), args["after"].(*string)), true
 
 	case "ReasonPart.at":
 		if e.ComplexityRoot.ReasonPart.At == nil {
@@ -5367,6 +5789,190 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.WaitReason.Until(childComplexity), true
 
+	case "Webhook.createdAt":
+		if e.ComplexityRoot.Webhook.CreatedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Webhook.CreatedAt(childComplexity), true
+	case "Webhook.deliveries":
+		if e.ComplexityRoot.Webhook.Deliveries == nil {
+			break
+		}
+
+		args, err := ec.field_Webhook_deliveries_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Webhook.Deliveries(childComplexity, args["first"].(int32)), true
+	case "Webhook.disabled":
+		if e.ComplexityRoot.Webhook.Disabled == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Webhook.Disabled(childComplexity), true
+	case "Webhook.disabledAt":
+		if e.ComplexityRoot.Webhook.DisabledAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Webhook.DisabledAt(childComplexity), true
+	case "Webhook.format":
+		if e.ComplexityRoot.Webhook.Format == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Webhook.Format(childComplexity), true
+	case "Webhook.oldSecretUntil":
+		if e.ComplexityRoot.Webhook.OldSecretUntil == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Webhook.OldSecretUntil(childComplexity), true
+	case "Webhook.hub":
+		if e.ComplexityRoot.Webhook.TaskHub == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Webhook.TaskHub(childComplexity), true
+	case "Webhook.url":
+		if e.ComplexityRoot.Webhook.URL == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Webhook.URL(childComplexity), true
+	case "Webhook.updatedAt":
+		if e.ComplexityRoot.Webhook.UpdatedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Webhook.UpdatedAt(childComplexity), true
+	case "Webhook.webhookId":
+		if e.ComplexityRoot.Webhook.WebhookID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Webhook.WebhookID(childComplexity), true
+
+	case "WebhookConnection.edges":
+		if e.ComplexityRoot.WebhookConnection.Edges == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WebhookConnection.Edges(childComplexity), true
+	case "WebhookConnection.nodes":
+		if e.ComplexityRoot.WebhookConnection.Nodes == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WebhookConnection.Nodes(childComplexity), true
+	case "WebhookConnection.pageInfo":
+		if e.ComplexityRoot.WebhookConnection.PageInfo == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WebhookConnection.PageInfo(childComplexity), true
+
+	case "WebhookDelivery.answer":
+		if e.ComplexityRoot.WebhookDelivery.Answer == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WebhookDelivery.Answer(childComplexity), true
+	case "WebhookDelivery.attempts":
+		if e.ComplexityRoot.WebhookDelivery.Attempts == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WebhookDelivery.Attempts(childComplexity), true
+	case "WebhookDelivery.createdAt":
+		if e.ComplexityRoot.WebhookDelivery.CreatedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WebhookDelivery.CreatedAt(childComplexity), true
+	case "WebhookDelivery.deliveryId":
+		if e.ComplexityRoot.WebhookDelivery.DeliveryID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WebhookDelivery.DeliveryID(childComplexity), true
+	case "WebhookDelivery.error":
+		if e.ComplexityRoot.WebhookDelivery.Error == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WebhookDelivery.Error(childComplexity), true
+	case "WebhookDelivery.finishedAt":
+		if e.ComplexityRoot.WebhookDelivery.FinishedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WebhookDelivery.FinishedAt(childComplexity), true
+	case "WebhookDelivery.nextAttemptAt":
+		if e.ComplexityRoot.WebhookDelivery.NextAttemptAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WebhookDelivery.NextAttemptAt(childComplexity), true
+	case "WebhookDelivery.ruleId":
+		if e.ComplexityRoot.WebhookDelivery.RuleID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WebhookDelivery.RuleID(childComplexity), true
+	case "WebhookDelivery.state":
+		if e.ComplexityRoot.WebhookDelivery.State == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WebhookDelivery.State(childComplexity), true
+
+	case "WebhookEdge.cursor":
+		if e.ComplexityRoot.WebhookEdge.Cursor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WebhookEdge.Cursor(childComplexity), true
+	case "WebhookEdge.node":
+		if e.ComplexityRoot.WebhookEdge.Node == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WebhookEdge.Node(childComplexity), true
+
+	case "WebhookPayload.deliveryId":
+		if e.ComplexityRoot.WebhookPayload.DeliveryID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WebhookPayload.DeliveryID(childComplexity), true
+	case "WebhookPayload.errors":
+		if e.ComplexityRoot.WebhookPayload.Errors == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WebhookPayload.Errors(childComplexity), true
+	case "WebhookPayload.requestId":
+		if e.ComplexityRoot.WebhookPayload.RequestID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WebhookPayload.RequestID(childComplexity), true
+	case "WebhookPayload.secret":
+		if e.ComplexityRoot.WebhookPayload.Secret == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WebhookPayload.Secret(childComplexity), true
+	case "WebhookPayload.webhook":
+		if e.ComplexityRoot.WebhookPayload.Webhook == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WebhookPayload.Webhook(childComplexity), true
+
 	case "Worker.activities":
 		if e.ComplexityRoot.Worker.Activities == nil {
 			break
@@ -5448,6 +6054,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 	opCtx := graphql.GetOperationContext(ctx)
 	ec := newExecutionContext(opCtx, e, make(chan graphql.DeferredResult))
 	inputUnmarshalMap := graphql.BuildUnmarshalerMap(
+		ec.unmarshalInputAlertRuleInput,
 		ec.unmarshalInputAuditFilter,
 		ec.unmarshalInputBackfillScheduleInput,
 		ec.unmarshalInputCallEntityInput,
@@ -5456,12 +6063,16 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		ec.unmarshalInputCleanEntitiesInput,
 		ec.unmarshalInputCreateApiTokenInput,
 		ec.unmarshalInputCreateHubInput,
+		ec.unmarshalInputCreateWebhookInput,
+		ec.unmarshalInputDeleteAlertRuleInput,
 		ec.unmarshalInputDeleteLimitInput,
 		ec.unmarshalInputDeleteRetentionInput,
 		ec.unmarshalInputDeleteScheduleInput,
+		ec.unmarshalInputDeleteWebhookInput,
 		ec.unmarshalInputEntityFilter,
 		ec.unmarshalInputGrantInput,
 		ec.unmarshalInputIdReuseInput,
+		ec.unmarshalInputMuteAlertRuleInput,
 		ec.unmarshalInputOrchestrationFilter,
 		ec.unmarshalInputPauseBatchOperationInput,
 		ec.unmarshalInputPauseScheduleInput,
@@ -5481,6 +6092,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		ec.unmarshalInputRevokeApiTokenInput,
 		ec.unmarshalInputRewindOrchestrationInput,
 		ec.unmarshalInputRoleBindingInput,
+		ec.unmarshalInputRotateWebhookSecretInput,
 		ec.unmarshalInputRunScheduleInput,
 		ec.unmarshalInputScheduleFilter,
 		ec.unmarshalInputSetMaxDeathsInput,
@@ -5492,6 +6104,8 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		ec.unmarshalInputSuspendOrchestrationInput,
 		ec.unmarshalInputTagInput,
 		ec.unmarshalInputTerminateOrchestrationInput,
+		ec.unmarshalInputTestWebhookInput,
+		ec.unmarshalInputUpdateWebhookInput,
 	)
 	first := true
 
@@ -5902,6 +6516,354 @@ type AuditEntryEdge {
   cursor: String!
   "The entry."
   node: AuditEntry!
+}
+`, BuiltIn: false},
+	{Name: "../schema/alert.graphqls", Input: `extend type Query {
+  "A rule by its id; null if there is none."
+  alertRule("The name of its hub." hub: String!, "Its id." ruleId: String!): AlertRule @requires(permission: READ)
+  "The rules of a hub that watch it, by id."
+  alertRules(
+    "The name of the hub."
+    hub: String!
+    "How many, at most 200."
+    first: Int! = 50
+    "Read on after this cursor."
+    after: String
+  ): AlertRuleConnection! @requires(permission: READ)
+  "Where alerts of a hub are sent to, by id."
+  webhooks(
+    "The name of the hub."
+    hub: String!
+    "How many, at most 200."
+    first: Int! = 50
+    "Read on after this cursor."
+    after: String
+  ): WebhookConnection! @requires(permission: ADMINISTER)
+}
+
+extend type Mutation {
+  "Makes a rule. A server looks at it within seconds. A hub has at most 200."
+  createAlertRule("The rule." input: AlertRuleInput!): AlertRulePayload! @requires(permission: ADMINISTER)
+  "Replaces all that a rule says. One that fires goes on to, until it is resolved; others begin anew."
+  updateAlertRule("The rule." input: AlertRuleInput!): AlertRulePayload! @requires(permission: ADMINISTER)
+  "Has nobody told of what changes, until then."
+  muteAlertRule("Which rule, and until when." input: MuteAlertRuleInput!): AlertRulePayload! @requires(permission: ADMINISTER)
+  "Deletes a rule. Nobody is told."
+  deleteAlertRule("Which rule." input: DeleteAlertRuleInput!): AlertRulePayload! @requires(permission: ADMINISTER)
+  "Makes a webhook, and tells its secret, which is not told again. A hub has at most 100."
+  createWebhook("The webhook." input: CreateWebhookInput!): WebhookPayload! @requires(permission: ADMINISTER)
+  "Replaces what a webhook says, and enables or disables it. Its secret stays."
+  updateWebhook("The webhook." input: UpdateWebhookInput!): WebhookPayload! @requires(permission: ADMINISTER)
+  "Gives a webhook a new secret, and tells it. For a day the one before signs too."
+  rotateWebhookSecret("Which webhook." input: RotateWebhookSecretInput!): WebhookPayload! @requires(permission: ADMINISTER)
+  "Sends a message that says that it is a test."
+  testWebhook("Which webhook." input: TestWebhookInput!): WebhookPayload! @requires(permission: ADMINISTER)
+  "Deletes a webhook, and what was to be sent there."
+  deleteWebhook("Which webhook." input: DeleteWebhookInput!): WebhookPayload! @requires(permission: ADMINISTER)
+}
+
+"What a rule watches, and the unit of its threshold."
+enum AlertKind {
+  "The share, in percent, of the instances ended within the window, completed or failed, that failed."
+  FAILURE_RATE
+  "How many live instances nothing has happened to for the window, although they are neither suspended, nor to start later, nor wait for a timer."
+  STUCK
+  "How many turns and activities are due that no worker takes."
+  NO_WORKER
+  "For how many seconds the oldest turn or activity has been due that nobody has taken up."
+  BACKLOG_AGE
+  "How many dead letters there are."
+  DEAD_LETTERS
+}
+
+"How much an alert matters, for its receivers."
+enum AlertSeverity {
+  "Good to know."
+  INFO
+  "To be looked at."
+  WARNING
+  "To be looked at at once."
+  CRITICAL
+}
+
+"How a rule stands."
+enum AlertState {
+  "Its threshold is not reached."
+  OK
+  "Its threshold is reached, but not for long enough."
+  PENDING
+  "It fires."
+  FIRING
+}
+
+"A rule that watches a hub, and how it stands."
+type AlertRule {
+  "The hub it watches."
+  hub: TaskHub!
+  "Its id, unique in its hub."
+  ruleId: String!
+  "What it watches."
+  kind: AlertKind!
+  "The orchestrations, or activities, that it is about; empty for all."
+  names: [String!]!
+  "The value at which it fires, in the unit of its kind."
+  threshold: Float!
+  "How far back it looks, such as 15m0s; null where its kind has none."
+  window: String
+  "The rate of fewer ended instances counts as 0."
+  minimum: Int!
+  "How often it is looked at, such as 1m0s."
+  interval: String!
+  "How long the threshold must be reached before it fires."
+  for: String!
+  "How long the threshold must not be reached before it is resolved."
+  calm: String!
+  "How much it matters."
+  severity: AlertSeverity!
+  "The ids of the webhooks that are told."
+  webhooks: [String!]!
+  "How it stands."
+  state: AlertState!
+  "Until when nobody is told; null if it was never muted."
+  mutedUntil: DateTime
+  "What was measured last; null if nothing was yet."
+  value: Float
+  "What was measured last, in words."
+  detail: String!
+  "Why the last look failed; null if it did not. The state stays as it was."
+  error: String
+  "When it was looked at last; null if it was not since it was made or changed."
+  evaluatedAt: DateTime
+  "Since when it fires; null if it does not."
+  firingSince: DateTime
+  "How often it began to fire."
+  incident: Int!
+  "The id of the orchestration in the hub weir-system that watches it."
+  instanceId: String!
+  "When it was made."
+  createdAt: DateTime!
+  "When it was changed last."
+  updatedAt: DateTime!
+}
+
+"A page of rules."
+type AlertRuleConnection {
+  "The rules with their cursors."
+  edges: [AlertRuleEdge!]!
+  "The rules, by id."
+  nodes: [AlertRule!]!
+  "Where the page lies."
+  pageInfo: PageInfo!
+}
+
+"A rule and its place in the list."
+type AlertRuleEdge {
+  "Its place in this list: to read on after it, with the same hub."
+  cursor: String!
+  "The rule."
+  node: AlertRule!
+}
+
+"What a webhook is sent."
+enum WebhookFormat {
+  "The document that docs/alerts.md describes."
+  GENERIC
+  "A text, as Slack's incoming webhooks take it."
+  SLACK
+}
+
+"Where alerts are sent to."
+type Webhook {
+  "The hub whose alerts these are."
+  hub: TaskHub!
+  "Its id, unique in its hub."
+  webhookId: String!
+  "Where to."
+  url: String!
+  "What it is sent."
+  format: WebhookFormat!
+  "Why nothing is sent there; null if it is."
+  disabled: String
+  "Since when nothing is sent there; null if it is."
+  disabledAt: DateTime
+  "Until when the secret before the last rotation signs too; null if it was never rotated."
+  oldSecretUntil: DateTime
+  "The newest deliveries. They are kept for 30 days after they are over."
+  deliveries("How many, 1 to 200." first: Int! = 10): [WebhookDelivery!]!
+  "When it was made."
+  createdAt: DateTime!
+  "When it was changed last."
+  updatedAt: DateTime!
+}
+
+"How a delivery stands."
+enum WebhookDeliveryState {
+  "It is not received yet."
+  PENDING
+  "It was received."
+  DELIVERED
+  "It was given up."
+  GIVEN_UP
+}
+
+"A message for a webhook."
+type WebhookDelivery {
+  "What is sent as webhook-id, and the id of the orchestration in the hub weir-system that sends it."
+  deliveryId: String!
+  "The id of the rule; null for a test."
+  ruleId: String
+  "How it stands."
+  state: WebhookDeliveryState!
+  "How many attempts were made."
+  attempts: Int!
+  "The HTTP status of the last answer; null if there was none."
+  answer: Int
+  "What was wrong with the last attempt; null if nothing was."
+  error: String
+  "When it was written down."
+  createdAt: DateTime!
+  "When the next attempt is made; null if there is none."
+  nextAttemptAt: DateTime
+  "When it was received, or given up; null if it is pending."
+  finishedAt: DateTime
+}
+
+"A page of webhooks."
+type WebhookConnection {
+  "The webhooks with their cursors."
+  edges: [WebhookEdge!]!
+  "The webhooks, by id."
+  nodes: [Webhook!]!
+  "Where the page lies."
+  pageInfo: PageInfo!
+}
+
+"A webhook and its place in the list."
+type WebhookEdge {
+  "Its place in this list: to read on after it, with the same hub."
+  cursor: String!
+  "The webhook."
+  node: Webhook!
+}
+
+"A rule. Lengths of time are such as 90s, 15m or 2h."
+input AlertRuleInput {
+  "The name of the task hub."
+  hub: String!
+  "Its id, 1 to 100 characters."
+  ruleId: String!
+  "What it watches."
+  kind: AlertKind!
+  "The orchestrations it is about, at most 20, for NO_WORKER and BACKLOG_AGE activities too; without them all."
+  names: [String!]
+  "The value at which it fires: above 0 to 100 percent, 1 to 604800 seconds, or 1 to 10000."
+  threshold: Float!
+  "For FAILURE_RATE, 1m to 7d, and STUCK, 1m to 90d."
+  window: String
+  "For FAILURE_RATE: the rate of fewer ended instances, 0 to 100000, counts as 0."
+  minimum: Int
+  "How often it is looked at, 1s to 1d; a minute without it."
+  interval: String
+  "How long the threshold must be reached before it fires, 0s to 1d; 0s without it."
+  for: String
+  "How long the threshold must not be reached before it is resolved, 0s to 1d; 0s without it."
+  calm: String
+  "How much it matters."
+  severity: AlertSeverity! = WARNING
+  "The ids of the webhooks that are told, at most 10."
+  webhooks: [String!]
+}
+
+"Which rule to mute."
+input MuteAlertRuleInput {
+  "The name of the task hub."
+  hub: String!
+  "Its id."
+  ruleId: String!
+  "Until when, at most a year from now; without it, or when it is past, the rule is not muted."
+  until: DateTime
+}
+
+"Which rule to delete."
+input DeleteAlertRuleInput {
+  "The name of the task hub."
+  hub: String!
+  "Its id."
+  ruleId: String!
+}
+
+"A webhook to make."
+input CreateWebhookInput {
+  "The name of the task hub."
+  hub: String!
+  "Its id, 1 to 100 characters."
+  webhookId: String!
+  "Where to: https, at most 2000 characters; http for receivers on localhost."
+  url: String!
+  "What it is sent."
+  format: WebhookFormat! = GENERIC
+}
+
+"What a webhook is to say."
+input UpdateWebhookInput {
+  "The name of the task hub."
+  hub: String!
+  "Its id."
+  webhookId: String!
+  "Where to: https, at most 2000 characters; http for receivers on localhost."
+  url: String!
+  "What it is sent."
+  format: WebhookFormat! = GENERIC
+  "Why nothing is to be sent there, at most 200 characters; without it the webhook is enabled."
+  disabled: String
+}
+
+"Which webhook gets a new secret."
+input RotateWebhookSecretInput {
+  "The name of the task hub."
+  hub: String!
+  "Its id."
+  webhookId: String!
+}
+
+"Which webhook to test."
+input TestWebhookInput {
+  "The name of the task hub."
+  hub: String!
+  "Its id."
+  webhookId: String!
+}
+
+"Which webhook to delete."
+input DeleteWebhookInput {
+  "The name of the task hub."
+  hub: String!
+  "Its id."
+  webhookId: String!
+}
+
+"The answer to a change of a rule."
+type AlertRulePayload {
+  "The rule as it is afterwards; null if there is none."
+  rule: AlertRule
+  "What was wrong; empty if the change was made."
+  errors: [UserError!]!
+  "Names this call in the server's log."
+  requestId: String!
+}
+
+"The answer to a change or test of a webhook."
+type WebhookPayload {
+  "The webhook as it is afterwards; null if there is none."
+  webhook: Webhook
+  "The new secret, which is not told again; null if there is none."
+  secret: String
+  "The id of the test's delivery; null if there is none."
+  deliveryId: String
+  "What was wrong; empty if the change was made."
+  errors: [UserError!]!
+  "Names this call in the server's log."
+  requestId: String!
 }
 `, BuiltIn: false},
 	{Name: "../schema/entity.graphqls", Input: `extend type Query {
@@ -8457,6 +9419,92 @@ var parsedSchema = gqlparser.MustLoadSchema(sources...)
 // Each function is generated once per unique object type, deduplicating the
 // switch statements that were previously inlined in every fieldContext_* function.
 
+func (ec *executionContext) childFields_AlertRule(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "hub":
+		return ec.fieldContext_AlertRule_hub(ctx, field)
+	case "ruleId":
+		return ec.fieldContext_AlertRule_ruleId(ctx, field)
+	case "kind":
+		return ec.fieldContext_AlertRule_kind(ctx, field)
+	case "names":
+		return ec.fieldContext_AlertRule_names(ctx, field)
+	case "threshold":
+		return ec.fieldContext_AlertRule_threshold(ctx, field)
+	case "window":
+		return ec.fieldContext_AlertRule_window(ctx, field)
+	case "minimum":
+		return ec.fieldContext_AlertRule_minimum(ctx, field)
+	case "interval":
+		return ec.fieldContext_AlertRule_interval(ctx, field)
+	case "for":
+		return ec.fieldContext_AlertRule_for(ctx, field)
+	case "calm":
+		return ec.fieldContext_AlertRule_calm(ctx, field)
+	case "severity":
+		return ec.fieldContext_AlertRule_severity(ctx, field)
+	case "webhooks":
+		return ec.fieldContext_AlertRule_webhooks(ctx, field)
+	case "state":
+		return ec.fieldContext_AlertRule_state(ctx, field)
+	case "mutedUntil":
+		return ec.fieldContext_AlertRule_mutedUntil(ctx, field)
+	case "value":
+		return ec.fieldContext_AlertRule_value(ctx, field)
+	case "detail":
+		return ec.fieldContext_AlertRule_detail(ctx, field)
+	case "error":
+		return ec.fieldContext_AlertRule_error(ctx, field)
+	case "evaluatedAt":
+		return ec.fieldContext_AlertRule_evaluatedAt(ctx, field)
+	case "firingSince":
+		return ec.fieldContext_AlertRule_firingSince(ctx, field)
+	case "incident":
+		return ec.fieldContext_AlertRule_incident(ctx, field)
+	case "instanceId":
+		return ec.fieldContext_AlertRule_instanceId(ctx, field)
+	case "createdAt":
+		return ec.fieldContext_AlertRule_createdAt(ctx, field)
+	case "updatedAt":
+		return ec.fieldContext_AlertRule_updatedAt(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type AlertRule", field.Name)
+}
+
+func (ec *executionContext) childFields_AlertRuleConnection(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "edges":
+		return ec.fieldContext_AlertRuleConnection_edges(ctx, field)
+	case "nodes":
+		return ec.fieldContext_AlertRuleConnection_nodes(ctx, field)
+	case "pageInfo":
+		return ec.fieldContext_AlertRuleConnection_pageInfo(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type AlertRuleConnection", field.Name)
+}
+
+func (ec *executionContext) childFields_AlertRuleEdge(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_AlertRuleEdge_cursor(ctx, field)
+	case "node":
+		return ec.fieldContext_AlertRuleEdge_node(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type AlertRuleEdge", field.Name)
+}
+
+func (ec *executionContext) childFields_AlertRulePayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "rule":
+		return ec.fieldContext_AlertRulePayload_rule(ctx, field)
+	case "errors":
+		return ec.fieldContext_AlertRulePayload_errors(ctx, field)
+	case "requestId":
+		return ec.fieldContext_AlertRulePayload_requestId(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type AlertRulePayload", field.Name)
+}
+
 func (ec *executionContext) childFields_ApiToken(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "id":
@@ -9763,6 +10811,94 @@ func (ec *executionContext) childFields_WaitReason(ctx context.Context, field gr
 		return ec.fieldContext_WaitReason_subject(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type WaitReason", field.Name)
+}
+
+func (ec *executionContext) childFields_Webhook(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "hub":
+		return ec.fieldContext_Webhook_hub(ctx, field)
+	case "webhookId":
+		return ec.fieldContext_Webhook_webhookId(ctx, field)
+	case "url":
+		return ec.fieldContext_Webhook_url(ctx, field)
+	case "format":
+		return ec.fieldContext_Webhook_format(ctx, field)
+	case "disabled":
+		return ec.fieldContext_Webhook_disabled(ctx, field)
+	case "disabledAt":
+		return ec.fieldContext_Webhook_disabledAt(ctx, field)
+	case "oldSecretUntil":
+		return ec.fieldContext_Webhook_oldSecretUntil(ctx, field)
+	case "deliveries":
+		return ec.fieldContext_Webhook_deliveries(ctx, field)
+	case "createdAt":
+		return ec.fieldContext_Webhook_createdAt(ctx, field)
+	case "updatedAt":
+		return ec.fieldContext_Webhook_updatedAt(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Webhook", field.Name)
+}
+
+func (ec *executionContext) childFields_WebhookConnection(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "edges":
+		return ec.fieldContext_WebhookConnection_edges(ctx, field)
+	case "nodes":
+		return ec.fieldContext_WebhookConnection_nodes(ctx, field)
+	case "pageInfo":
+		return ec.fieldContext_WebhookConnection_pageInfo(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type WebhookConnection", field.Name)
+}
+
+func (ec *executionContext) childFields_WebhookDelivery(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "deliveryId":
+		return ec.fieldContext_WebhookDelivery_deliveryId(ctx, field)
+	case "ruleId":
+		return ec.fieldContext_WebhookDelivery_ruleId(ctx, field)
+	case "state":
+		return ec.fieldContext_WebhookDelivery_state(ctx, field)
+	case "attempts":
+		return ec.fieldContext_WebhookDelivery_attempts(ctx, field)
+	case "answer":
+		return ec.fieldContext_WebhookDelivery_answer(ctx, field)
+	case "error":
+		return ec.fieldContext_WebhookDelivery_error(ctx, field)
+	case "createdAt":
+		return ec.fieldContext_WebhookDelivery_createdAt(ctx, field)
+	case "nextAttemptAt":
+		return ec.fieldContext_WebhookDelivery_nextAttemptAt(ctx, field)
+	case "finishedAt":
+		return ec.fieldContext_WebhookDelivery_finishedAt(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type WebhookDelivery", field.Name)
+}
+
+func (ec *executionContext) childFields_WebhookEdge(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_WebhookEdge_cursor(ctx, field)
+	case "node":
+		return ec.fieldContext_WebhookEdge_node(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type WebhookEdge", field.Name)
+}
+
+func (ec *executionContext) childFields_WebhookPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "webhook":
+		return ec.fieldContext_WebhookPayload_webhook(ctx, field)
+	case "secret":
+		return ec.fieldContext_WebhookPayload_secret(ctx, field)
+	case "deliveryId":
+		return ec.fieldContext_WebhookPayload_deliveryId(ctx, field)
+	case "errors":
+		return ec.fieldContext_WebhookPayload_errors(ctx, field)
+	case "requestId":
+		return ec.fieldContext_WebhookPayload_requestId(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type WebhookPayload", field.Name)
 }
 
 func (ec *executionContext) childFields_Worker(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {

@@ -24,6 +24,62 @@ type Node interface {
 	IsNode()
 }
 
+// A page of rules.
+type AlertRuleConnection struct {
+	// The rules with their cursors.
+	Edges []*AlertRuleEdge `json:"edges"`
+	// The rules, by id.
+	Nodes []*AlertRule `json:"nodes"`
+	// Where the page lies.
+	PageInfo *PageInfo `json:"pageInfo"`
+}
+
+// A rule and its place in the list.
+type AlertRuleEdge struct {
+	// Its place in this list: to read on after it, with the same hub.
+	Cursor string `json:"cursor"`
+	// The rule.
+	Node *AlertRule `json:"node"`
+}
+
+// A rule. Lengths of time are such as 90s, 15m or 2h.
+type AlertRuleInput struct {
+	// The name of the task hub.
+	Hub string `json:"hub"`
+	// Its id, 1 to 100 characters.
+	RuleID string `json:"ruleId"`
+	// What it watches.
+	Kind AlertKind `json:"kind"`
+	// The orchestrations it is about, at most 20, for NO_WORKER and BACKLOG_AGE activities too; without them all.
+	Names graphql.Omittable[[]string] `json:"names,omitempty"`
+	// The value at which it fires: above 0 to 100 percent, 1 to 604800 seconds, or 1 to 10000.
+	Threshold float64 `json:"threshold"`
+	// For FAILURE_RATE, 1m to 7d, and STUCK, 1m to 90d.
+	Window graphql.Omittable[*string] `json:"window,omitempty"`
+	// For FAILURE_RATE: the rate of fewer ended instances, 0 to 100000, counts as 0.
+	Minimum graphql.Omittable[*int32] `json:"minimum,omitempty"`
+	// How often it is looked at, 1s to 1d; a minute without it.
+	Interval graphql.Omittable[*string] `json:"interval,omitempty"`
+	// How long the threshold must be reached before it fires, 0s to 1d; 0s without it.
+	For graphql.Omittable[*string] `json:"for,omitempty"`
+	// How long the threshold must not be reached before it is resolved, 0s to 1d; 0s without it.
+	Calm graphql.Omittable[*string] `json:"calm,omitempty"`
+	// How much it matters.
+	Severity AlertSeverity `json:"severity"`
+	// The ids of the webhooks that are told, at most 10.
+	Webhooks graphql.Omittable[[]string] `json:"webhooks,omitempty"`
+}
+
+// The answer to a change of a rule.
+type AlertRulePayload struct {
+	// The rule as it is afterwards; null if there is none.
+	Rule *AlertRule `json:"rule,omitempty"`
+	// What was wrong; empty if the change was made.
+	Errors []*UserError `json:"errors"`
+	// Names this call in the server's log.
+	RequestID string `json:"requestId"`
+}
+
 // An API token, without its secret.
 type APIToken struct {
 	// Its id.
@@ -323,6 +379,18 @@ type CreateHubPayload struct {
 	RequestID string `json:"requestId"`
 }
 
+// A webhook to make.
+type CreateWebhookInput struct {
+	// The name of the task hub.
+	Hub string `json:"hub"`
+	// Its id, 1 to 100 characters.
+	WebhookID string `json:"webhookId"`
+	// Where to: https, at most 2000 characters; http for receivers on localhost.
+	URL string `json:"url"`
+	// What it is sent.
+	Format WebhookFormat `json:"format"`
+}
+
 // A turn or an activity with which in hand worker after worker has died.
 type DeadLetter struct {
 	// Its instance, or the entity's.
@@ -361,6 +429,14 @@ type DeadLetterEdge struct {
 	Node *DeadLetter `json:"node"`
 }
 
+// Which rule to delete.
+type DeleteAlertRuleInput struct {
+	// The name of the task hub.
+	Hub string `json:"hub"`
+	// Its id.
+	RuleID string `json:"ruleId"`
+}
+
 // Which limit to delete.
 type DeleteLimitInput struct {
 	// The name of the task hub.
@@ -385,6 +461,14 @@ type DeleteScheduleInput struct {
 	Hub string `json:"hub"`
 	// Its id.
 	ScheduleID string `json:"scheduleId"`
+}
+
+// Which webhook to delete.
+type DeleteWebhookInput struct {
+	// The name of the task hub.
+	Hub string `json:"hub"`
+	// Its id.
+	WebhookID string `json:"webhookId"`
 }
 
 // A page of entities.
@@ -767,6 +851,16 @@ type LimitPayload struct {
 
 // What can be changed. Each field has one input, and answers with what has changed and with errors.
 type Mutation struct {
+}
+
+// Which rule to mute.
+type MuteAlertRuleInput struct {
+	// The name of the task hub.
+	Hub string `json:"hub"`
+	// Its id.
+	RuleID string `json:"ruleId"`
+	// Until when, at most a year from now; without it, or when it is past, the rule is not muted.
+	Until graphql.Omittable[*time.Time] `json:"until,omitempty"`
 }
 
 // What has changed in a filtered set of instances.
@@ -1298,6 +1392,14 @@ type RoleBindingPayload struct {
 	RequestID string `json:"requestId"`
 }
 
+// Which webhook gets a new secret.
+type RotateWebhookSecretInput struct {
+	// The name of the task hub.
+	Hub string `json:"hub"`
+	// Its id.
+	WebhookID string `json:"webhookId"`
+}
+
 // Which schedule to start an instance of.
 type RunScheduleInput struct {
 	// The name of the task hub.
@@ -1690,6 +1792,14 @@ type TerminateOrchestrationInput struct {
 	Recursive bool `json:"recursive"`
 }
 
+// Which webhook to test.
+type TestWebhookInput struct {
+	// The name of the task hub.
+	Hub string `json:"hub"`
+	// Its id.
+	WebhookID string `json:"webhookId"`
+}
+
 // The history of a generation, folded into spans.
 type Timeline struct {
 	// The spans, in the order in which they began.
@@ -1760,6 +1870,20 @@ type TimerFired struct {
 
 func (TimerFired) IsHistoryEvent() {}
 
+// What a webhook is to say.
+type UpdateWebhookInput struct {
+	// The name of the task hub.
+	Hub string `json:"hub"`
+	// Its id.
+	WebhookID string `json:"webhookId"`
+	// Where to: https, at most 2000 characters; http for receivers on localhost.
+	URL string `json:"url"`
+	// What it is sent.
+	Format WebhookFormat `json:"format"`
+	// Why nothing is to be sent there, at most 200 characters; without it the webhook is enabled.
+	Disabled graphql.Omittable[*string] `json:"disabled,omitempty"`
+}
+
 // What a caller can do something about.
 type UserError struct {
 	// What kind of error it is.
@@ -1786,6 +1910,38 @@ type WaitReason struct {
 	Until *time.Time `json:"until,omitempty"`
 	// The name of what is waited for: an event, an activity, an orchestration.
 	Subject *string `json:"subject,omitempty"`
+}
+
+// A page of webhooks.
+type WebhookConnection struct {
+	// The webhooks with their cursors.
+	Edges []*WebhookEdge `json:"edges"`
+	// The webhooks, by id.
+	Nodes []*Webhook `json:"nodes"`
+	// Where the page lies.
+	PageInfo *PageInfo `json:"pageInfo"`
+}
+
+// A webhook and its place in the list.
+type WebhookEdge struct {
+	// Its place in this list: to read on after it, with the same hub.
+	Cursor string `json:"cursor"`
+	// The webhook.
+	Node *Webhook `json:"node"`
+}
+
+// The answer to a change or test of a webhook.
+type WebhookPayload struct {
+	// The webhook as it is afterwards; null if there is none.
+	Webhook *Webhook `json:"webhook,omitempty"`
+	// The new secret, which is not told again; null if there is none.
+	Secret *string `json:"secret,omitempty"`
+	// The id of the test's delivery; null if there is none.
+	DeliveryID *string `json:"deliveryId,omitempty"`
+	// What was wrong; empty if the change was made.
+	Errors []*UserError `json:"errors"`
+	// Names this call in the server's log.
+	RequestID string `json:"requestId"`
 }
 
 // Where a permission is looked up.
@@ -1844,6 +2000,195 @@ func (e *AccessScope) UnmarshalJSON(b []byte) error {
 }
 
 func (e AccessScope) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
+}
+
+// What a rule watches, and the unit of its threshold.
+type AlertKind string
+
+const (
+	// The share, in percent, of the instances ended within the window, completed or failed, that failed.
+	AlertKindFailureRate AlertKind = "FAILURE_RATE"
+	// How many live instances nothing has happened to for the window, although they are neither suspended, nor to start later, nor wait for a timer.
+	AlertKindStuck AlertKind = "STUCK"
+	// How many turns and activities are due that no worker takes.
+	AlertKindNoWorker AlertKind = "NO_WORKER"
+	// For how many seconds the oldest turn or activity has been due that nobody has taken up.
+	AlertKindBacklogAge AlertKind = "BACKLOG_AGE"
+	// How many dead letters there are.
+	AlertKindDeadLetters AlertKind = "DEAD_LETTERS"
+)
+
+var AllAlertKind = []AlertKind{
+	AlertKindFailureRate,
+	AlertKindStuck,
+	AlertKindNoWorker,
+	AlertKindBacklogAge,
+	AlertKindDeadLetters,
+}
+
+func (e AlertKind) IsValid() bool {
+	switch e {
+	case AlertKindFailureRate, AlertKindStuck, AlertKindNoWorker, AlertKindBacklogAge, AlertKindDeadLetters:
+		return true
+	}
+	return false
+}
+
+func (e AlertKind) String() string {
+	return string(e)
+}
+
+func (e *AlertKind) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = AlertKind(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid AlertKind", str)
+	}
+	return nil
+}
+
+func (e AlertKind) MarshalGQL(w io.Writer) {
+	fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *AlertKind) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e AlertKind) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
+}
+
+// How much an alert matters, for its receivers.
+type AlertSeverity string
+
+const (
+	// Good to know.
+	AlertSeverityInfo AlertSeverity = "INFO"
+	// To be looked at.
+	AlertSeverityWarning AlertSeverity = "WARNING"
+	// To be looked at at once.
+	AlertSeverityCritical AlertSeverity = "CRITICAL"
+)
+
+var AllAlertSeverity = []AlertSeverity{
+	AlertSeverityInfo,
+	AlertSeverityWarning,
+	AlertSeverityCritical,
+}
+
+func (e AlertSeverity) IsValid() bool {
+	switch e {
+	case AlertSeverityInfo, AlertSeverityWarning, AlertSeverityCritical:
+		return true
+	}
+	return false
+}
+
+func (e AlertSeverity) String() string {
+	return string(e)
+}
+
+func (e *AlertSeverity) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = AlertSeverity(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid AlertSeverity", str)
+	}
+	return nil
+}
+
+func (e AlertSeverity) MarshalGQL(w io.Writer) {
+	fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *AlertSeverity) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e AlertSeverity) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
+}
+
+// How a rule stands.
+type AlertState string
+
+const (
+	// Its threshold is not reached.
+	AlertStateOk AlertState = "OK"
+	// Its threshold is reached, but not for long enough.
+	AlertStatePending AlertState = "PENDING"
+	// It fires.
+	AlertStateFiring AlertState = "FIRING"
+)
+
+var AllAlertState = []AlertState{
+	AlertStateOk,
+	AlertStatePending,
+	AlertStateFiring,
+}
+
+func (e AlertState) IsValid() bool {
+	switch e {
+	case AlertStateOk, AlertStatePending, AlertStateFiring:
+		return true
+	}
+	return false
+}
+
+func (e AlertState) String() string {
+	return string(e)
+}
+
+func (e *AlertState) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = AlertState(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid AlertState", str)
+	}
+	return nil
+}
+
+func (e AlertState) MarshalGQL(w io.Writer) {
+	fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *AlertState) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e AlertState) MarshalJSON() ([]byte, error) {
 	var buf bytes.Buffer
 	e.MarshalGQL(&buf)
 	return buf.Bytes(), nil
@@ -3149,6 +3494,125 @@ func (e *WaitKind) UnmarshalJSON(b []byte) error {
 }
 
 func (e WaitKind) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
+}
+
+// How a delivery stands.
+type WebhookDeliveryState string
+
+const (
+	// It is not received yet.
+	WebhookDeliveryStatePending WebhookDeliveryState = "PENDING"
+	// It was received.
+	WebhookDeliveryStateDelivered WebhookDeliveryState = "DELIVERED"
+	// It was given up.
+	WebhookDeliveryStateGivenUp WebhookDeliveryState = "GIVEN_UP"
+)
+
+var AllWebhookDeliveryState = []WebhookDeliveryState{
+	WebhookDeliveryStatePending,
+	WebhookDeliveryStateDelivered,
+	WebhookDeliveryStateGivenUp,
+}
+
+func (e WebhookDeliveryState) IsValid() bool {
+	switch e {
+	case WebhookDeliveryStatePending, WebhookDeliveryStateDelivered, WebhookDeliveryStateGivenUp:
+		return true
+	}
+	return false
+}
+
+func (e WebhookDeliveryState) String() string {
+	return string(e)
+}
+
+func (e *WebhookDeliveryState) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = WebhookDeliveryState(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid WebhookDeliveryState", str)
+	}
+	return nil
+}
+
+func (e WebhookDeliveryState) MarshalGQL(w io.Writer) {
+	fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *WebhookDeliveryState) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e WebhookDeliveryState) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
+}
+
+// What a webhook is sent.
+type WebhookFormat string
+
+const (
+	// The document that docs/alerts.md describes.
+	WebhookFormatGeneric WebhookFormat = "GENERIC"
+	// A text, as Slack's incoming webhooks take it.
+	WebhookFormatSLACk WebhookFormat = "SLACK"
+)
+
+var AllWebhookFormat = []WebhookFormat{
+	WebhookFormatGeneric,
+	WebhookFormatSLACk,
+}
+
+func (e WebhookFormat) IsValid() bool {
+	switch e {
+	case WebhookFormatGeneric, WebhookFormatSLACk:
+		return true
+	}
+	return false
+}
+
+func (e WebhookFormat) String() string {
+	return string(e)
+}
+
+func (e *WebhookFormat) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = WebhookFormat(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid WebhookFormat", str)
+	}
+	return nil
+}
+
+func (e WebhookFormat) MarshalGQL(w io.Writer) {
+	fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *WebhookFormat) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e WebhookFormat) MarshalJSON() ([]byte, error) {
 	var buf bytes.Buffer
 	e.MarshalGQL(&buf)
 	return buf.Bytes(), nil
