@@ -209,8 +209,9 @@ func (s *AlertSpec) check() error {
 	if s.Interval == 0 {
 		s.Interval = DefaultAlertInterval
 	}
-	return errors.Join(first(s.checkThreshold(), s.checkWindow(), inRange("interval", s.Interval, time.Second, day),
-		inRange("for", s.For, 0, day), inRange("calm", s.Calm, 0, day)))
+	s.Names = slices.Compact(slices.Sorted(slices.Values(s.Names))) // one that is named twice counts once
+	return first(s.checkThreshold(), s.checkWindow(), inRange("interval", s.Interval, time.Second, day),
+		inRange("for", s.For, 0, day), inRange("calm", s.Calm, 0, day))
 }
 
 func (s *AlertSpec) checkThreshold() error {

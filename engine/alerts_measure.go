@@ -23,7 +23,7 @@ type measured struct {
 func (e *Engine) measureAlert(ctx context.Context, hub *Hub, s *AlertSpec) (measured, error) {
 	switch s.Kind {
 	case AlertFailureRate:
-		return e.measureFailures(ctx, hub, s)
+		return e.measureFailures(ctx, hub, s, maxEnded)
 	case AlertStuck:
 		return e.measureStuck(ctx, hub, s)
 	case AlertNoWorker, AlertBacklogAge:
@@ -48,13 +48,16 @@ func (e *Engine) alertNames(ctx context.Context, hub *Hub, s *AlertSpec) ([]stri
 	return names, nil
 }
 
-func (e *Engine) measureFailures(ctx context.Context, hub *Hub, s *AlertSpec) (measured, error) {
+// maxEnded is how many instances of a name and outcome are counted.
+const maxEnded = 100_000
+
+func (e *Engine) measureFailures(ctx context.Context, hub *Hub, s *AlertSpec, most int32) (measured, error) {
 	names, err := e.alertNames(ctx, hub, s)
 	if err != nil {
 		return measured{}, err
 	}
 	rows, err := e.q.CountEnded(ctx, e.lists, store.CountEndedParams{
-		Hub: hub.no, Names: names, Outcomes: []int16{int16(history.Completed), int16(history.Failed)}, Since: time.Now().Add(-s.Window),
+		Hub: hub.no, Names: names, Outcomes: []int16{int16(history.Completed), int16(history.Failed)}, Since: time.Now().Add(-s.Window), Most: most,
 	})
 	if err != nil {
 		return measured{}, fmt.Errorf("count what has ended: %w", err)

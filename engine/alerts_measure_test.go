@@ -76,4 +76,18 @@ func TestAlertMeasures(t *testing.T) {
 			t.Errorf("%s, nothing there: %v, %v", c.what, m.value, err)
 		}
 	}
+	// More than are counted: the share is that of the newest. Each seventh failed, and 12 completed are counted.
+	if _, err := pool.Exec(ctx, `INSERT INTO weir.instances (no, created_at, updated_at, completed_at, hub, status, outcome, id, name)
+		SELECT 2000 + n, now(), now(), now() - make_interval(hours => n), h.no, CASE n % 7 WHEN 1 THEN 3 ELSE 1 END, CASE n % 7 WHEN 1 THEN 3 ELSE 1 END, 'many' || n, 'many'
+		FROM generate_series(1, 70) n, weir.hubs h WHERE h.name = 'default'`); err != nil {
+		t.Fatal(err)
+	}
+	hub, err := e.hub(ctx, "default")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := e.measureFailures(ctx, hub, &AlertSpec{Kind: AlertFailureRate, Window: 7 * day, Names: []string{"many"}}, 12)
+	if err != nil || !strings.HasPrefix(m.detail, "2 of 14 ") {
+		t.Errorf("of many: %v, %q, %v", m.value, m.detail, err)
+	}
 }

@@ -102,6 +102,10 @@ func TestAlertInput(t *testing.T) {
 	if r, err := e.CreateAlertRule(ctx, hub, "rule", good); err != nil || r.Interval != DefaultAlertInterval {
 		t.Errorf("made %+v, %v", r, err)
 	}
+	twice := AlertSpec{Kind: AlertNoWorker, Threshold: 1, Names: []string{"b", "a", "b"}}
+	if r, err := e.CreateAlertRule(ctx, hub, "twice", twice); err != nil || !slices.Equal(r.Names, []string{"a", "b"}) {
+		t.Errorf("made %+v, %v", r, err)
+	}
 	_, err = e.CreateAlertRule(ctx, hub, "rule", good)
 	refused("twice", err, CodeAlreadyExists, "id")
 	_, err = e.UpdateAlertRule(ctx, hub, "other", good)

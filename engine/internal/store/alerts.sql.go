@@ -23,21 +23,31 @@ func (q *Queries) AnyAlerts(ctx context.Context, db DBTX, systemHub string) (boo
 }
 
 const countEnded = `-- name: CountEnded :many
-SELECT o.outcome::smallint AS outcome, coalesce(sum(c.n), 0)::bigint AS count
-FROM unnest($1::text[]) AS names (name) CROSS JOIN unnest($2::smallint[]) AS o (outcome) CROSS JOIN LATERAL (
-    SELECT count(*) AS n FROM (
-        SELECT 1 FROM instances i
-        WHERE i.hub = $3::integer AND i.name = names.name AND i.outcome = o.outcome AND i.completed_at >= $4::timestamptz
-        ORDER BY i.completed_at DESC LIMIT 100000
-    ) AS ended
-) AS c
-GROUP BY o.outcome
+WITH newest AS MATERIALIZED (
+    SELECT names.name, o.outcome, c.n, CASE WHEN c.n = $2::integer THEN c.oldest END AS since
+    FROM unnest($3::text[]) AS names (name) CROSS JOIN unnest($4::smallint[]) AS o (outcome) CROSS JOIN LATERAL (
+        SELECT count(*) AS n, min(ended.completed_at) AS oldest FROM (
+            SELECT i.completed_at FROM instances i
+            WHERE i.hub = $1::integer AND i.name = names.name AND i.outcome = o.outcome AND i.completed_at >= $5::timestamptz
+            ORDER BY i.completed_at DESC LIMIT $2::integer
+        ) AS ended
+    ) AS c
+), cut AS (
+    SELECT n.name, max(n.since) AS since FROM newest n GROUP BY n.name
+)
+SELECT n.outcome::smallint AS outcome, coalesce(sum(CASE WHEN cut.since IS NULL OR cut.since = n.since THEN n.n ELSE (
+    SELECT count(*) FROM instances i
+    WHERE i.hub = $1::integer AND i.name = n.name AND i.outcome = n.outcome AND i.completed_at >= cut.since
+) END), 0)::bigint AS count
+FROM newest n JOIN cut ON cut.name = n.name
+GROUP BY n.outcome
 `
 
 type CountEndedParams struct {
+	Hub      int32
+	Most     int32
 	Names    []string
 	Outcomes []int16
-	Hub      int32
 	Since    time.Time
 }
 
@@ -46,12 +56,15 @@ type CountEndedRow struct {
 	Count   int64
 }
 
-// How many of each name have ended since so, with these outcomes; of each at most 100,000. Index instances_ended.
+// How many have ended since so with these outcomes, summed over names. Of each name and outcome at most so many are counted;
+// where there are more, the name's other outcomes are counted as far back as that goes, so that shares stay what they are. Index
+// instances_ended.
 func (q *Queries) CountEnded(ctx context.Context, db DBTX, arg CountEndedParams) ([]CountEndedRow, error) {
 	rows, err := db.Query(ctx, countEnded,
+		arg.Hub,
+		arg.Most,
 		arg.Names,
 		arg.Outcomes,
-		arg.Hub,
 		arg.Since,
 	)
 	if err != nil {

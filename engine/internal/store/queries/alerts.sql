@@ -110,17 +110,28 @@ WHERE id = @id AND state = 0;
 DELETE FROM webhook_deliveries WHERE no IN (
     SELECT d.no FROM webhook_deliveries d WHERE d.finished_at < now() - make_interval(secs => @keep::float8) ORDER BY d.finished_at LIMIT 1000);
 
--- How many of each name have ended since so, with these outcomes; of each at most 100,000. Index instances_ended.
+-- How many have ended since so with these outcomes, summed over names. Of each name and outcome at most so many are counted;
+-- where there are more, the name's other outcomes are counted as far back as that goes, so that shares stay what they are. Index
+-- instances_ended.
 -- name: CountEnded :many
-SELECT o.outcome::smallint AS outcome, coalesce(sum(c.n), 0)::bigint AS count
-FROM unnest(@names::text[]) AS names (name) CROSS JOIN unnest(@outcomes::smallint[]) AS o (outcome) CROSS JOIN LATERAL (
-    SELECT count(*) AS n FROM (
-        SELECT 1 FROM instances i
-        WHERE i.hub = @hub::integer AND i.name = names.name AND i.outcome = o.outcome AND i.completed_at >= @since::timestamptz
-        ORDER BY i.completed_at DESC LIMIT 100000
-    ) AS ended
-) AS c
-GROUP BY o.outcome;
+WITH newest AS MATERIALIZED (
+    SELECT names.name, o.outcome, c.n, CASE WHEN c.n = @most::integer THEN c.oldest END AS since
+    FROM unnest(@names::text[]) AS names (name) CROSS JOIN unnest(@outcomes::smallint[]) AS o (outcome) CROSS JOIN LATERAL (
+        SELECT count(*) AS n, min(ended.completed_at) AS oldest FROM (
+            SELECT i.completed_at FROM instances i
+            WHERE i.hub = @hub::integer AND i.name = names.name AND i.outcome = o.outcome AND i.completed_at >= @since::timestamptz
+            ORDER BY i.completed_at DESC LIMIT @most::integer
+        ) AS ended
+    ) AS c
+), cut AS (
+    SELECT n.name, max(n.since) AS since FROM newest n GROUP BY n.name
+)
+SELECT n.outcome::smallint AS outcome, coalesce(sum(CASE WHEN cut.since IS NULL OR cut.since = n.since THEN n.n ELSE (
+    SELECT count(*) FROM instances i
+    WHERE i.hub = @hub::integer AND i.name = n.name AND i.outcome = n.outcome AND i.completed_at >= cut.since
+) END), 0)::bigint AS count
+FROM newest n JOIN cut ON cut.name = n.name
+GROUP BY n.outcome;
 
 -- Live instances of a name that nothing has happened to for so long, although they are neither suspended, nor to start later,
 -- nor wait for a timer. The oldest 10,000 are looked at. Index instances_name.
