@@ -24,6 +24,7 @@ import (
 	"github.com/weir-dev/weir/durable/otlp"
 	"github.com/weir-dev/weir/engine"
 	"github.com/weir-dev/weir/engine/tracing"
+	"github.com/weir-dev/weir/graph"
 	"github.com/weir-dev/weir/internal/devpg"
 )
 
@@ -39,6 +40,7 @@ type Config struct {
 	Migrate         bool
 	Deployment      string
 	PayloadLimit    int
+	QueryRate       int
 	ShutdownTimeout time.Duration
 	LogLevel        slog.Level
 	LogFormat       string
@@ -234,6 +236,14 @@ var settings = []setting{
 			return errors.New("want 1024 to 268435456")
 		}
 		c.PayloadLimit = n
+		return nil
+	}, false},
+	{"WEIR_QUERY_RATE", "what each caller of the API may ask for in a second, in units of complexity, with ten times as much at once; 0 for no bound", strconv.Itoa(graph.DefaultBudget.PerSecond), func(c *Config, v string) error {
+		n, err := strconv.Atoi(v)
+		if err != nil || n < 0 || n > 1_000_000 {
+			return errors.New("want a number from 0, for no bound, to 1000000")
+		}
+		c.QueryRate = n
 		return nil
 	}, false},
 	{"WEIR_SHUTDOWN_TIMEOUT", "how long a stopping server lets requests and work end", "20s", func(c *Config, v string) error {

@@ -69,6 +69,7 @@ func TestConfigValues(t *testing.T) {
 		{"WEIR_MIGRATE", []string{"true", "false", "1", "0"}, map[string]string{"": "true or false", "yes": "true or false", "2": "true or false"}},
 		{"WEIR_DEPLOYMENT", []string{"", "production", strings.Repeat("ü", 40)}, map[string]string{strings.Repeat("x", 41): "40 characters", "\xff": "40 characters"}},
 		{"WEIR_PAYLOAD_LIMIT", []string{"1024", "268435456"}, map[string]string{"": "1024 to", "1023": "1024 to", "268435457": "1024 to", "16MiB": "1024 to", "-1": "1024 to"}},
+		{"WEIR_QUERY_RATE", []string{"0", "1000000"}, map[string]string{"": "a number from 0", "-1": "a number from 0", "1000001": "to 1000000", "many": "a number"}},
 		{"WEIR_SHUTDOWN_TIMEOUT", []string{"0s", "1m30s"}, map[string]string{"": "duration", "20": "duration", "-1s": "duration", "soon": "duration"}},
 		{"WEIR_TRACES_RATIO", []string{"0", "1", "0.25"}, map[string]string{"": "0 to 1", "1.1": "0 to 1", "-1": "0 to 1", "NaN": "0 to 1"}},
 		{"WEIR_LOG_LEVEL", []string{"debug", "INFO", "warn", "error"}, map[string]string{"": "debug, info", "loud": "debug, info"}},
@@ -122,7 +123,7 @@ func TestConfigValues(t *testing.T) {
 			t.Errorf("%s: %q", s.name, s.doc)
 		}
 	}
-	if names != 27 {
+	if names != 28 {
 		t.Errorf("there are %d settings: is a new one in this test?", names)
 	}
 }

@@ -303,6 +303,7 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	api, err := graph.NewHandler(ctx, graph.Config{
 		Engine: e, Logger: s.log, Info: graph.Info{Version: version(), Deployment: s.cfg.Deployment, Identity: !s.cfg.open()}, Introspection: s.cfg.dev,
+		Budget: &graph.Budget{Burst: max(10*s.cfg.QueryRate, graph.DefaultBudget.Burst), PerSecond: s.cfg.QueryRate},
 	})
 	if err != nil {
 		return err

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"reflect"
+	"strconv"
 	"strings"
 	"time"
 
@@ -112,8 +113,9 @@ type answer struct {
 	Errors []struct {
 		Message    string `json:"message"`
 		Extensions struct {
-			Code      string `json:"code"`
-			RequestID string `json:"requestId"`
+			Code       string `json:"code"`
+			RequestID  string `json:"requestId"`
+			RetryAfter string `json:"retryAfter"`
 		} `json:"extensions"`
 	} `json:"errors"`
 }
@@ -156,40 +158,64 @@ type request struct {
 	Variables map[string]any `json:"variables,omitempty"`
 }
 
-// ask sends an operation and returns what it has under the alias "done". Errors: *Exit.
+// ask sends an operation and returns what it has under the alias "done". Who has asked for too much waits as long as the server
+// says, a minute at most. Errors: *Exit.
 func (c *client) ask(ctx context.Context, text string, vars map[string]any) (json.RawMessage, error) {
+	for {
+		data, wait, err := c.askOnce(ctx, text, vars)
+		if wait <= 0 || wait > time.Minute {
+			return data, err
+		}
+		alarm := time.NewTimer(wait)
+		select {
+		case <-ctx.Done():
+			alarm.Stop()
+			return data, err
+		case <-alarm.C:
+		}
+	}
+}
+
+// askOnce is ask without waiting; wait is how long the server asks for, if it does.
+func (c *client) askOnce(ctx context.Context, text string, vars map[string]any) (data json.RawMessage, wait time.Duration, err error) {
 	body, err := json.Marshal(request{text, vars})
 	if err != nil {
-		return nil, fmt.Errorf("write request: %w", err)
+		return nil, 0, fmt.Errorf("write request: %w", err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.url, bytes.NewReader(body))
 	if err != nil {
-		return nil, fmt.Errorf("write request: %w", err)
+		return nil, 0, fmt.Errorf("write request: %w", err)
 	}
 	c.header(req.Header)
 	req.Header.Set("Content-Type", "application/json")
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return nil, unreachable("cannot reach the server at %s: %w", c.url, plain(err))
+		return nil, 0, unreachable("cannot reach the server at %s: %w", c.url, plain(err))
 	}
 	defer func() { _ = resp.Body.Close() }()
 	raw, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
 	if err != nil {
-		return nil, unreachable("the answer of %s did not come to its end: %w", c.url, plain(err))
+		return nil, 0, unreachable("the answer of %s did not come to its end: %w", c.url, plain(err))
 	}
 	if len(raw) > maxAnswer {
-		return nil, &Exit{ExitFailed, fmt.Errorf("the answer of %s is larger than %d bytes", c.url, maxAnswer)}
+		return nil, 0, &Exit{ExitFailed, fmt.Errorf("the answer of %s is larger than %d bytes", c.url, maxAnswer)}
 	}
 	var a answer
 	if err := json.Unmarshal(raw, &a); err != nil || (a.Data == nil && len(a.Errors) == 0) {
-		return nil, c.strange(resp)
+		return nil, 0, c.strange(resp)
 	}
 	if resp.StatusCode == http.StatusUnauthorized && len(a.Errors) > 0 {
 		a.Errors[0].Extensions.Code = "UNAUTHENTICATED"
 	}
-	return a.done()
+	if len(a.Errors) > 0 && a.Errors[0].Extensions.Code == "RATE_LIMITED" {
+		if seconds, wrong := strconv.ParseFloat(a.Errors[0].Extensions.RetryAfter, 64); wrong == nil && seconds > 0 {
+			wait = time.Duration(seconds * float64(time.Second))
+		}
+	}
+	data, err = a.done()
+	return data, wait, err
 }
 
 // strange is the error of an answer that is not GraphQL's.

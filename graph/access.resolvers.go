@@ -43,6 +43,12 @@ func (r *queryResolver) Viewer(ctx context.Context) (*model.Viewer, error) {
 	return &model.Viewer{Principal: auth.From(ctx)}, nil
 }
 
+// QueryCost is the resolver for the queryCost field.
+func (r *queryResolver) QueryCost(ctx context.Context) (*model.QueryCost, error) {
+	c := costOf(ctx)
+	return &model.QueryCost{Cost: int32(c.Cost), Remaining: int32(c.Remaining), Limit: int32(c.Limit), PerSecond: int32(c.PerSecond)}, nil
+}
+
 // APITokens is the resolver for the apiTokens field.
 func (r *queryResolver) APITokens(ctx context.Context, first int32, after *string) (*model.APITokenConnection, error) {
 	return r.tokens(ctx, int(first), after)

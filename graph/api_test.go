@@ -55,7 +55,7 @@ func serveAlone(t *testing.T, configure ...func(*graph.Config, *pgxpool.Config))
 	t.Cleanup(cancel)
 	a := &api{t: t, ctx: ctx, logs: &logs{}}
 	log := slog.New(slog.NewTextHandler(a.logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	cfg := graph.Config{Logger: log, Info: graph.Info{Version: "1.2.3", Deployment: "test"}}
+	cfg := graph.Config{Logger: log, Info: graph.Info{Version: "1.2.3", Deployment: "test"}, Budget: &graph.Budget{Burst: 20_000}}
 	a.pool = pgtest.New(t, weirtest.Schema).Pool(t, func(p *pgxpool.Config) {
 		for _, f := range configure {
 			f(&cfg, p)

@@ -18,7 +18,6 @@ import (
 	"github.com/99designs/gqlgen/graphql/handler/transport"
 	"github.com/vektah/gqlparser/v2/ast"
 	"github.com/vektah/gqlparser/v2/formatter"
-	"github.com/vektah/gqlparser/v2/gqlerror"
 
 	"github.com/weir-dev/weir/engine"
 	"github.com/weir-dev/weir/engine/logkey"
@@ -35,6 +34,8 @@ type Config struct {
 	Introspection bool
 	// Deadline bounds a query; 0 means 10 seconds.
 	Deadline time.Duration
+	// Budget bounds what each caller may ask for; nil means DefaultBudget.
+	Budget *Budget
 	// Recheck is how often it is looked whether those with open connections are still known and have the same rights; 0
 	// means 30 seconds.
 	Recheck time.Duration
@@ -59,6 +60,7 @@ type Handler struct {
 	inner    http.Handler
 	deadline time.Duration
 	recheck  time.Duration
+	budget   *buckets
 	sockets  *gate // websockets and streams of server-sent events
 	runs     runs
 	closing  context.Context
@@ -74,6 +76,9 @@ func NewHandler(ctx context.Context, cfg Config) (*Handler, error) {
 	if cfg.Deadline == 0 {
 		cfg.Deadline = 10 * time.Second
 	}
+	if cfg.Budget == nil {
+		cfg.Budget = &DefaultBudget
+	}
 	if cfg.Recheck == 0 {
 		cfg.Recheck = 30 * time.Second
 	}
@@ -86,7 +91,7 @@ func NewHandler(ctx context.Context, cfg Config) (*Handler, error) {
 			engine: cfg.Engine, cursors: cursors{key}, log: cfg.Logger, info: cfg.Info,
 			streams: newGate(maxStreams, "this server serves %d subscriptions at most"),
 		},
-		deadline: cfg.Deadline, recheck: cfg.Recheck,
+		deadline: cfg.Deadline, recheck: cfg.Recheck, budget: newBuckets(*cfg.Budget),
 		sockets: newGate(maxSockets, "this server serves %d connections at most"),
 	}
 	h.closing, h.close = context.WithCancel(context.WithoutCancel(ctx))
@@ -190,12 +195,14 @@ func (h *Handler) operation(ctx context.Context, next graphql.OperationHandler) 
 	if s, ok := ctx.Value(socketKey{}).(*socketState); ok {
 		if s.operations.Add(1) > maxPerSocket {
 			s.operations.Add(-1)
-			err := refuse(codeLimit, "this connection has %d operations under way, which is the most", maxPerSocket)
-			// One error, and not one after the other: the transport asks until there is no more.
-			return graphql.OneShot(&graphql.Response{Errors: gqlerror.List{h.r.present(ctx, err)}})
+			return h.refused(ctx, refuse(codeLimit, "this connection has %d operations under way, which is the most", maxPerSocket))
 		}
 		context.AfterFunc(ctx, func() { s.operations.Add(-1) })
 		ctx = context.WithValue(ctx, requestKey{}, requests.NewID()) // the connection has many
+	}
+	ctx, err := h.charge(ctx)
+	if err != nil {
+		return h.refused(ctx, err)
 	}
 	if key, ok := sharedKey(ctx); ok {
 		return h.share(ctx, key, next)
@@ -210,6 +217,7 @@ func (h *Handler) response(ctx context.Context, next graphql.ResponseHandler) *g
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, h.deadline)
 		defer cancel()
+		graphql.RegisterExtension(ctx, "cost", costOf(ctx))
 	}
 	return next(ctx)
 }

@@ -753,6 +753,7 @@ type ComplexityRoot struct {
 		Orchestration         func(childComplexity int, hub string, instanceID string) int
 		Orchestrations        func(childComplexity int, hub string, filter *model.OrchestrationFilter, first *int32, after *string, last *int32, before *string) int
 		PreviewBatchOperation func(childComplexity int, input model.PreviewBatchOperationInput) int
+		QueryCost             func(childComplexity int) int
 		Retention             func(childComplexity int, hub string) int
 		RoleBindings          func(childComplexity int, first int32, after *string) int
 		Schedule              func(childComplexity int, hub string, scheduleID string) int
@@ -760,6 +761,13 @@ type ComplexityRoot struct {
 		Server                func(childComplexity int) int
 		Viewer                func(childComplexity int) int
 		Webhooks              func(childComplexity int, hub string, first int32, after *string) int
+	}
+
+	QueryCost struct {
+		Cost      func(childComplexity int) int
+		Limit     func(childComplexity int) int
+		PerSecond func(childComplexity int) int
+		Remaining func(childComplexity int) int
 	}
 
 	ReasonPart struct {
@@ -4451,6 +4459,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.PreviewBatchOperation(childComplexity, args["input"].(model.PreviewBatchOperationInput)), true
+	case "Query.queryCost":
+		if e.ComplexityRoot.Query.QueryCost == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Query.QueryCost(childComplexity), true
 	case "Query.retention":
 		if e.ComplexityRoot.Query.Retention == nil {
 			break
@@ -4518,6 +4532,31 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.Webhooks(childComplexity, args["hub"].(string), args["first"].(int32), args["after"].(*string)), true
+
+	case "QueryCost.cost":
+		if e.ComplexityRoot.QueryCost.Cost == nil {
+			break
+		}
+
+		return e.ComplexityRoot.QueryCost.Cost(childComplexity), true
+	case "QueryCost.limit":
+		if e.ComplexityRoot.QueryCost.Limit == nil {
+			break
+		}
+
+		return e.ComplexityRoot.QueryCost.Limit(childComplexity), true
+	case "QueryCost.perSecond":
+		if e.ComplexityRoot.QueryCost.PerSecond == nil {
+			break
+		}
+
+		return e.ComplexityRoot.QueryCost.PerSecond(childComplexity), true
+	case "QueryCost.remaining":
+		if e.ComplexityRoot.QueryCost.Remaining == nil {
+			break
+		}
+
+		return e.ComplexityRoot.QueryCost.Remaining(childComplexity), true
 
 	case "ReasonPart.at":
 		if e.ComplexityRoot.ReasonPart.At == nil {
@@ -6208,6 +6247,8 @@ directive @requires(permission: Permission, scope: AccessScope! = HUB) on FIELD_
 extend type Query {
   "Who asks, and what it may do."
   viewer: Viewer! @requires(scope: ANY)
+  "What this operation costs, and what the caller has left. Each answer says it too, in extensions.cost."
+  queryCost: QueryCost! @requires(scope: ANY)
   "API tokens, the latest first, those that are revoked or have expired among them."
   apiTokens("How many, at most 200." first: Int! = 50, "Read on after this cursor." after: String): ApiTokenConnection! @requires(permission: ADMINISTER, scope: SYSTEM)
   "Which roles are bound to whom an OpenID provider knows, by subject, hub and role."
@@ -6235,6 +6276,18 @@ extend type Mutation {
   setRoleBinding("Which role, to whom." input: RoleBindingInput!): RoleBindingPayload! @requires(permission: ADMINISTER, scope: SYSTEM)
   "Takes a role away."
   removeRoleBinding("Which role, from whom." input: RoleBindingInput!): RoleBindingPayload! @requires(permission: ADMINISTER, scope: SYSTEM)
+}
+
+"What an operation costs: its complexity, of which each caller has so much at once, and gets so much back a second."
+type QueryCost {
+  "What this operation costs."
+  cost: Int!
+  "What the caller has left after it."
+  remaining: Int!
+  "What a caller has at most, and what the costliest operation may cost."
+  limit: Int!
+  "What a caller gets back in a second; 0 if nothing is bounded."
+  perSecond: Int!
 }
 
 "What a caller may do in a task hub, or in all."
@@ -10399,6 +10452,20 @@ func (ec *executionContext) childFields_PurgeRefusal(ctx context.Context, field 
 		return ec.fieldContext_PurgeRefusal_message(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type PurgeRefusal", field.Name)
+}
+
+func (ec *executionContext) childFields_QueryCost(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cost":
+		return ec.fieldContext_QueryCost_cost(ctx, field)
+	case "remaining":
+		return ec.fieldContext_QueryCost_remaining(ctx, field)
+	case "limit":
+		return ec.fieldContext_QueryCost_limit(ctx, field)
+	case "perSecond":
+		return ec.fieldContext_QueryCost_perSecond(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type QueryCost", field.Name)
 }
 
 func (ec *executionContext) childFields_ReasonPart(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {

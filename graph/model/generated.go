@@ -1181,6 +1181,18 @@ type PutScheduleInput struct {
 type Query struct {
 }
 
+// What an operation costs: its complexity, of which each caller has so much at once, and gets so much back a second.
+type QueryCost struct {
+	// What this operation costs.
+	Cost int32 `json:"cost"`
+	// What the caller has left after it.
+	Remaining int32 `json:"remaining"`
+	// What a caller has at most, and what the costliest operation may cost.
+	Limit int32 `json:"limit"`
+	// What a caller gets back in a second; 0 if nothing is bounded.
+	PerSecond int32 `json:"perSecond"`
+}
+
 // What to raise, and to which instance.
 type RaiseEventInput struct {
 	// The name of the task hub.

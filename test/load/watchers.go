@@ -42,7 +42,7 @@ func (b *bench) startServer(ctx context.Context) (*apiServer, error) {
 		return nil, err
 	}
 	cmd := exec.CommandContext(ctx, bin, "server")
-	cmd.Env = append(os.Environ(), "WEIR_DATABASE_URL="+b.pg.dsn, "WEIR_LISTEN="+address, "WEIR_LOG_LEVEL=warn", "WEIR_ALLOW_ANYBODY=true")
+	cmd.Env = append(os.Environ(), "WEIR_DATABASE_URL="+b.pg.dsn, "WEIR_LISTEN="+address, "WEIR_LOG_LEVEL=warn", "WEIR_ALLOW_ANYBODY=true", "WEIR_QUERY_RATE=0")
 	cmd.Stderr = os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := cmd.Start(); err != nil {

@@ -125,6 +125,8 @@ export interface Problem {
   message: string;
   code: string;
   requestId?: string;
+  /** Of a question that came too soon after others: how long to wait, in ms. */
+  retryAfter?: number;
 }
 
 interface GraphQLErrorLike {
@@ -134,11 +136,12 @@ interface GraphQLErrorLike {
 
 function problemOf(errors: readonly GraphQLErrorLike[]): Problem {
   const [first] = errors;
-  const { code, requestId } = first?.extensions ?? {};
+  const { code, requestId, retryAfter } = first?.extensions ?? {};
   return {
     message: first?.message ?? "the server gave no reason",
     code: typeof code === "string" ? code : "INTERNAL",
     ...(typeof requestId === "string" ? { requestId } : {}),
+    ...(code === "RATE_LIMITED" && Number(retryAfter) > 0 ? { retryAfter: Number(retryAfter) * 1000 } : {}),
   };
 }
 
@@ -150,8 +153,24 @@ interface Answer<T> {
 /** What the dashboard's own requests carry: a page of another site cannot set it, so a session counts only with it. */
 export const ownHeaders = { "x-weir-dashboard": "1" } as const;
 
-/** Asks a question or acts; throws Refused. */
+/** How often a question is asked again that came too soon after others, and how long it waits for that at most, in ms. */
+const PATIENCE = 3;
+const LONGEST_WAIT = 10_000;
+
+/** Asks a question or acts; throws Refused. Who has asked for too much waits as long as the server says. */
 export async function ask<T, V extends Record<string, unknown>>(document: TypedDocumentString<T, V>, variables: V): Promise<T> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await askOnce(document, variables);
+    } catch (error) {
+      const wait = error instanceof Refused ? error.problem.retryAfter : undefined;
+      if (wait === undefined || wait > LONGEST_WAIT || tries > PATIENCE) throw error;
+      await new Promise((resolve) => setTimeout(resolve, wait));
+    }
+  }
+}
+
+async function askOnce<T, V extends Record<string, unknown>>(document: TypedDocumentString<T, V>, variables: V): Promise<T> {
   let response: Response;
   let answer: Answer<T> | undefined;
   try {
