@@ -200,13 +200,15 @@ func (r *taskHubResolver) Workers(ctx context.Context, obj *model.TaskHub) ([]*m
 
 // MaxDeaths is the resolver for the maxDeaths field.
 func (r *taskHubResolver) MaxDeaths(ctx context.Context, obj *model.TaskHub) (int32, error) {
-	n, err := r.engine.MaxDeaths(ctx, obj.Name)
+	n, err := readOnce(ctx, deathsOf{obj.Name}, func(ctx context.Context) (int, error) { return r.engine.MaxDeaths(ctx, obj.Name) })
 	return int32(n), err
 }
 
 // FailureGroups is the resolver for the failureGroups field.
 func (r *taskHubResolver) FailureGroups(ctx context.Context, obj *model.TaskHub, window string, first int32) ([]*model.FailureGroup, error) {
-	return r.failureGroups(ctx, obj.Name, window, int(first))
+	return readOnce(ctx, groupsOf{obj.Name, window, int(first)}, func(ctx context.Context) ([]*model.FailureGroup, error) {
+		return r.failureGroups(ctx, obj.Name, window, int(first))
+	})
 }
 
 // Mutation returns generated.MutationResolver implementation.

@@ -23,7 +23,42 @@ type scope struct {
 	workers map[workersOf][]engine.WorkerInfo
 	texts   int
 	live    bool // it is a subscription's
+	read    map[any]*onceRead
 }
+
+// onceRead is something that is read once in an operation, however often it is asked for.
+type onceRead struct {
+	once  sync.Once
+	value any
+	err   error
+}
+
+// readOnce reads something once in an operation. The key says what; its type keeps it apart from others.
+func readOnce[T any](ctx context.Context, key any, read func(context.Context) (T, error)) (T, error) {
+	s := scopeOf(ctx)
+	s.mu.Lock()
+	if s.read == nil {
+		s.read = map[any]*onceRead{}
+	}
+	r := s.read[key]
+	if r == nil {
+		r = &onceRead{}
+		s.read[key] = r
+	}
+	s.mu.Unlock()
+	r.once.Do(func() { r.value, r.err = read(ctx) })
+	out, _ := r.value.(T)
+	return out, r.err
+}
+
+// What is read of a hub once in an operation.
+type (
+	deathsOf struct{ hub string }
+	groupsOf struct {
+		hub, window string
+		first       int
+	}
+)
 
 type workersOf struct {
 	hub         string
@@ -47,6 +82,7 @@ func (s *scope) reset() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	clear(s.workers)
+	clear(s.read)
 	s.texts, s.live = 0, true
 }
 
