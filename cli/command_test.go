@@ -630,6 +630,38 @@ func TestAccess(t *testing.T) {
 	}
 }
 
+// TestAlertCommands runs the commands on rules and webhooks.
+func TestAlertCommands(t *testing.T) {
+	t.Parallel()
+	r := newRemote(t)
+	made := r.ok("whsec_", "webhooks", "create", "ops", "https://example.com/hook")
+	if strings.Count(made.out, "\n") != 1 || !strings.Contains(made.notes, "shown once") {
+		t.Errorf("it says %q and %q", made.out, made.notes)
+	}
+	r.no(1, "ALREADY_EXISTS", "webhooks", "create", "ops", "https://example.com/hook")
+	r.no(1, "INVALID_ARGUMENT at url", "webhooks", "create", "other", "ftp://example.com")
+	r.ok("https://example.com/other  SLACK", "webhooks", "update", "ops", "https://example.com/other", "--format", "slack")
+	if again := r.ok("whsec_", "webhooks", "rotate", "ops"); again.out == made.out {
+		t.Error("the secret is the same")
+	}
+	r.ok("ops", "webhooks", "list")
+	r.no(3, "NOT_FOUND", "webhooks", "test", "nobody")
+
+	r.ok("fails  FAILURE_RATE  OK", "alerts", "create", "fails", "--kind", "failure-rate", "--threshold", "5", "--window", "15m", "--minimum", "20", "--name", "order", "--webhook", "ops", "--severity", "critical")
+	r.no(1, "ALREADY_EXISTS", "alerts", "create", "fails", "--kind", "failure-rate", "--threshold", "5", "--window", "15m")
+	r.no(1, "INVALID_ARGUMENT at threshold", "alerts", "create", "more", "--kind", "failure-rate", "--threshold", "500", "--window", "15m")
+	r.no(2, "say --kind", "alerts", "create", "more")
+	r.no(2, "allowed are FAILURE_RATE", "alerts", "create", "more", "--kind", "weather")
+	r.ok("WARNING", "alerts", "update", "fails", "--kind", "stuck", "--threshold", "3", "--window", "1h")
+	r.ok("fails", "alerts", "mute", "fails", "--until", "2h")
+	r.ok("It watches all orchestrations, tells nobody", "alerts", "get", "fails")
+	r.ok("fails", "alerts", "list")
+	r.no(3, "rule \"nothing\"", "alerts", "get", "nothing")
+	r.ok("is deleted", "alerts", "delete", "fails")
+	r.ok("is deleted", "webhooks", "delete", "ops")
+	r.no(3, "NOT_FOUND", "webhooks", "delete", "ops")
+}
+
 // TestHelp: every command and every flag is explained, and completed.
 func TestHelp(t *testing.T) {
 	t.Parallel()

@@ -66,6 +66,22 @@ func commands() []*command {
 		{name: "retention set", about: "set a rule", bind: ruleCommand(setRetentionOperation, true)},
 		{name: "retention delete", about: "take a rule back", bind: ruleCommand(deleteRetentionOperation, false)},
 
+		{name: "alerts list", about: "list the rules that watch the hub, and how they stand", bind: alertsListCommand},
+		{name: "alerts get", args: "RULE", min: 1, max: 1, about: "show a rule", bind: alertsGetCommand},
+		{name: "alerts create", args: "RULE", min: 1, max: 1, about: "make a rule", bind: alertCommand(createAlertOperation)},
+		{name: "alerts update", args: "RULE", min: 1, max: 1, about: "set all of a rule anew; what no flag says is as without it", bind: alertCommand(updateAlertOperation)},
+		{name: "alerts mute", args: "RULE", min: 1, max: 1, about: "tell nobody of a rule for a while", bind: alertsMuteCommand},
+		{name: "alerts delete", args: "RULE", min: 1, max: 1, about: "delete a rule", bind: alertsDeleteCommand},
+		{name: "webhooks list", about: "list who is told of alerts, and how the last delivery went", bind: webhooksListCommand},
+		{
+			name: "webhooks create", args: "WEBHOOK URL", min: 2, max: 2, about: "make a webhook, and print the secret that signs what it is sent", bind: secretCommand(createWebhookOperation, true),
+			more: "The secret goes to the standard output, all else to the standard error.",
+		},
+		{name: "webhooks update", args: "WEBHOOK URL", min: 2, max: 2, about: "set address and format of a webhook, or disable it", bind: webhooksUpdateCommand},
+		{name: "webhooks rotate", args: "WEBHOOK", min: 1, max: 1, about: "make a further secret; the one before counts for a day longer", bind: secretCommand(rotateWebhookOperation, false)},
+		{name: "webhooks test", args: "WEBHOOK", min: 1, max: 1, about: "send a test", bind: webhooksTestCommand},
+		{name: "webhooks delete", args: "WEBHOOK", min: 1, max: 1, about: "delete a webhook", bind: webhooksDeleteCommand},
+
 		{name: "whoami", about: "show who the server takes you for, and what you may do in the hub", bind: whoamiCommand},
 		{name: "tokens list", about: "list API tokens, the latest first", bind: tokensListCommand},
 		{

@@ -62,7 +62,7 @@ func compare(t *testing.T, at string, goes reflect.Type, is *ast.Type, selected 
 		compare(t, at+".of", goes.Elem(), is.Elem, selected)
 		return
 	}
-	want := map[string]reflect.Kind{"Int": reflect.Int, "String": reflect.String, "Long": reflect.String, "DateTime": reflect.String, "ID": reflect.String, "Boolean": reflect.Bool, "JSON": reflect.Slice}
+	want := map[string]reflect.Kind{"Int": reflect.Int, "Float": reflect.Float64, "String": reflect.String, "Long": reflect.String, "DateTime": reflect.String, "ID": reflect.String, "Boolean": reflect.Bool, "JSON": reflect.Slice}
 	kind, scalar := want[is.NamedType]
 	switch {
 	case len(selected) == 0 && !scalar: // an enum
