@@ -82,6 +82,8 @@ func complexity() generated.ComplexityRoot {
 	c.Webhook.Deliveries = func(child int, first int32) int { return 10 + size(&first)*child }
 	c.BatchOperationPreview.Sample = func(child int) int { return 5 + 10*child }
 	c.TaskHub.FailureGroups = func(child int, _ string, first int32) int { return 50 + size(&first)*(5+child) }
+	c.TaskHub.Stats = func(child int, _ string, buckets int32) int { return 200 + child + size(&buckets) }
+	c.HubStats.Buckets, c.HubStats.Backlog = few, few
 	c.TaskHub.Workers = func(child int) int { return 10 + 10*child }
 	c.Worker.Orchestrations, c.Worker.Activities, c.Worker.Entities = few, few, few
 	c.TaskCompleted.Earlier, c.TaskFailed.Earlier = few, few

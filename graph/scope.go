@@ -54,6 +54,10 @@ func readOnce[T any](ctx context.Context, key any, read func(context.Context) (T
 // What is read of a hub once in an operation.
 type (
 	deathsOf struct{ hub string }
+	statsOf  struct {
+		hub, window string
+		buckets     int
+	}
 	groupsOf struct {
 		hub, window string
 		first       int

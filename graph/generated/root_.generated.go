@@ -484,6 +484,27 @@ type ComplexityRoot struct {
 		Step     func(childComplexity int) int
 	}
 
+	HubStats struct {
+		Backlog        func(childComplexity int) int
+		BucketSeconds  func(childComplexity int) int
+		Buckets        func(childComplexity int) int
+		Ended          func(childComplexity int) int
+		From           func(childComplexity int) int
+		MedianSeconds  func(childComplexity int) int
+		Partial        func(childComplexity int) int
+		SlowSeconds    func(childComplexity int) int
+		SlowestSeconds func(childComplexity int) int
+		To             func(childComplexity int) int
+		Workers        func(childComplexity int) int
+	}
+
+	KindBacklog struct {
+		Active        func(childComplexity int) int
+		Kind          func(childComplexity int) int
+		OldestSeconds func(childComplexity int) int
+		Pending       func(childComplexity int) int
+	}
+
 	Limit struct {
 		Burst       func(childComplexity int) int
 		Concurrency func(childComplexity int) int
@@ -891,6 +912,15 @@ type ComplexityRoot struct {
 		RequestID func(childComplexity int) int
 	}
 
+	StatsBucket struct {
+		At         func(childComplexity int) int
+		Canceled   func(childComplexity int) int
+		Completed  func(childComplexity int) int
+		Failed     func(childComplexity int) int
+		Started    func(childComplexity int) int
+		Terminated func(childComplexity int) int
+	}
+
 	StatusCounts struct {
 		All        func(childComplexity int) int
 		Canceled   func(childComplexity int) int
@@ -980,6 +1010,7 @@ type ComplexityRoot struct {
 		ID            func(childComplexity int) int
 		MaxDeaths     func(childComplexity int) int
 		Name          func(childComplexity int) int
+		Stats         func(childComplexity int, window string, buckets int32) int
 		Workers       func(childComplexity int) int
 	}
 
@@ -2882,6 +2913,98 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Hold.Step(childComplexity), true
+
+	case "HubStats.backlog":
+		if e.ComplexityRoot.HubStats.Backlog == nil {
+			break
+		}
+
+		return e.ComplexityRoot.HubStats.Backlog(childComplexity), true
+	case "HubStats.bucketSeconds":
+		if e.ComplexityRoot.HubStats.BucketSeconds == nil {
+			break
+		}
+
+		return e.ComplexityRoot.HubStats.BucketSeconds(childComplexity), true
+	case "HubStats.buckets":
+		if e.ComplexityRoot.HubStats.Buckets == nil {
+			break
+		}
+
+		return e.ComplexityRoot.HubStats.Buckets(childComplexity), true
+	case "HubStats.ended":
+		if e.ComplexityRoot.HubStats.Ended == nil {
+			break
+		}
+
+		return e.ComplexityRoot.HubStats.Ended(childComplexity), true
+	case "HubStats.from":
+		if e.ComplexityRoot.HubStats.From == nil {
+			break
+		}
+
+		return e.ComplexityRoot.HubStats.From(childComplexity), true
+	case "HubStats.medianSeconds":
+		if e.ComplexityRoot.HubStats.MedianSeconds == nil {
+			break
+		}
+
+		return e.ComplexityRoot.HubStats.MedianSeconds(childComplexity), true
+	case "HubStats.partial":
+		if e.ComplexityRoot.HubStats.Partial == nil {
+			break
+		}
+
+		return e.ComplexityRoot.HubStats.Partial(childComplexity), true
+	case "HubStats.slowSeconds":
+		if e.ComplexityRoot.HubStats.SlowSeconds == nil {
+			break
+		}
+
+		return e.ComplexityRoot.HubStats.SlowSeconds(childComplexity), true
+	case "HubStats.slowestSeconds":
+		if e.ComplexityRoot.HubStats.SlowestSeconds == nil {
+			break
+		}
+
+		return e.ComplexityRoot.HubStats.SlowestSeconds(childComplexity), true
+	case "HubStats.to":
+		if e.ComplexityRoot.HubStats.To == nil {
+			break
+		}
+
+		return e.ComplexityRoot.HubStats.To(childComplexity), true
+	case "HubStats.workers":
+		if e.ComplexityRoot.HubStats.Workers == nil {
+			break
+		}
+
+		return e.ComplexityRoot.HubStats.Workers(childComplexity), true
+
+	case "KindBacklog.active":
+		if e.ComplexityRoot.KindBacklog.Active == nil {
+			break
+		}
+
+		return e.ComplexityRoot.KindBacklog.Active(childComplexity), true
+	case "KindBacklog.kind":
+		if e.ComplexityRoot.KindBacklog.Kind == nil {
+			break
+		}
+
+		return e.ComplexityRoot.KindBacklog.Kind(childComplexity), true
+	case "KindBacklog.oldestSeconds":
+		if e.ComplexityRoot.KindBacklog.OldestSeconds == nil {
+			break
+		}
+
+		return e.ComplexityRoot.KindBacklog.OldestSeconds(childComplexity), true
+	case "KindBacklog.pending":
+		if e.ComplexityRoot.KindBacklog.Pending == nil {
+			break
+		}
+
+		return e.ComplexityRoot.KindBacklog.Pending(childComplexity), true
 
 	case "Limit.burst":
 		if e.ComplexityRoot.Limit.Burst == nil {
@@ -5034,6 +5157,43 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.SetMaxDeathsPayload.RequestID(childComplexity), true
 
+	case "StatsBucket.at":
+		if e.ComplexityRoot.StatsBucket.At == nil {
+			break
+		}
+
+		return e.ComplexityRoot.StatsBucket.At(childComplexity), true
+	case "StatsBucket.canceled":
+		if e.ComplexityRoot.StatsBucket.Canceled == nil {
+			break
+		}
+
+		return e.ComplexityRoot.StatsBucket.Canceled(childComplexity), true
+	case "StatsBucket.completed":
+		if e.ComplexityRoot.StatsBucket.Completed == nil {
+			break
+		}
+
+		return e.ComplexityRoot.StatsBucket.Completed(childComplexity), true
+	case "StatsBucket.failed":
+		if e.ComplexityRoot.StatsBucket.Failed == nil {
+			break
+		}
+
+		return e.ComplexityRoot.StatsBucket.Failed(childComplexity), true
+	case "StatsBucket.started":
+		if e.ComplexityRoot.StatsBucket.Started == nil {
+			break
+		}
+
+		return e.ComplexityRoot.StatsBucket.Started(childComplexity), true
+	case "StatsBucket.terminated":
+		if e.ComplexityRoot.StatsBucket.Terminated == nil {
+			break
+		}
+
+		return e.ComplexityRoot.StatsBucket.Terminated(childComplexity), true
+
 	case "StatusCounts.all":
 		if e.ComplexityRoot.StatusCounts.All == nil {
 			break
@@ -5434,6 +5594,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.TaskHub.Name(childComplexity), true
+	case "TaskHub.stats":
+		if e.ComplexityRoot.TaskHub.Stats == nil {
+			break
+		}
+
+		args, err := ec.field_TaskHub_stats_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.TaskHub.Stats(childComplexity, args["window"].(string), args["buckets"].(int32)), true
 	case "TaskHub.workers":
 		if e.ComplexityRoot.TaskHub.Workers == nil {
 			break
@@ -9340,6 +9511,72 @@ type CreateHubPayload {
   requestId: String!
 }
 `, BuiltIn: false},
+	{Name: "../schema/stats.graphqls", Input: `extend type TaskHub {
+  """
+  Figures over a window that ends now. Of each outcome, and of what ended of each name and outcome, the newest 50,000 are looked at.
+  """
+  stats(
+    "How far back, such as 15m, 1h or 7d: a minute to 90 days."
+    window: String! = "1h"
+    "In how many stretches of equal length, 1 to 500."
+    buckets: Int! = 60
+  ): HubStats!
+}
+
+"A hub's figures over a time."
+type HubStats {
+  "When the window begins."
+  from: DateTime!
+  "When it ends: when it was asked for."
+  to: DateTime!
+  "How long a bucket is, in seconds."
+  bucketSeconds: Float!
+  "What happened in each stretch, the oldest first."
+  buckets: [StatsBucket!]!
+  "How long what ended took from its start, in seconds: half of them took at most so long (p50). 0 if nothing ended."
+  medianSeconds: Float!
+  "95 of 100 took at most so long (p95)."
+  slowSeconds: Float!
+  "99 of 100 took at most so long (p99)."
+  slowestSeconds: Float!
+  "Of how many that is."
+  ended: Long!
+  "Whether there was more than is looked at, so that the earlier buckets show less than there was."
+  partial: Boolean!
+  "What waits and what is at work now, by kind."
+  backlog: [KindBacklog!]!
+  "How many workers are online."
+  workers: Int!
+}
+
+"What happened in a stretch of time."
+type StatsBucket {
+  "When it begins."
+  at: DateTime!
+  "Instances that were started."
+  started: Int!
+  "Instances that completed."
+  completed: Int!
+  "Instances that failed."
+  failed: Int!
+  "Instances that were canceled."
+  canceled: Int!
+  "Instances that were terminated."
+  terminated: Int!
+}
+
+"The work of one kind."
+type KindBacklog {
+  "orchestration, activity or entity."
+  kind: String!
+  "How many wait to be taken up."
+  pending: Int!
+  "How many are at work, as far as the database shows it: activities beside their orchestration only after a second."
+  active: Int!
+  "How long the first of those that wait has waited, in seconds; 0 if none does."
+  oldestSeconds: Float!
+}
+`, BuiltIn: false},
 	{Name: "../schema/timeline.graphqls", Input: `extend type Orchestration {
   "The history of the present generation, folded into spans: activities, timers, children, events, locks."
   timeline("How many spans, at most 5000, the first ones." maxSpans: Int! = 5000): Timeline!
@@ -10080,6 +10317,48 @@ func (ec *executionContext) childFields_Hold(ctx context.Context, field graphql.
 	return nil, fmt.Errorf("no field named %q was found under type Hold", field.Name)
 }
 
+func (ec *executionContext) childFields_HubStats(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "from":
+		return ec.fieldContext_HubStats_from(ctx, field)
+	case "to":
+		return ec.fieldContext_HubStats_to(ctx, field)
+	case "bucketSeconds":
+		return ec.fieldContext_HubStats_bucketSeconds(ctx, field)
+	case "buckets":
+		return ec.fieldContext_HubStats_buckets(ctx, field)
+	case "medianSeconds":
+		return ec.fieldContext_HubStats_medianSeconds(ctx, field)
+	case "slowSeconds":
+		return ec.fieldContext_HubStats_slowSeconds(ctx, field)
+	case "slowestSeconds":
+		return ec.fieldContext_HubStats_slowestSeconds(ctx, field)
+	case "ended":
+		return ec.fieldContext_HubStats_ended(ctx, field)
+	case "partial":
+		return ec.fieldContext_HubStats_partial(ctx, field)
+	case "backlog":
+		return ec.fieldContext_HubStats_backlog(ctx, field)
+	case "workers":
+		return ec.fieldContext_HubStats_workers(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type HubStats", field.Name)
+}
+
+func (ec *executionContext) childFields_KindBacklog(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "kind":
+		return ec.fieldContext_KindBacklog_kind(ctx, field)
+	case "pending":
+		return ec.fieldContext_KindBacklog_pending(ctx, field)
+	case "active":
+		return ec.fieldContext_KindBacklog_active(ctx, field)
+	case "oldestSeconds":
+		return ec.fieldContext_KindBacklog_oldestSeconds(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type KindBacklog", field.Name)
+}
+
 func (ec *executionContext) childFields_Limit(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "hub":
@@ -10710,6 +10989,24 @@ func (ec *executionContext) childFields_SetMaxDeathsPayload(ctx context.Context,
 	return nil, fmt.Errorf("no field named %q was found under type SetMaxDeathsPayload", field.Name)
 }
 
+func (ec *executionContext) childFields_StatsBucket(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "at":
+		return ec.fieldContext_StatsBucket_at(ctx, field)
+	case "started":
+		return ec.fieldContext_StatsBucket_started(ctx, field)
+	case "completed":
+		return ec.fieldContext_StatsBucket_completed(ctx, field)
+	case "failed":
+		return ec.fieldContext_StatsBucket_failed(ctx, field)
+	case "canceled":
+		return ec.fieldContext_StatsBucket_canceled(ctx, field)
+	case "terminated":
+		return ec.fieldContext_StatsBucket_terminated(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type StatsBucket", field.Name)
+}
+
 func (ec *executionContext) childFields_StatusCounts(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "all":
@@ -10756,6 +11053,8 @@ func (ec *executionContext) childFields_TaskHub(ctx context.Context, field graph
 		return ec.fieldContext_TaskHub_maxDeaths(ctx, field)
 	case "failureGroups":
 		return ec.fieldContext_TaskHub_failureGroups(ctx, field)
+	case "stats":
+		return ec.fieldContext_TaskHub_stats(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type TaskHub", field.Name)
 }

@@ -797,6 +797,32 @@ type HistoryPage struct {
 	Reset bool `json:"reset"`
 }
 
+// A hub's figures over a time.
+type HubStats struct {
+	// When the window begins.
+	From time.Time `json:"from"`
+	// When it ends: when it was asked for.
+	To time.Time `json:"to"`
+	// How long a bucket is, in seconds.
+	BucketSeconds float64 `json:"bucketSeconds"`
+	// What happened in each stretch, the oldest first.
+	Buckets []*StatsBucket `json:"buckets"`
+	// How long what ended took from its start, in seconds: half of them took at most so long (p50). 0 if nothing ended.
+	MedianSeconds float64 `json:"medianSeconds"`
+	// 95 of 100 took at most so long (p95).
+	SlowSeconds float64 `json:"slowSeconds"`
+	// 99 of 100 took at most so long (p99).
+	SlowestSeconds float64 `json:"slowestSeconds"`
+	// Of how many that is.
+	Ended int64 `json:"ended"`
+	// Whether there was more than is looked at, so that the earlier buckets show less than there was.
+	Partial bool `json:"partial"`
+	// What waits and what is at work now, by kind.
+	Backlog []*KindBacklog `json:"backlog"`
+	// How many workers are online.
+	Workers int32 `json:"workers"`
+}
+
 // What a start does when its instance id is taken. It holds under races: of several starts of one id that come together,
 // each is answered as if they had come one after another.
 type IDReuseInput struct {
@@ -805,6 +831,18 @@ type IDReuseInput struct {
 	Replace []OrchestrationStatus `json:"replace"`
 	// Whether to answer with the present instance where it does not give way.
 	ReturnExisting bool `json:"returnExisting"`
+}
+
+// The work of one kind.
+type KindBacklog struct {
+	// orchestration, activity or entity.
+	Kind string `json:"kind"`
+	// How many wait to be taken up.
+	Pending int32 `json:"pending"`
+	// How many are at work, as far as the database shows it: activities beside their orchestration only after a second.
+	Active int32 `json:"active"`
+	// How long the first of those that wait has waited, in seconds; 0 if none does.
+	OldestSeconds float64 `json:"oldestSeconds"`
 }
 
 // A page of limits.
@@ -1589,6 +1627,22 @@ type StartOrchestrationInput struct {
 	Priority graphql.Omittable[*int32] `json:"priority,omitempty"`
 	// What to do when the instance id is taken; without it the start is refused with ALREADY_EXISTS. Needs an instance id.
 	Reuse graphql.Omittable[*IDReuseInput] `json:"reuse,omitempty"`
+}
+
+// What happened in a stretch of time.
+type StatsBucket struct {
+	// When it begins.
+	At time.Time `json:"at"`
+	// Instances that were started.
+	Started int32 `json:"started"`
+	// Instances that completed.
+	Completed int32 `json:"completed"`
+	// Instances that failed.
+	Failed int32 `json:"failed"`
+	// Instances that were canceled.
+	Canceled int32 `json:"canceled"`
+	// Instances that were terminated.
+	Terminated int32 `json:"terminated"`
 }
 
 // Instances by status.

@@ -57,6 +57,16 @@ func (b *bench) pages(ctx context.Context, s *apiServer) error {
 	}
 	b.report.add("W15", "list p95 ms, worst", worst)
 
+	for _, window := range []string{"1h", "60d"} {
+		p95, err := p95Of(20, func() error {
+			return s.query(ctx, `query($w: String!) { hub(name: "default") { stats(window: $w) { partial ended slowestSeconds buckets { started completed failed } } } }`, map[string]any{"w": window})
+		})
+		if err != nil {
+			return err
+		}
+		b.report.add("W15", "stats p95 ms, "+window, p95)
+	}
+
 	const steps = 3334 // three events each, nearly
 	err := b.withWorker(ctx, func(*process) error {
 		inst, err := Steps.Start(ctx, b.client, steps, durable.ID("long"))
@@ -70,6 +80,13 @@ func (b *bench) pages(ctx context.Context, s *apiServer) error {
 	}
 	const events = `{ orchestration(hub: "default", instanceId: "long") { id name status history(first: 500) {
 		lastSeq hasMore events { __typename seq at type ... on TaskScheduled { name } ... on TaskCompleted { result { size text(maxBytes: 256) } } } } } }`
+	folded, err := p95Of(50, func() error {
+		return s.query(ctx, `{ orchestration(hub: "default", instanceId: "long") { timeline(maxSpans: 500) { total truncated spans { kind name state from to } } } }`, nil)
+	})
+	if err != nil {
+		return err
+	}
+	b.report.add("W15", "timeline p95 ms, of 10,000 events", folded)
 	p95, err := p95Of(200, func() error { return s.query(ctx, events, nil) })
 	b.report.add("W15", "history p95 ms, 500 of 10,000 events", p95)
 	return err
