@@ -298,7 +298,7 @@ func TestMirror(t *testing.T) {
 	}
 
 	// Without a database.
-	broken := rest.New(rest.Config{Engine: a.engine, Logger: slog.New(slog.DiscardHandler), Path: "/api/v1/", Deadline: time.Nanosecond})
+	broken := rest.New(rest.Config{Engine: a.engine, Logger: slog.New(slog.DiscardHandler), Path: "/api/v1/", Deadline: -time.Second})
 	healthy := a.server.Config.Handler
 	a.server.Config.Handler = open(broken)
 	for path, method := range map[string]string{instances: "POST", instances + "/it": "GET", instances + "/later/events/x": "POST"} {
