@@ -85,6 +85,7 @@ func TestConfigValues(t *testing.T) {
 				"{}": "JSON array", "[]x": "nothing after", "@/nowhere": "cannot read /nowhere", `[{"issuer":"http://id.example","clientId":"x"}]`: "https", `[{"issuer":"https://id.example"}]`: "want audiences",
 				`[{"issuer":"https://id.example","clientId":"x","algorithms":["none"]}]`: `"none" is not allowed`, `[{"issuer":"https://id.example","clientId":"x","algorithms":["HS256"]}]`: `"HS256" is not allowed`,
 				`[{"issuer":"https://id.example","clientId":"x","clockSkew":"6m"}]`: "0s to 5m", `[{"issuer":"https://id.example","clientId":"x","secret":"hunter2"}]`: "unknown field", `[{"issuer":"https://id.example","audiences":[""]}]`: "an empty one",
+				`[{"issuer":"https://id.example","clientId":"x","cliClientId":"y"}]`:                              "cliClientId: want audiences",
 				`[{"issuer":"https://id.example","clientId":"x"},{"issuer":"https://id.example","clientId":"y"}]`: "twice", `[{"issuer":"https://id.example","clientId":"x","roles":{"ops":{"*":["KING"]}}}]`: `"KING"`,
 			},
 		},

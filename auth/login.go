@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/coreos/go-oidc/v3/oidc"
 	"golang.org/x/oauth2"
 
 	"github.com/weir-dev/weir/engine/logkey"
@@ -73,6 +74,7 @@ func NewLogins(c LoginConfig) (*Logins, error) {
 	}
 	at := c.Path + "auth/"
 	l.mux.HandleFunc("GET "+at+"providers", l.list)
+	l.mux.HandleFunc("GET "+at+"device", l.device)
 	l.mux.HandleFunc("POST "+at+"token", l.byToken)
 	l.mux.HandleFunc("GET "+at+"login", l.begin)
 	l.mux.HandleFunc("GET "+at+"callback", l.callback)
@@ -103,6 +105,24 @@ func (l *Logins) list(w http.ResponseWriter, _ *http.Request) {
 	out := []provider{}
 	for i, p := range l.signIn() {
 		out = append(out, provider{i, p.Name})
+	}
+	writeJSON(w, map[string]any{"providers": out})
+}
+
+// device tells the command line where people can sign in from it, and as which client: nothing of it is secret.
+func (l *Logins) device(w http.ResponseWriter, _ *http.Request) {
+	type provider struct {
+		Name     string   `json:"name"`
+		Issuer   string   `json:"issuer"`
+		ClientID string   `json:"clientId"`
+		Scopes   []string `json:"scopes"`
+		Audience string   `json:"audience"`
+	}
+	out := []provider{}
+	for _, p := range l.Providers {
+		if p.CLIClientID != "" {
+			out = append(out, provider{p.Name, p.Issuer, p.CLIClientID, append([]string{oidc.ScopeOpenID}, p.CLIScopes...), p.Audiences[0]})
+		}
 	}
 	writeJSON(w, map[string]any{"providers": out})
 }

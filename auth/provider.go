@@ -35,6 +35,11 @@ type ProviderConfig struct {
 	ClientSecret string `json:"clientSecret"`
 	// Scopes are asked for besides openid, such as profile, groups, offline_access.
 	Scopes []string `json:"scopes"`
+	// CLIClientID is that of the command line at the provider: a public client, without a secret, that may use the device
+	// authorization grant (RFC 8628). Without one nobody can sign in from the command line.
+	CLIClientID string `json:"cliClientId"`
+	// CLIScopes are what the command line asks for besides openid; Scopes if it is empty.
+	CLIScopes []string `json:"cliScopes"`
 	// GroupsClaim is the claim with the names of groups: "groups" if it is empty. Dots lead into objects:
 	// "realm_access.roles".
 	GroupsClaim string `json:"groupsClaim"`
@@ -89,8 +94,14 @@ func (c *ProviderConfig) check() error {
 	if len(c.Audiences) == 0 && c.ClientID == "" {
 		return errors.New("want audiences, for bearer tokens, or clientId, for people who sign in")
 	}
+	if len(c.Audiences) == 0 && c.CLIClientID != "" {
+		return errors.New("cliClientId: want audiences, too, for the command line sends bearer tokens")
+	}
 	if slices.Contains(c.Audiences, "") {
 		return errors.New("audiences: an empty one would let in tokens for anybody")
+	}
+	if len(c.CLIScopes) == 0 {
+		c.CLIScopes = c.Scopes
 	}
 	if c.GroupsClaim == "" {
 		c.GroupsClaim = "groups"

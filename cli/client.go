@@ -30,7 +30,9 @@ const (
 // client asks a server's GraphQL API.
 type client struct {
 	url     string // of the API
+	server  string // the address of the server, written the same however it was given
 	token   string
+	signIn  *signIn // what counts where no token was given; nil where nothing does
 	timeout time.Duration
 	http    *http.Client
 }
@@ -50,10 +52,22 @@ func newClient(server, token string, timeout time.Duration) (*client, error) {
 	if timeout <= 0 {
 		return nil, Usage(fmt.Sprintf("--timeout: is %s, must be positive", timeout))
 	}
-	u.Path = strings.TrimSuffix(u.Path, "/") + "/graphql"
-	return &client{url: u.String(), token: token, timeout: timeout, http: &http.Client{
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }, // a token goes nowhere else
-	}}, nil
+	u.Host = strings.ToLower(u.Host)
+	if u.Scheme == "https" && u.Port() == "443" || u.Scheme == "http" && u.Port() == "80" {
+		u.Host = u.Host[:strings.LastIndexByte(u.Host, ':')]
+	}
+	u.Path = strings.TrimSuffix(u.Path, "/") + "/"
+	c := &client{server: u.String(), token: token, timeout: timeout, http: &http.Client{CheckRedirect: stay}}
+	c.url = c.server + "graphql"
+	return c, nil
+}
+
+// stay follows no redirect: a token goes nowhere else.
+func stay(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+
+// provider is a client for asking a provider.
+func (c *client) provider() *http.Client {
+	return &http.Client{Timeout: c.timeout, CheckRedirect: stay}
 }
 
 func isLoopback(host string) bool {
@@ -188,7 +202,9 @@ func (c *client) askOnce(ctx context.Context, text string, vars map[string]any) 
 	if err != nil {
 		return nil, 0, fmt.Errorf("write request: %w", err)
 	}
-	c.header(req.Header)
+	if err := c.header(ctx, req.Header); err != nil {
+		return nil, 0, err
+	}
 	req.Header.Set("Content-Type", "application/json")
 	resp, err := c.http.Do(req)
 	if err != nil {
@@ -208,6 +224,9 @@ func (c *client) askOnce(ctx context.Context, text string, vars map[string]any) 
 	}
 	if resp.StatusCode == http.StatusUnauthorized && len(a.Errors) > 0 {
 		a.Errors[0].Extensions.Code = "UNAUTHENTICATED"
+		if c.token == "" {
+			a.Errors[0].Message += " (`weir login` signs in)"
+		}
 	}
 	if len(a.Errors) > 0 && a.Errors[0].Extensions.Code == "RATE_LIMITED" {
 		if seconds, wrong := strconv.ParseFloat(a.Errors[0].Extensions.RetryAfter, 64); wrong == nil && seconds > 0 {
@@ -222,7 +241,7 @@ func (c *client) askOnce(ctx context.Context, text string, vars map[string]any) 
 func (c *client) strange(resp *http.Response) error {
 	switch {
 	case resp.StatusCode == http.StatusUnauthorized:
-		return unreachable("UNAUTHENTICATED: the server at %s does not know you: give a token in WEIR_TOKEN", c.url)
+		return unreachable("UNAUTHENTICATED: the server at %s does not know you: sign in with `weir login`, or give a token in WEIR_TOKEN", c.url)
 	case resp.StatusCode == http.StatusForbidden:
 		return unreachable("FORBIDDEN: the server at %s does not let you in", c.url)
 	case resp.StatusCode >= 300 && resp.StatusCode < 400:
@@ -231,12 +250,21 @@ func (c *client) strange(resp *http.Response) error {
 	return unreachable("what answers at %s is no Weir server: %s", c.url, resp.Status)
 }
 
-func (c *client) header(h http.Header) {
+// header says who asks. Errors: *Exit.
+func (c *client) header(ctx context.Context, h http.Header) error {
 	h.Set("User-Agent", "weir-cli")
 	h.Set("Accept", "application/graphql-response+json, application/json")
-	if c.token != "" {
-		h.Set("Authorization", "Bearer "+c.token)
+	token := c.token
+	if token == "" && c.signIn != nil {
+		var err error
+		if token, err = c.signIn.token(ctx); err != nil {
+			return err
+		}
 	}
+	if token != "" {
+		h.Set("Authorization", "Bearer "+token)
+	}
+	return nil
 }
 
 // plain takes method and address out of an error of HTTP: they are said beside it.
@@ -260,7 +288,9 @@ func (c *client) frames(ctx context.Context, text string, vars map[string]any, f
 	dial, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 	h := http.Header{}
-	c.header(h)
+	if err := c.header(dial, h); err != nil {
+		return err
+	}
 	conn, resp, err := websocket.Dial(dial, "ws"+strings.TrimPrefix(c.url, "http"), &websocket.DialOptions{ //nolint:bodyclose // Dial says: never needs to be closed
 		HTTPClient: c.http, HTTPHeader: h, Subprotocols: []string{subprotocol},
 	})
@@ -289,6 +319,8 @@ func (c *client) frames(ctx context.Context, text string, vars map[string]any, f
 		return err
 	case s.stopped != nil:
 		return s.stopped
+	case websocket.CloseStatus(err) == 4401 && s.came && c.signIn != nil:
+		return errStreamLost // the access token has come to its end, and the next one goes on
 	case websocket.CloseStatus(err) == 4401 || websocket.CloseStatus(err) == 4403:
 		return unreachable("UNAUTHENTICATED: the server at %s does not let you in", c.url)
 	case s.came:

@@ -26,6 +26,8 @@ type command struct {
 	about    string
 	// more is what else there is to say in help.
 	more string
+	// signsIn is for a command that takes no sign-in of before.
+	signsIn bool
 	// bind declares the command's flags, and returns what the command does.
 	bind func(*flag.FlagSet) func(context.Context, *call) error
 }
@@ -134,6 +136,9 @@ func Run(ctx context.Context, args []string, env func(string) (string, bool), in
 	c.client, err = newClient(first(o.server, c.variable("WEIR_SERVER"), DefaultServer), first(o.token, c.variable("WEIR_TOKEN")), o.timeout)
 	if err != nil {
 		return wrong("%v", err)
+	}
+	if file, wrong := credentialsFile(); wrong == nil && c.client.token == "" && !cmd.signsIn { // without a home there is no sign-in
+		c.client.signIn = &signIn{c.client.server, file, c.client.provider()}
 	}
 	err = do(ctx, c)
 	var (

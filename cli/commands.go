@@ -82,6 +82,11 @@ func commands() []*command {
 		{name: "webhooks test", args: "WEBHOOK", min: 1, max: 1, about: "send a test", bind: webhooksTestCommand},
 		{name: "webhooks delete", args: "WEBHOOK", min: 1, max: 1, about: "delete a webhook", bind: webhooksDeleteCommand},
 
+		{
+			name: "login", about: "sign in at the server's OpenID provider, in a browser on any machine", bind: loginCommand, signsIn: true,
+			more: "What to open and which code to enter goes to the standard error. The tokens are kept in a file that only you can read.",
+		},
+		{name: "logout", about: "forget the sign-in, and have the provider take it back", bind: logoutCommand, signsIn: true},
 		{name: "whoami", about: "show who the server takes you for, and what you may do in the hub", bind: whoamiCommand},
 		{name: "tokens list", about: "list API tokens, the latest first", bind: tokensListCommand},
 		{

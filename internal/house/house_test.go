@@ -30,7 +30,7 @@ var rooms = []struct {
 	{"durable/otlp", []string{"engine/logkey", "engine/tracing"}},
 	{"durable/analyzer/cmd/weirvet", []string{"durable/analyzer"}},
 	{"durable/durabletest", []string{"durable", "engine", "engine/history"}},
-	{"cli", []string{"engine", "engine/archive", "engine/history", "internal/archives"}},
+	{"cli", []string{"engine", "engine/archive", "engine/history", "internal/archives", "internal/devpg/flock"}},
 	{"internal/archives", nil},
 	{"durable/httpcall", []string{"durable", "engine"}},
 	{"alerts", []string{"durable", "engine", "engine/logkey"}},

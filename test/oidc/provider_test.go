@@ -36,6 +36,18 @@ type provider struct {
 	mu     sync.Mutex
 	groups []string
 	key    *signingKey
+	// devices are the sign-ins by a code, by the code that the machine has.
+	devices map[string]*device
+}
+
+// device is a sign-in by a code.
+type device struct {
+	userCode string
+	// slowDown is how many answers more tell the machine to ask less often.
+	slowDown int
+	expired  bool
+	audience string
+	asked    []time.Time
 }
 
 type signingKey struct {
@@ -56,7 +68,7 @@ func (k publicKey) Key() any                           { return &k.key.PublicKey
 // newProvider starts a provider that knows Weir as "weir", at an address.
 func newProvider(t *testing.T, callback string) *provider {
 	t.Helper()
-	p := &provider{t: t}
+	p := &provider{t: t, devices: map[string]*device{}}
 	var handler atomic.Pointer[http.Handler]
 	p.server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		if p.down.Load() {
@@ -72,7 +84,7 @@ func newProvider(t *testing.T, callback string) *provider {
 	p.issuer = p.server.URL
 	p.Storage = storage.NewStorageWithClients(storage.NewUserStore(p.issuer), nil)
 	clients := storage.WebClient("weir", "the secret", callback)
-	storage.RegisterClients(clients)
+	storage.RegisterClients(clients, storage.DeviceClient("weir-cli", ""))
 	p.Storage = storage.NewStorage(storage.NewUserStore(p.issuer))
 	p.rotate()
 	h := http.Handler(exampleop.SetupServer(p.issuer, p, slog.New(slog.DiscardHandler), false, op.WithAllowInsecure()))
@@ -148,4 +160,87 @@ func (p *provider) token(changes map[string]any) string {
 		p.t.Fatal(err)
 	}
 	return out
+}
+
+// cli is the command line as a client: it has no secret, and its access tokens are signed.
+type cli struct{ op.Client }
+
+func (cli) ApplicationType() op.ApplicationType { return op.ApplicationTypeNative }
+func (cli) AuthMethod() oidc.AuthMethod         { return oidc.AuthMethodNone }
+func (cli) AccessTokenType() op.AccessTokenType { return op.AccessTokenTypeJWT }
+func (cli) GrantTypes() []oidc.GrantType {
+	return []oidc.GrantType{oidc.GrantTypeDeviceCode, oidc.GrantTypeRefreshToken}
+}
+
+// GetClientByClientID implements op.Storage.
+func (p *provider) GetClientByClientID(ctx context.Context, id string) (op.Client, error) {
+	c, err := p.Storage.GetClientByClientID(ctx, id)
+	if err == nil && id == "weir-cli" {
+		c = cli{c}
+	}
+	return c, err
+}
+
+// GetPrivateClaimsFromScopes implements op.Storage.
+func (p *provider) GetPrivateClaimsFromScopes(ctx context.Context, subject, client string, scopes []string) (map[string]any, error) {
+	if client != "weir-cli" {
+		return p.Storage.GetPrivateClaimsFromScopes(ctx, subject, client, scopes)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return map[string]any{"groups": slices.Clone(p.groups), "name": "Test User2"}, nil
+}
+
+// CreateAccessAndRefreshTokens implements op.Storage. The example's storage forgets whom it gives a device's tokens.
+func (p *provider) CreateAccessAndRefreshTokens(ctx context.Context, request op.TokenRequest, current string) (string, string, time.Time, error) {
+	if r, ok := request.(*op.DeviceAuthorizationState); ok {
+		request = storage.RefreshTokenRequestFromBusiness(&storage.RefreshToken{
+			ApplicationID: r.ClientID, UserID: r.Subject, Audience: r.GetAudience(), Scopes: r.Scopes, AuthTime: r.AuthTime, AMR: r.AMR,
+		})
+	}
+	return p.Storage.CreateAccessAndRefreshTokens(ctx, request, current)
+}
+
+// StoreDeviceAuthorization implements op.DeviceAuthorizationStorage.
+func (p *provider) StoreDeviceAuthorization(ctx context.Context, client, code, userCode string, expires time.Time, scopes []string) error {
+	p.mu.Lock()
+	p.devices[code] = &device{userCode: userCode, audience: "weir-api"}
+	p.mu.Unlock()
+	return p.Storage.StoreDeviceAuthorization(ctx, client, code, userCode, expires, scopes)
+}
+
+// GetDeviceAuthorizatonState implements op.DeviceAuthorizationStorage.
+func (p *provider) GetDeviceAuthorizatonState(ctx context.Context, client, code string) (*op.DeviceAuthorizationState, error) {
+	state, err := p.Storage.GetDeviceAuthorizatonState(ctx, client, code)
+	if err != nil {
+		return nil, err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	d := p.devices[code]
+	d.asked = append(d.asked, time.Now())
+	if d.slowDown > 0 {
+		d.slowDown--
+		return nil, context.DeadlineExceeded // which the provider makes slow_down of
+	}
+	is := *state
+	is.Audience = []string{d.audience}
+	if d.expired {
+		is.Expires = time.Now().Add(-time.Second)
+	}
+	return &is, nil
+}
+
+// device changes the sign-in whose code a person has.
+func (p *provider) device(userCode string, change func(*device)) {
+	p.t.Helper()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, d := range p.devices {
+		if d.userCode == userCode {
+			change(d)
+			return
+		}
+	}
+	p.t.Fatalf("the provider has given no code %q", userCode)
 }

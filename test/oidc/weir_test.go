@@ -69,8 +69,8 @@ func (l *lockedBuffer) String() string {
 	return l.b.String()
 }
 
-// serve starts both.
-func serve(t *testing.T) *weir {
+// serve starts both; changes are made to how the server knows the provider.
+func serve(t *testing.T, changes ...func(settings map[string]any)) *weir {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	t.Cleanup(cancel)
@@ -85,10 +85,14 @@ func serve(t *testing.T) *weir {
 	}
 	w := &weir{t: t, ctx: ctx, url: "http://" + address + "/", logs: &lockedBuffer{}}
 	w.op = newProvider(t, w.url+"auth/callback")
-	settings, err := json.Marshal([]map[string]any{{
-		"issuer": w.op.issuer, "name": "Test provider", "audiences": []string{"weir-api"}, "clientId": "weir", "clientSecret": "the secret",
+	known := map[string]any{
+		"issuer": w.op.issuer, "name": "Test provider", "audiences": []string{"weir-api"}, "clientId": "weir", "clientSecret": "the secret", "cliClientId": "weir-cli",
 		"scopes": []string{"profile", "offline_access"}, "roles": map[string]any{"ops": map[string]any{"default": []string{"OPERATOR"}}, "admins": map[string]any{"*": []string{"ADMIN"}}},
-	}})
+	}
+	for _, change := range changes {
+		change(known)
+	}
+	settings, err := json.Marshal([]map[string]any{known})
 	if err != nil {
 		t.Fatal(err)
 	}
