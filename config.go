@@ -59,6 +59,8 @@ type Config struct {
 	SessionIdle    time.Duration
 	SessionLength  time.Duration
 	SessionRefresh time.Duration
+	// OpenSessions lets browsers that have signed in run any operation, not only the dashboard's.
+	OpenSessions bool
 
 	// WebhookNetworks are those besides public ones that webhooks may be in; SecretKey seals their secrets, nil = a key in the
 	// database.
@@ -223,6 +225,13 @@ var settings = []setting{
 	{"WEIR_SESSION_IDLE", "how long a browser's session lasts without being used, 1m to 720h", "2h", readDuration(time.Minute, 720*time.Hour, func(c *Config) *time.Duration { return &c.SessionIdle }), false},
 	{"WEIR_SESSION_LENGTH", "how long a browser's session lasts at most, 1m to 720h", "12h", readDuration(time.Minute, 720*time.Hour, func(c *Config) *time.Duration { return &c.SessionLength }), false},
 	{"WEIR_SESSION_REFRESH", "how often the provider is asked whether a session still has the same groups, 10s to 24h", "5m", readDuration(10*time.Second, 24*time.Hour, func(c *Config) *time.Duration { return &c.SessionRefresh }), false},
+	{"WEIR_SESSION_OPERATIONS", "what browsers that have signed in may run: trusted, the operations of the dashboard, or open, any", "trusted", func(c *Config, v string) error {
+		if v != "trusted" && v != "open" {
+			return errors.New("want trusted or open")
+		}
+		c.OpenSessions = v == "open"
+		return nil
+	}, false},
 	{"WEIR_DEPLOYMENT", "the name of this deployment, shown in the dashboard", "", func(c *Config, v string) error {
 		if utf8.RuneCountInString(v) > 40 || !utf8.ValidString(v) {
 			return errors.New("want at most 40 characters")

@@ -35,7 +35,8 @@ func TestConfigDefaults(t *testing.T) {
 		t.Errorf("the hubs are %v", got.Hubs)
 	} else if got.Hubs, want.Hubs = nil, nil; got.DatabaseURL != "" || got.Schema != want.Schema || got.RiverSchema != want.RiverSchema || got.Listen != want.Listen ||
 		got.Path != want.Path || got.Migrate != want.Migrate || got.PayloadLimit != want.PayloadLimit || got.ShutdownTimeout != want.ShutdownTimeout ||
-		got.LogLevel != want.LogLevel || got.LogFormat != want.LogFormat || got.DevWorker != want.DevWorker || got.DevDir != "" || got.dev || got.TracesRatio != want.TracesRatio || got.OTLP.Traces != "" || got.OTLP.Metrics != "" {
+		got.LogLevel != want.LogLevel || got.LogFormat != want.LogFormat || got.DevWorker != want.DevWorker || got.DevDir != "" || got.dev || got.TracesRatio != want.TracesRatio || got.OTLP.Traces != "" || got.OTLP.Metrics != "" ||
+		got.OpenSessions {
 		t.Errorf("got %+v", got)
 	}
 	if err := c.needDatabase(); err == nil || !strings.Contains(err.Error(), "WEIR_DATABASE_URL") || !strings.Contains(err.Error(), "weir dev") {
@@ -57,6 +58,7 @@ func TestConfigValues(t *testing.T) {
 			map[string]string{"mysql://u:hunter2@h/db": "want a connection string", "postgres://u:hunter2@h:port/db": "want a connection string", "postgres://u:hunter2@h/db?pool_max_conns=x": "want a connection string", "nonsense": "want a connection string"},
 		},
 		{"WEIR_SCHEMA", []string{"weir", "_a1", strings.Repeat("x", 40)}, map[string]string{"": "1 to 40", "Weir": "a-z", "1a": "digit", "a b": "a-z", "a;drop": "a-z", strings.Repeat("x", 41): "1 to 40", "ä": "a-z", "river": "must be two"}},
+		{"WEIR_SESSION_OPERATIONS", []string{"trusted", "open"}, map[string]string{"": "want trusted or open", "Open": "want trusted or open", "true": "want trusted or open"}},
 		{"WEIR_RIVER_SCHEMA", []string{"public", "jobs"}, map[string]string{"": "1 to 40", "weir": "must be two"}},
 		{
 			"WEIR_LISTEN",
@@ -124,7 +126,7 @@ func TestConfigValues(t *testing.T) {
 			t.Errorf("%s: %q", s.name, s.doc)
 		}
 	}
-	if names != 28 {
+	if names != 29 {
 		t.Errorf("there are %d settings: is a new one in this test?", names)
 	}
 }

@@ -301,8 +301,13 @@ func (s *Server) Run(ctx context.Context) error {
 			}
 		}
 	}
+	operations, err := ui.Operations()
+	if err != nil {
+		return err
+	}
 	api, err := graph.NewHandler(ctx, graph.Config{
 		Engine: e, Logger: s.log, Info: graph.Info{Version: version(), Deployment: s.cfg.Deployment, Identity: !s.cfg.open()}, Introspection: s.cfg.dev,
+		Operations: operations, OpenSessions: s.cfg.OpenSessions,
 		Budget: &graph.Budget{Burst: max(10*s.cfg.QueryRate, graph.DefaultBudget.Burst), PerSecond: s.cfg.QueryRate},
 	})
 	if err != nil {

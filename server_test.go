@@ -263,20 +263,20 @@ func TestServerIdentity(t *testing.T) {
 	if code != http.StatusNoContent || !strings.Contains(cookie, "HttpOnly; SameSite=Strict") || strings.Contains(cookie, "Max-Age") {
 		t.Errorf("a token: %d, %q", code, cookie)
 	}
-	shows := func(change func(*http.Request)) int {
-		code, _, _ := r.request(http.MethodPost, "/graphql", viewer, func(req *http.Request) {
+	shows := func(change func(*http.Request)) (int, string) {
+		code, body, _ := r.request(http.MethodPost, "/graphql", viewer, func(req *http.Request) {
 			req.Header.Set("Cookie", strings.Split(cookie, ";")[0])
 			req.Header.Set("X-Weir-Dashboard", "1")
 			if change != nil {
 				change(req)
 			}
 		})
-		return code
+		return code, body
 	}
-	if code := shows(nil); code != http.StatusOK {
-		t.Errorf("with the cookie: %d", code)
+	if code, body := shows(nil); code != http.StatusOK || !strings.Contains(body, "OPERATION_NOT_TRUSTED") { // it is none of the dashboard's
+		t.Errorf("with the cookie: %d %s", code, body)
 	}
-	if code := shows(func(req *http.Request) { req.Header.Del("X-Weir-Dashboard") }); code != http.StatusForbidden {
+	if code, _ := shows(func(req *http.Request) { req.Header.Del("X-Weir-Dashboard") }); code != http.StatusForbidden {
 		t.Errorf("with the cookie, by another site: %d", code)
 	}
 	if _, body, _ := r.request(http.MethodPost, "/graphql", `{"query": "{ auditLog { nodes { action actor result address } } }"}`, with(secret)); !strings.Contains(body, `"createApiToken","actor":"token:admin"`) || !strings.Contains(body, `"enter"`) {

@@ -56,7 +56,7 @@ type Gate struct {
 func (g *Gate) Protect(next http.Handler, refuse Refuse) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		address := g.address(req)
-		p, err := g.identify(req.Context(), req)
+		p, browser, err := g.identify(req.Context(), req)
 		if err != nil {
 			if g.Refused != nil {
 				g.Refused(req, address, err)
@@ -79,34 +79,37 @@ func (g *Gate) Protect(next http.Handler, refuse Refuse) http.Handler {
 			return
 		}
 		ctx := With(req.Context(), p)
-		ctx = context.WithValue(ctx, callKey{}, &call{address: address, again: func(ctx context.Context) (*Principal, error) { return g.identify(ctx, req) }})
+		ctx = context.WithValue(ctx, callKey{}, &call{address: address, browser: browser, again: func(ctx context.Context) (*Principal, error) {
+			p, _, err := g.identify(ctx, req)
+			return p, err
+		}})
 		next.ServeHTTP(w, req.WithContext(ctx))
 	})
 }
 
-// identify finds who asks. A bearer token counts before a cookie: it was put there on purpose.
-func (g *Gate) identify(ctx context.Context, req *http.Request) (*Principal, error) {
+// identify finds who asks, and whether by a browser's session. A bearer token counts before a cookie: it was put there on purpose.
+func (g *Gate) identify(ctx context.Context, req *http.Request) (who *Principal, browser bool, err error) {
 	if header := req.Header.Get("Authorization"); header != "" {
 		kind, token, _ := strings.Cut(header, " ")
 		if token = strings.TrimSpace(token); !strings.EqualFold(kind, "Bearer") || token == "" || len(token) > maxBearer {
-			return nil, ErrUnknown
+			return nil, false, ErrUnknown
 		}
 		for _, verify := range g.Verifiers {
 			if p, err := verify(ctx, token); p != nil || err != nil {
-				return p, err
+				return p, false, err
 			}
 		}
-		return nil, ErrUnknown
+		return nil, false, ErrUnknown
 	}
 	if g.Session != nil {
 		if p, err := g.Session(req.WithContext(ctx)); p != nil || err != nil {
-			return p, err
+			return p, true, err
 		}
 	}
 	if g.Anybody == nil {
-		return nil, ErrMissing
+		return nil, false, ErrMissing
 	}
-	return g.Anybody, nil
+	return g.Anybody, false, nil
 }
 
 // maxBearer is the longest token that is looked at, in bytes.
@@ -117,6 +120,7 @@ type callKey struct{}
 // call is what is known of a request beside its principal.
 type call struct {
 	address string
+	browser bool
 	again   func(context.Context) (*Principal, error)
 }
 
@@ -126,6 +130,12 @@ func Address(ctx context.Context) string {
 		return c.address
 	}
 	return ""
+}
+
+// InBrowser tells whether a request is known by a cookie: of a browser that has signed in, at a provider or with a token.
+func InBrowser(ctx context.Context) bool {
+	c, ok := ctx.Value(callKey{}).(*call)
+	return ok && c.browser
 }
 
 // Again finds the principal of a request anew, by what it has shown: for connections that stay open. Errors: ErrUnknown,

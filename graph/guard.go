@@ -77,7 +77,8 @@ func readBody(w http.ResponseWriter, req *http.Request) (body []byte, status int
 	return body, 0, nil
 }
 
-// checkRequest checks that a request has the form {"query": ..., "variables": ..., "operationName": ...}.
+// checkRequest checks that a request has the form {"query": ..., "variables": ..., "operationName": ..., "extensions": ...}, with a
+// query or the hash of one.
 func checkRequest(body []byte) error {
 	var form struct {
 		Query         *string                    `json:"query"`
@@ -94,6 +95,7 @@ func checkRequest(body []byte) error {
 		return refuse(codeBadRequest, "the request must be one JSON object")
 	case err != nil:
 		return refuse(codeBadRequest, "the request is not JSON")
+	case (form.Query == nil || *form.Query == "") && form.Extensions[persistedKey] != nil: // whose text is looked up
 	case form.Query == nil || strings.TrimSpace(*form.Query) == "":
 		return refuse(codeBadRequest, `the request has no "query"`)
 	}

@@ -32,6 +32,10 @@ type Config struct {
 	Info   Info
 	// Introspection lets clients ask for the schema, which tools for developers do. Schema gives it to everybody.
 	Introspection bool
+	// Operations are the documents that clients may name by the SHA-256 of their text, in hexadecimal: the dashboard's.
+	Operations map[string]string
+	// OpenSessions lets browsers that have signed in run any document, not only Operations.
+	OpenSessions bool
 	// Deadline bounds a query; 0 means 10 seconds.
 	Deadline time.Duration
 	// Budget bounds what each caller may ask for; nil means DefaultBudget.
@@ -109,7 +113,8 @@ func NewHandler(ctx context.Context, cfg Config) (*Handler, error) {
 	srv.SetParserTokenLimit(maxTokens)
 	srv.SetErrorPresenter(h.r.present)
 	srv.SetRecoverFunc(h.recovered)
-	srv.Use(shape{cfg.Introspection}) // before the complexity, whose computation it bounds
+	srv.Use(persisted{cfg.Operations, cfg.OpenSessions}) // first, for it brings the text
+	srv.Use(shape{cfg.Introspection})                    // before the complexity, whose computation it bounds
 	srv.Use(extension.FixedComplexityLimit(maxComplexity))
 	if cfg.Introspection {
 		srv.Use(extension.Introspection{})

@@ -6,7 +6,8 @@ const config: CodegenConfig = {
   generates: {
     "src/api/gql/": {
       preset: "client",
-      presetConfig: { fragmentMasking: false },
+      // The server embeds the list of documents, and runs no others for a browser's session.
+      presetConfig: { fragmentMasking: false, persistedDocuments: { hashAlgorithm: "sha256" } },
       config: {
         documentMode: "string",
         useTypeImports: true,

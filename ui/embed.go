@@ -4,7 +4,11 @@ package ui
 import (
 	"bytes"
 	"compress/gzip"
+	"crypto/sha256"
 	"embed"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"html"
 	"io"
@@ -27,6 +31,32 @@ const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src
 func Built() bool {
 	_, err := fs.Stat(dist, "dist/index.html")
 	return err == nil
+}
+
+// Operations are the documents that the dashboard sends to the API, by the SHA-256 of their text in hexadecimal; none if the
+// dashboard is not in this binary. Errors: the build was not as it should be.
+func Operations() (map[string]string, error) {
+	raw, err := dist.ReadFile("dist/operations.json")
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the dashboard's operations: %w", err)
+	}
+	var listed map[string]string
+	if err := json.Unmarshal(raw, &listed); err != nil {
+		return nil, fmt.Errorf("read the dashboard's operations: %w", err)
+	}
+	out := make(map[string]string, len(listed))
+	for name, text := range listed {
+		sum := sha256.Sum256([]byte(text))
+		hash := hex.EncodeToString(sum[:])
+		if name != "sha256:"+hash {
+			return nil, fmt.Errorf("read the dashboard's operations: %s is the hash of another text", name)
+		}
+		out[hash] = text
+	}
+	return out, nil
 }
 
 type file struct {

@@ -52,3 +52,12 @@ func TestHandler(t *testing.T) {
 		})
 	}
 }
+
+// TestOperations: the server has the documents of the dashboard if it has the dashboard.
+func TestOperations(t *testing.T) {
+	t.Parallel()
+	known, err := ui.Operations()
+	if err != nil || (len(known) > 0) != ui.Built() {
+		t.Errorf("%d operations, %v; the dashboard is there: %t", len(known), err, ui.Built())
+	}
+}

@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import react from "@vitejs/plugin-react";
 import { defineConfig } from "vitest/config";
 
@@ -7,7 +8,16 @@ const server = process.env.WEIR_URL ?? "http://127.0.0.1:8082";
 export default defineConfig({
   // Relative, for the dashboard may be served below any path: the server writes <base> into the page.
   base: "./",
-  plugins: [react()],
+  plugins: [
+    react(),
+    {
+      // The documents that this build sends, for the server to know them by their hashes.
+      name: "operations",
+      generateBundle() {
+        this.emitFile({ type: "asset", fileName: "operations.json", source: readFileSync(new URL("src/api/gql/persisted-documents.json", import.meta.url)) });
+      },
+    },
+  ],
   build: {
     target: ["chrome123", "firefox120", "safari17.5"], // light-dark()
     // Fonts and pictures stay files: the content security policy has no data: for them.

@@ -1,5 +1,6 @@
 import AxeBuilder from "@axe-core/playwright";
-import { type APIRequestContext, test as base, expect, type Page } from "@playwright/test";
+import { type APIRequestContext, test as base, expect, type Page, type Request } from "@playwright/test";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Program, ready, root } from "./processes";
 
@@ -104,6 +105,13 @@ export const test = base.extend<Fixtures>({
 
 export const list = (hub = "payments", query = "") => `${at.url}/h/${hub}/orchestrations${query && `?${query}`}`;
 export const instance = (id: string, query = "", hub = "payments") => `${at.url}/h/${hub}/o/${encodeURIComponent(id)}${query && `?${query}`}`;
+
+const documents = JSON.parse(readFileSync(join(root, "ui/src/api/gql/persisted-documents.json"), "utf8")) as Record<string, string>;
+
+/** The document that a request of the dashboard names by its hash. */
+export function documentOf(request: Request): string {
+  return documents[`sha256:${request.postDataJSON()?.extensions?.persistedQuery?.sha256Hash}`] ?? "";
+}
 
 /** The row of an instance in the list. */
 export const row = (page: Page, id: string) => page.getByRole("row").filter({ has: page.getByRole("link", { name: id, exact: true }) });

@@ -97,7 +97,8 @@ func serve(t *testing.T, changes ...func(settings map[string]any)) *weir {
 		t.Fatal(err)
 	}
 	cmd := exec.CommandContext(ctx, binary, "server")
-	cmd.Env = append(os.Environ(), "WEIR_DATABASE_URL="+db.DSN(), "WEIR_LISTEN="+address, "WEIR_PUBLIC_URL="+w.url, "WEIR_OIDC="+string(settings))
+	cmd.Env = append(os.Environ(), "WEIR_DATABASE_URL="+db.DSN(), "WEIR_LISTEN="+address, "WEIR_PUBLIC_URL="+w.url, "WEIR_OIDC="+string(settings),
+		"WEIR_SESSION_OPERATIONS=open") // the tests ask what no dashboard does
 	cmd.Stderr, cmd.Stdout = w.logs, w.logs
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := cmd.Start(); err != nil {

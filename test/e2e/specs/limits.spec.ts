@@ -1,4 +1,4 @@
-import { accessible, at, expect, type Page, test } from "../test";
+import { accessible, at, documentOf, expect, type Page, test } from "../test";
 
 const limits = (hub = "payments") => `${at.url}/h/${hub}/limits`;
 const line = (page: Page, name: string) => page.getByRole("row", { name, exact: true });
@@ -86,8 +86,7 @@ test.describe("what cannot be read", () => {
   test("is said, with what was read before", async ({ page }) => {
     let broken = true;
     await page.route("**/graphql", async (route) => {
-      const { query = "" } = route.request().postDataJSON() ?? {};
-      if (broken && query.includes("query Limits")) {
+      if (broken && documentOf(route.request()).includes("query Limits")) {
         await route.fulfill({ status: 500, json: { errors: [{ message: "the database does not answer", extensions: { code: "UNAVAILABLE", requestId: "req_X" } }] } });
       } else await route.continue();
     });

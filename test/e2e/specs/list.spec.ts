@@ -1,4 +1,4 @@
-import { accessible, at, expect, instance, list, row, test } from "../test";
+import { accessible, at, documentOf, expect, instance, list, row, test } from "../test";
 
 test("the root leads to the first hub", async ({ page }) => {
   await page.goto(at.url);
@@ -184,8 +184,7 @@ test("an error is told with its code and the request's id, and can be tried agai
   expected.push(/Failed to load resource/);
   let broken = true;
   await page.route("**/graphql", async (route) => {
-    const query = route.request().postDataJSON()?.query as string;
-    if (broken && query.includes("query List")) {
+    if (broken && documentOf(route.request()).includes("query List")) {
       await route.fulfill({
         status: 200,
         contentType: "application/json",

@@ -1,7 +1,7 @@
 import type { Page } from "@playwright/test";
 import { freePort, type Program } from "../processes";
 import { TestProvider } from "../provider";
-import { accessible, expect, secondServer, test } from "../test";
+import { accessible, documentOf, expect, secondServer, test } from "../test";
 
 // What the browser says of answers that a test wants: 401 and 403, and sockets that are refused.
 test.use({ expected: [[/status of 401/, /WebSocket connection to .* failed/, /ERR_CONNECTION/], { scope: "test" }] });
@@ -101,4 +101,38 @@ test("a token is another way in", async ({ page }) => {
   await page.keyboard.press("Enter");
   await expect(page.getByRole("button", { name: "administrator of the settings" })).toBeVisible();
   expect(await page.evaluate(() => document.cookie)).not.toContain("weir");
+});
+
+test("a session runs what the dashboard asks, and nothing else", async ({ page, api }) => {
+  const bodies: string[] = [];
+  page.on("request", (request) => {
+    if (request.url() === `${url}/graphql` && request.method() === "POST") bodies.push(documentOf(request));
+  });
+  const frames: string[] = [];
+  page.on("websocket", (socket) => socket.on("framesent", ({ payload }) => frames.push(String(payload))));
+  await api.start("Approval", { id: "trusted-1" });
+  await page.goto(url);
+  await page.getByRole("button", { name: "Use an API token" }).click();
+  await page.getByLabel("API token").fill(admin);
+  await page.keyboard.press("Enter");
+  await expect(page.getByRole("button", { name: "administrator of the settings" })).toBeVisible();
+  await page.goto(`${url}/h/payments/orchestrations`);
+  await page.getByRole("link", { name: "trusted-1", exact: true }).click();
+  await expect(page).toHaveURL(`${url}/h/payments/o/trusted-1`);
+  await expect(page.getByRole("button", { name: "Terminate" })).toBeVisible();
+  await page.goto(`${url}/h/payments/limits`);
+  await expect(page.getByRole("heading", { name: "Limits", exact: true })).toBeVisible();
+  expect(bodies.length).toBeGreaterThan(2);
+  expect(bodies.filter((document) => document === "")).toEqual([]);
+  const subscribed = frames.filter((frame) => frame.includes('"subscribe"'));
+  expect(subscribed.length).toBeGreaterThan(1);
+  expect(subscribed.filter((frame) => !frame.includes('"query":""') || !frame.includes('"sha256Hash"'))).toEqual([]);
+  const codes = await page.evaluate(async () => {
+    const ask = async (query: string) => {
+      const response = await fetch("/graphql", { method: "POST", headers: { "content-type": "application/json", "x-weir-dashboard": "1" }, body: JSON.stringify({ query }) });
+      return (await response.json()).errors?.[0]?.extensions?.code;
+    };
+    return [await ask("{ apiTokens { nodes { id } } }"), await ask('mutation { createApiToken(input: { name: "mine", grants: [{ hub: "*", roles: [ADMIN] }] }) { secret } }')];
+  });
+  expect(codes).toEqual(["OPERATION_NOT_TRUSTED", "OPERATION_NOT_TRUSTED"]);
 });

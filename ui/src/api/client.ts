@@ -68,6 +68,16 @@ async function stillKnown(): Promise<void> {
   }
 }
 
+/** How the server is told which document is meant: by its hash, for the server has the dashboard's documents. */
+function named<T, V>(document: TypedDocumentString<T, V>): Record<string, unknown> {
+  const { __meta__: meta } = document;
+  const hash: unknown = meta?.hash;
+  return { persistedQuery: { version: 1, sha256Hash: String(hash).replace(/^sha256:/, "") } };
+}
+
+/** What a server answers that does not know the hash: one of another version, the last two of before there were hashes. */
+const unknownByHash = new Set(["PERSISTED_QUERY_NOT_FOUND", "BAD_REQUEST", "GRAPHQL_VALIDATION_FAILED"]);
+
 export interface Sink<T> {
   next: (data: T) => void;
   /** The server refused the subscription; it is not tried again. */
@@ -87,8 +97,23 @@ export function subscribe<T, V extends Record<string, unknown>>(
   let end = () => {};
   let again: ReturnType<typeof setTimeout> | undefined;
   let ended = 0; // how often in a row the server ended it without sending anything
+  let byText = false;
+  let changed = false; // from hash to text or back, without an answer since
+  /** Whether to ask the other way: the server may have been replaced by one of another version since. */
+  const otherWay = ({ code }: Problem): boolean => {
+    if (changed || !(byText ? code === "OPERATION_NOT_TRUSTED" : unknownByHash.has(code))) return false;
+    changed = true;
+    byText = !byText;
+    return true;
+  };
   const payload = {
-    query: document.toString(),
+    // There must be one, so none is an empty one.
+    get query() {
+      return byText ? document.toString() : "";
+    },
+    get extensions() {
+      return byText ? undefined : named(document);
+    },
     get variables() {
       return variables();
     },
@@ -98,14 +123,22 @@ export function subscribe<T, V extends Record<string, unknown>>(
       next: (result) => {
         if (stopped) return;
         ended = 0;
-        if (result.errors?.length) sink.error(problemOf(result.errors));
-        else if (result.data) sink.next(result.data);
+        if (result.errors?.length) {
+          const problem = problemOf(result.errors);
+          if (!otherWay(problem)) sink.error(problem); // else it begins again once this is complete
+        } else if (result.data) {
+          changed = false;
+          sink.next(result.data);
+        }
       },
       error: (cause) => {
         if (stopped) return;
         // GraphQL errors refuse the operation; anything else is the connection, and graphql-ws has given up on it.
-        if (Array.isArray(cause)) sink.error(problemOf(cause as GraphQLErrorLike[]));
-        else again = setTimeout(begin, retryDelay(ended++));
+        if (Array.isArray(cause)) {
+          const problem = problemOf(cause as GraphQLErrorLike[]);
+          if (otherWay(problem)) begin();
+          else sink.error(problem);
+        } else again = setTimeout(begin, retryDelay(ended++));
       },
       complete: () => {
         if (!stopped) again = setTimeout(begin, retryDelay(ended++));
@@ -170,14 +203,24 @@ export async function ask<T, V extends Record<string, unknown>>(document: TypedD
   }
 }
 
+/** Asks by the hash of the document, and by its text where the server is of another version. */
 async function askOnce<T, V extends Record<string, unknown>>(document: TypedDocumentString<T, V>, variables: V): Promise<T> {
+  try {
+    return await send<T>({ extensions: named(document), variables });
+  } catch (error) {
+    if (!(error instanceof Refused && unknownByHash.has(error.problem.code))) throw error;
+    return send<T>({ query: document.toString(), variables });
+  }
+}
+
+async function send<T>(request: object): Promise<T> {
   let response: Response;
   let answer: Answer<T> | undefined;
   try {
     response = await fetch(endpoint, {
       method: "POST",
       headers: { ...ownHeaders, "content-type": "application/json", accept: "application/graphql-response+json, application/json" },
-      body: withTexts(JSON.stringify({ query: document.toString(), variables })),
+      body: withTexts(JSON.stringify(request)),
     });
   } catch {
     throw new Refused({ message: "the server cannot be reached", code: "UNREACHABLE" });

@@ -1041,14 +1041,14 @@ export const ServerDocument = new TypedDocumentString(`
     }
   }
 }
-    `) as unknown as TypedDocumentString<ServerQuery, ServerQueryVariables>;
+    `, {"hash":"sha256:7155dd6da777f9396c43212697d5a957ad558a6551942a48a3a449dfaf5f6ab5"}) as unknown as TypedDocumentString<ServerQuery, ServerQueryVariables>;
 export const WhoDocument = new TypedDocumentString(`
     query Who {
   viewer {
     subject
   }
 }
-    `) as unknown as TypedDocumentString<WhoQuery, WhoQueryVariables>;
+    `, {"hash":"sha256:9678c42d282cae060662b58741c6c3b4d2db3bfd99896b954a9fc290185bf361"}) as unknown as TypedDocumentString<WhoQuery, WhoQueryVariables>;
 export const ListDocument = new TypedDocumentString(`
     query List($hub: String!, $filter: OrchestrationFilter, $first: Int!, $after: String) {
   orchestrations(hub: $hub, filter: $filter, first: $first, after: $after) {
@@ -1077,7 +1077,7 @@ export const ListDocument = new TypedDocumentString(`
   held {
     kind
   }
-}`) as unknown as TypedDocumentString<ListQuery, ListQueryVariables>;
+}`, {"hash":"sha256:cb8b5b8f5cf934956f09633755b6295e5207abbc6befd3745c65fc893f9e2a9b"}) as unknown as TypedDocumentString<ListQuery, ListQueryVariables>;
 export const CountsDocument = new TypedDocumentString(`
     query Counts($hub: String!, $filter: OrchestrationFilter) {
   orchestrations(hub: $hub, filter: $filter, first: 0) {
@@ -1094,7 +1094,7 @@ export const CountsDocument = new TypedDocumentString(`
     }
   }
 }
-    `) as unknown as TypedDocumentString<CountsQuery, CountsQueryVariables>;
+    `, {"hash":"sha256:5e4c40625ff0a2ad0d59b191a6001ee2231c99db66ae910e63d3378e91240dad"}) as unknown as TypedDocumentString<CountsQuery, CountsQueryVariables>;
 export const ChangesDocument = new TypedDocumentString(`
     subscription Changes($hub: String!, $filter: OrchestrationFilter, $first: Int!) {
   orchestrationChanges(hub: $hub, filter: $filter, first: $first) {
@@ -1122,7 +1122,7 @@ export const ChangesDocument = new TypedDocumentString(`
   held {
     kind
   }
-}`) as unknown as TypedDocumentString<ChangesSubscription, ChangesSubscriptionVariables>;
+}`, {"hash":"sha256:c692f4396405022ac490a7c1eb077d48173b4bb9ca0c65257e101ba01ac70faa"}) as unknown as TypedDocumentString<ChangesSubscription, ChangesSubscriptionVariables>;
 export const InstanceNowDocument = new TypedDocumentString(`
     query InstanceNow($hub: String!, $id: String!) {
   orchestration(hub: $hub, instanceId: $id) {
@@ -1202,7 +1202,7 @@ fragment Instance on Orchestration {
     lastError
     worker
   }
-}`) as unknown as TypedDocumentString<InstanceNowQuery, InstanceNowQueryVariables>;
+}`, {"hash":"sha256:78fa9d3ff59a075f955820abb3fe74a1e36de666c8d9c88667d3a38423b26783"}) as unknown as TypedDocumentString<InstanceNowQuery, InstanceNowQueryVariables>;
 export const InstanceChangesDocument = new TypedDocumentString(`
     subscription InstanceChanges($hub: String!, $id: String!) {
   orchestration(hub: $hub, instanceId: $id) {
@@ -1282,7 +1282,7 @@ fragment Instance on Orchestration {
     lastError
     worker
   }
-}`) as unknown as TypedDocumentString<InstanceChangesSubscription, InstanceChangesSubscriptionVariables>;
+}`, {"hash":"sha256:a241da2cc9a270d24b99c39aa2639e99445bb4eaa2b175182e6cda2812632210"}) as unknown as TypedDocumentString<InstanceChangesSubscription, InstanceChangesSubscriptionVariables>;
 export const HistoryDocument = new TypedDocumentString(`
     subscription History($hub: String!, $id: String!, $after: Long!) {
   history(hub: $hub, instanceId: $id, after: $after) {
@@ -1493,7 +1493,7 @@ fragment Event on HistoryEvent {
     taskId
     entities
   }
-}`) as unknown as TypedDocumentString<HistorySubscription, HistorySubscriptionVariables>;
+}`, {"hash":"sha256:b2014c12a68467e09f250bba55bf996cf3541faa910e68cde29bb122551c6135"}) as unknown as TypedDocumentString<HistorySubscription, HistorySubscriptionVariables>;
 export const EventPayloadDocument = new TypedDocumentString(`
     query EventPayload($hub: String!, $id: String!, $after: Long!) {
   orchestration(hub: $hub, instanceId: $id) {
@@ -1550,7 +1550,7 @@ export const EventPayloadDocument = new TypedDocumentString(`
   encoding
   text
   truncated
-}`) as unknown as TypedDocumentString<EventPayloadQuery, EventPayloadQueryVariables>;
+}`, {"hash":"sha256:9aa53a83fbc9e1b21d49e4206e39bab6640ebb0f228fa7c9cedd459c23014f8d"}) as unknown as TypedDocumentString<EventPayloadQuery, EventPayloadQueryVariables>;
 export const InputOutputDocument = new TypedDocumentString(`
     query InputOutput($hub: String!, $id: String!) {
   orchestration(hub: $hub, instanceId: $id) {
@@ -1571,7 +1571,7 @@ export const InputOutputDocument = new TypedDocumentString(`
   encoding
   text
   truncated
-}`) as unknown as TypedDocumentString<InputOutputQuery, InputOutputQueryVariables>;
+}`, {"hash":"sha256:3fb7795dbbc3e148d7350b6eafaa69a2fdaa8f647e3da5bbc77b1fecbcf99a33"}) as unknown as TypedDocumentString<InputOutputQuery, InputOutputQueryVariables>;
 export const ProgressDocument = new TypedDocumentString(`
     subscription Progress($hub: String!, $id: String!, $after: Long!) {
   progressAppended(hub: $hub, instanceId: $id, after: $after) {
@@ -1596,7 +1596,7 @@ export const ProgressDocument = new TypedDocumentString(`
     text(maxBytes: 240)
     truncated(maxBytes: 240)
   }
-}`) as unknown as TypedDocumentString<ProgressSubscription, ProgressSubscriptionVariables>;
+}`, {"hash":"sha256:18ccef37637a1c19b3940733d14ec08da3b76d31960e79d742ae9898906ead97"}) as unknown as TypedDocumentString<ProgressSubscription, ProgressSubscriptionVariables>;
 export const ProgressValueDocument = new TypedDocumentString(`
     query ProgressValue($hub: String!, $id: String!, $seq: Long!) {
   orchestration(hub: $hub, instanceId: $id) {
@@ -1614,7 +1614,7 @@ export const ProgressValueDocument = new TypedDocumentString(`
   encoding
   text
   truncated
-}`) as unknown as TypedDocumentString<ProgressValueQuery, ProgressValueQueryVariables>;
+}`, {"hash":"sha256:de8a3eba8f3e1fec4fae4530ee25d4f3f8ddc8220d5ff9947fa176ba8e0ad258"}) as unknown as TypedDocumentString<ProgressValueQuery, ProgressValueQueryVariables>;
 export const LimitsDocument = new TypedDocumentString(`
     query Limits($hub: String!, $after: String) {
   limits(hub: $hub, first: 200, after: $after) {
@@ -1637,7 +1637,7 @@ export const LimitsDocument = new TypedDocumentString(`
   holding
   waiting
   updatedAt
-}`) as unknown as TypedDocumentString<LimitsQuery, LimitsQueryVariables>;
+}`, {"hash":"sha256:4f26b2ec85099b5f3a8bc2f682d5782f8d4548f05b8b5a8724df2bfbcd523f1a"}) as unknown as TypedDocumentString<LimitsQuery, LimitsQueryVariables>;
 export const LimitHoldersDocument = new TypedDocumentString(`
     query LimitHolders($hub: String!, $name: String!) {
   limit(hub: $hub, name: $name) {
@@ -1661,7 +1661,7 @@ export const LimitHoldersDocument = new TypedDocumentString(`
   holding
   waiting
   updatedAt
-}`) as unknown as TypedDocumentString<LimitHoldersQuery, LimitHoldersQueryVariables>;
+}`, {"hash":"sha256:9bf271a49e86275926dabc3770201cbcb4dd5bb79a06ef5ee651d1e1c6e32320"}) as unknown as TypedDocumentString<LimitHoldersQuery, LimitHoldersQueryVariables>;
 export const PutLimitDocument = new TypedDocumentString(`
     mutation PutLimit($input: PutLimitInput!) {
   putLimit(input: $input) {
@@ -1687,7 +1687,7 @@ export const PutLimitDocument = new TypedDocumentString(`
   holding
   waiting
   updatedAt
-}`) as unknown as TypedDocumentString<PutLimitMutation, PutLimitMutationVariables>;
+}`, {"hash":"sha256:a3bb121756460ce0a697d44e97385d6fac3a9bab65e66d1fdeeec91cc93650f3"}) as unknown as TypedDocumentString<PutLimitMutation, PutLimitMutationVariables>;
 export const DeleteLimitDocument = new TypedDocumentString(`
     mutation DeleteLimit($input: DeleteLimitInput!) {
   deleteLimit(input: $input) {
@@ -1703,7 +1703,7 @@ export const DeleteLimitDocument = new TypedDocumentString(`
     requestId
   }
 }
-    `) as unknown as TypedDocumentString<DeleteLimitMutation, DeleteLimitMutationVariables>;
+    `, {"hash":"sha256:19435237d5ab7d41960e11e012f0f05d8023b4695f76ed396f738b7ef9bf1789"}) as unknown as TypedDocumentString<DeleteLimitMutation, DeleteLimitMutationVariables>;
 export const WorkersDocument = new TypedDocumentString(`
     query Workers($hub: String!) {
   hub(name: $hub) {
@@ -1720,7 +1720,7 @@ export const WorkersDocument = new TypedDocumentString(`
     }
   }
 }
-    `) as unknown as TypedDocumentString<WorkersQuery, WorkersQueryVariables>;
+    `, {"hash":"sha256:94da2a813ee12e9de22cc71b3a08f5b25fac5ef13b91035f05b91d646fb40dfa"}) as unknown as TypedDocumentString<WorkersQuery, WorkersQueryVariables>;
 export const StartDocument = new TypedDocumentString(`
     mutation Start($input: StartOrchestrationInput!) {
   startOrchestration(input: $input) {
@@ -1737,7 +1737,7 @@ export const StartDocument = new TypedDocumentString(`
     requestId
   }
 }
-    `) as unknown as TypedDocumentString<StartMutation, StartMutationVariables>;
+    `, {"hash":"sha256:db5bd0e47022e068616b6204993b3dabf498ebf9d7ad84319f5897a72e2e08d9"}) as unknown as TypedDocumentString<StartMutation, StartMutationVariables>;
 export const RaiseDocument = new TypedDocumentString(`
     mutation Raise($input: RaiseEventInput!) {
   raiseEvent(input: $input) {
@@ -1753,7 +1753,7 @@ export const RaiseDocument = new TypedDocumentString(`
     requestId
   }
 }
-    `) as unknown as TypedDocumentString<RaiseMutation, RaiseMutationVariables>;
+    `, {"hash":"sha256:d636f0ca3c419a95a1aeb8d898fb3cecbfb7bd742b6b3b50ec976bcf5d20010a"}) as unknown as TypedDocumentString<RaiseMutation, RaiseMutationVariables>;
 export const TerminateDocument = new TypedDocumentString(`
     mutation Terminate($input: TerminateOrchestrationInput!) {
   terminateOrchestration(input: $input) {
@@ -1769,4 +1769,4 @@ export const TerminateDocument = new TypedDocumentString(`
     requestId
   }
 }
-    `) as unknown as TypedDocumentString<TerminateMutation, TerminateMutationVariables>;
+    `, {"hash":"sha256:09efc2ec625c51a91c3798b5f30627b22bec95b86b88a135c3649b38818c68e2"}) as unknown as TypedDocumentString<TerminateMutation, TerminateMutationVariables>;
