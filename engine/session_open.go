@@ -199,7 +199,8 @@ func (s *session) nextGeneration(next *state) {
 }
 
 // findRedispatch lists the pending tasks that nobody runs: no row, no answer under way, not in this process.
-// Rows that run in this worker's name without this process running them are adopted.
+// Rows that run in this worker's name since they were inserted, without this process running them, are adopted. With
+// those that River has fetched in its name, River is about to come.
 func (s *session) findRedispatch(row *store.OpenSessionsRow) {
 	type rowState struct {
 		id   int64

@@ -48,7 +48,7 @@ LEFT JOIN LATERAL (
     SELECT coalesce(array_agg(j.id), '{}')::bigint[] AS job_ids,
            coalesce(array_agg(('x' || encode(substr(j.unique_key, 9, 4), 'hex'))::bit(32)::integer), '{}')::integer[] AS job_gens,
            coalesce(array_agg(('x' || encode(substr(j.unique_key, 13, 4), 'hex'))::bit(32)::integer), '{}')::integer[] AS job_tasks,
-           coalesce(array_agg(j.state::text = 'running' AND j.attempted_by[cardinality(j.attempted_by)] = @client::text), '{}')::boolean[] AS job_mine
+           coalesce(array_agg(j.state::text = 'running' AND j.attempted_at = j.created_at AND j.attempted_by[cardinality(j.attempted_by)] = @client::text), '{}')::boolean[] AS job_mine
     FROM river_job j
     WHERE i.seq > 0 AND j.unique_key >= int8send(i.no) AND j.unique_key < int8send(i.no + 1)
       AND j.unique_key IS NOT NULL AND j.unique_states IS NOT NULL
