@@ -87,6 +87,11 @@ func (e *Engine) Note(ctx context.Context, entry AuditEntry) (result func(string
 		}
 		return func(code string) { t.result(written.no, code) }, nil
 	case <-ctx.Done():
+		t.e.work.Go(func() { // the entry will be there, and nothing will follow
+			if written := <-w.done; written.err == nil {
+				t.result(written.no, string(CodeCanceled))
+			}
+		})
 		return nil, ctx.Err()
 	}
 }

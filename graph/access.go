@@ -33,7 +33,7 @@ func (r *Resolver) requires(ctx context.Context, _ any, next graphql.Resolver, p
 	}
 	refused := allowed(who, permission, scope, hub)
 	if refused == nil {
-		refused = r.mayFilter(who, hub, field.Args)
+		refused = mayFilter(who, hub, field.Args)
 	}
 	switch {
 	case scope == model.AccessScopeHub && !who.May(auth.ReadValues, hub):
@@ -50,7 +50,7 @@ func (r *Resolver) requires(ctx context.Context, _ any, next graphql.Resolver, p
 		if errors.Is(refused, engine.ErrNotFound) && field.Object == "Query" && !field.Field.Definition.Type.NonNull {
 			return nil, nil
 		}
-		return nil, r.asRequestError(refused)
+		return nil, asRequestError(refused)
 	}
 	return r.audited(ctx, who, hub, field, func() (any, error) {
 		if refused != nil {
@@ -92,7 +92,7 @@ func forbidden(format string, args ...any) error {
 }
 
 // mayFilter refuses filters that look into values of who may not see them: an answer would tell what is in them.
-func (r *Resolver) mayFilter(who *auth.Principal, hub string, args map[string]any) error {
+func mayFilter(who *auth.Principal, hub string, args map[string]any) error {
 	if who.May(auth.ReadValues, hub) {
 		return nil
 	}
@@ -122,7 +122,7 @@ func (r *Resolver) mayFilter(who *auth.Principal, hub string, args map[string]an
 }
 
 // asRequestError is a refusal as the error of a query.
-func (r *Resolver) asRequestError(err error) error {
+func asRequestError(err error) error {
 	var coded *engine.Error
 	if errors.As(err, &coded) && coded.Code == auth.CodeForbidden {
 		return refuse(codeForbidden, "%s", coded.Message)

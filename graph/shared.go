@@ -180,13 +180,11 @@ func (r *run) watch(ctx context.Context, from *Resolver, of viewOf, f engine.Fil
 // carryOut serves the members until the last has left, or there is nothing to be watched any more.
 func (r *run) carryOut(ctx context.Context, responses graphql.ResponseHandler) {
 	defer close(r.ended)
-	defer r.end()
-	if r.stream == nil {
-		if response := responses(ctx); response != nil {
-			r.hand(listFrame{}, response)
-		}
+	if r.stream == nil { // it is refused, and so is who joins until all are told
+		r.end(responses(ctx))
 		return
 	}
+	defer r.end(nil)
 	defer r.leave()
 	for {
 		select {
@@ -211,12 +209,11 @@ func (r *run) carryOut(ctx context.Context, responses graphql.ResponseHandler) {
 // hand gives a response to the members that it is for. It waits for none: one that has not taken the last will begin
 // anew.
 func (r *run) hand(frame listFrame, response *graphql.Response) {
-	snapshot := frame.delta == nil || frame.delta.Reset
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for m := range r.members {
 		switch {
-		case m.fresh && !snapshot, !m.fresh && frame.only:
+		case m.fresh && !frame.delta.Reset, !m.fresh && frame.only:
 		case len(m.out) > 0:
 			m.fresh = true
 		default:
@@ -226,12 +223,16 @@ func (r *run) hand(frame listFrame, response *graphql.Response) {
 	}
 }
 
-// end lets nobody join any more, and ends those who are there once they have taken their last frame.
-func (r *run) end() {
+// end lets nobody join any more, and ends those who are there once they have taken their last frame, which is last unless
+// that is nil.
+func (r *run) end(last *graphql.Response) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.over = true
 	for m := range r.members {
+		if last != nil {
+			m.out <- last // the first it is given
+		}
 		delete(r.members, m)
 		close(m.out)
 	}

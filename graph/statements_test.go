@@ -1,14 +1,11 @@
 package graph_test
 
 import (
-	"context"
 	"fmt"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"testing"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/vektah/gqlparser/v2/ast"
 
@@ -17,20 +14,10 @@ import (
 	"github.com/weir-dev/weir/graph"
 )
 
-// statements counts what Postgres is asked for.
-type statements struct{ n atomic.Int64 }
-
-func (s *statements) TraceQueryStart(ctx context.Context, _ *pgx.Conn, _ pgx.TraceQueryStartData) context.Context {
-	s.n.Add(1)
-	return ctx
-}
-
-func (s *statements) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}
-
 // TestStatementsByField: what an operation asks of Postgres does not grow with the rows that it shows.
 func TestStatementsByField(t *testing.T) {
-	counter := &statements{}
-	a := serve(t, func(_ *graph.Config, p *pgxpool.Config) { p.ConnConfig.Tracer = counter })
+	var asked counter
+	a := serve(t, func(_ *graph.Config, p *pgxpool.Config) { p.ConnConfig.Tracer = &asked })
 	for n := range 20 {
 		_, err := a.engine.Start(a.ctx, engine.StartRequest{
 			Hub: "default", Name: "unserved", ID: fmt.Sprintf("i-%02d", n), Input: history.Text(fmt.Sprintf(`"%d"`, n)), Tags: map[string]string{"k": "v"},
@@ -42,9 +29,9 @@ func TestStatementsByField(t *testing.T) {
 	count := func(query string) int64 {
 		t.Helper()
 		ask[map[string]any](a, query, nil) // plans, hubs and others that are kept for a while
-		before := counter.n.Load()
+		before := asked.n.Load()
 		ask[map[string]any](a, query, nil)
-		return counter.n.Load() - before
+		return asked.n.Load() - before
 	}
 	for _, f := range schemaOf().Types["Orchestration"].Fields {
 		if strings.HasPrefix(f.Name, "__") || slices.ContainsFunc(f.Arguments, func(a *ast.ArgumentDefinition) bool { return a.Type.NonNull && a.DefaultValue == nil }) {
