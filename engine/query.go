@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"time"
 
@@ -438,18 +439,41 @@ const (
 
 // Workers lists a hub's workers that are online, and those that ended within a time. Errors: NOT_FOUND (hub).
 func (e *Engine) Workers(ctx context.Context, hubName string, endedWithin time.Duration) ([]WorkerInfo, error) {
-	hub, err := e.hub(ctx, hubName)
+	return e.ListWorkers(ctx, WorkerQuery{Hub: hubName, EndedWithin: endedWithin, Limit: math.MaxInt32})
+}
+
+// WorkerQuery selects workers of a hub.
+type WorkerQuery struct {
+	Hub string
+	// States are those that are listed; none means all.
+	States []WorkerState
+	// EndedWithin is how long ago those that are not online may have ended. They are known for a day.
+	EndedWithin time.Duration
+	// After is the number after which the list begins, and Limit how many it has at most.
+	After int32
+	Limit int
+}
+
+// ListWorkers lists workers by number. Errors: NOT_FOUND (hub).
+func (e *Engine) ListWorkers(ctx context.Context, q WorkerQuery) ([]WorkerInfo, error) {
+	hub, err := e.hub(ctx, q.Hub)
 	if err != nil {
 		return nil, err
 	}
-	rows, err := e.q.ListWorkers(ctx, e.pool, store.ListWorkersParams{Hub: &hub.no, EndedWithin: endedWithin.Seconds()})
+	states := make([]int16, len(q.States))
+	for n, s := range q.States {
+		states[n] = int16(s)
+	}
+	rows, err := e.q.ListWorkers(ctx, e.pool, store.ListWorkersParams{
+		Hub: &hub.no, EndedWithin: q.EndedWithin.Seconds(), After: q.After, States: states, MaxRows: int32(min(q.Limit, math.MaxInt32)),
+	})
 	if err != nil {
 		return nil, fmt.Errorf("list workers: %w", err)
 	}
 	out := make([]WorkerInfo, 0, len(rows))
 	for _, r := range rows {
 		w := WorkerInfo{
-			No: r.No, Hub: hubName, Name: r.Name, Build: r.Build, State: WorkerState(r.State), StartedAt: r.StartedAt,
+			No: r.No, Hub: q.Hub, Name: r.Name, Build: r.Build, State: WorkerState(r.State), StartedAt: r.StartedAt,
 			HeartbeatAt: r.HeartbeatAt, EndedAt: r.EndedAt,
 		}
 		if err := json.Unmarshal(r.Caps, &w.Capabilities); err != nil {

@@ -84,6 +84,12 @@ func complexity() generated.ComplexityRoot {
 	c.TaskHub.FailureGroups = func(child int, _ string, first int32) int { return 50 + size(&first)*(5+child) }
 	c.TaskHub.Stats = func(child int, _ string, buckets int32) int { return 200 + child + size(&buckets) }
 	c.HubStats.Buckets, c.HubStats.Backlog = few, few
+	c.Query.Workers = func(child int, _ string, _ []model.WorkerState, first int32, _ *string) int {
+		return 10 + size(&first)*child
+	}
+	c.Subscription.Workers = func(child int, _ string) int { return 10 + 20*child } // upserts and leaves count by themselves
+	c.Subscription.HubStats = func(child int, _, _ string, _ int32) int { return 200 + child }
+	c.Subscription.BatchOperation = func(child int, _, _ string) int { return 10 + child }
 	c.TaskHub.Workers = func(child int) int { return 10 + 10*child }
 	c.Worker.Orchestrations, c.Worker.Activities, c.Worker.Entities = few, few, few
 	c.TaskCompleted.Earlier, c.TaskFailed.Earlier = few, few

@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/weir-dev/weir/engine"
@@ -26,6 +27,11 @@ const hubList = "hubs"
 func instanceList(hub string, f engine.Filter) string {
 	f.Nos = nil
 	return fmt.Sprintf("instances %q %#v", hub, f)
+}
+
+// workerList names a list of workers. The order of states makes no other list.
+func workerList(hub string, states []engine.WorkerState) string {
+	return fmt.Sprintf("workers %q %v", hub, slices.Compact(slices.Sorted(slices.Values(states))))
 }
 
 func (c cursors) sign(doc []byte) []byte {

@@ -101,6 +101,11 @@ func (r *queryResolver) Retention(ctx context.Context, hub string) ([]*model.Ret
 	return r.rules(ctx, hub)
 }
 
+// BatchOperation is the resolver for the batchOperation field.
+func (r *subscriptionResolver) BatchOperation(ctx context.Context, hub, operationID string) (<-chan *model.BatchOperation, error) {
+	return r.watchOperation(ctx, hub, operationID)
+}
+
 // BatchOperation returns generated.BatchOperationResolver implementation.
 func (r *Resolver) BatchOperation() generated.BatchOperationResolver {
 	return &batchOperationResolver{r}

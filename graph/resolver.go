@@ -28,6 +28,7 @@ type Resolver struct {
 	log     *slog.Logger
 	info    Info
 	streams *gate
+	watched watched
 	views   views
 	recent  recent
 }

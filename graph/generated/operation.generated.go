@@ -1904,6 +1904,10 @@ func (ec *executionContext) _RetentionRule(ctx context.Context, sel ast.Selectio
 
 // region    ***************************** type.gotpl *****************************
 
+func (ec *executionContext) marshalNBatchOperation2githubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐBatchOperation(ctx context.Context, sel ast.SelectionSet, v model.BatchOperation) graphql.Marshaler {
+	return ec._BatchOperation(ctx, sel, &v)
+}
+
 func (ec *executionContext) marshalNBatchOperation2ᚕᚖgithubᚗcomᚋweirᚑdevᚋweirᚋgraphᚋmodelᚐBatchOperationᚄ(ctx context.Context, sel ast.SelectionSet, v []*model.BatchOperation) graphql.Marshaler {
 	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 64, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)

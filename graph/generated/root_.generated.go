@@ -782,6 +782,7 @@ type ComplexityRoot struct {
 		Server                func(childComplexity int) int
 		Viewer                func(childComplexity int) int
 		Webhooks              func(childComplexity int, hub string, first int32, after *string) int
+		Workers               func(childComplexity int, hub string, states []model.WorkerState, first int32, after *string) int
 	}
 
 	QueryCost struct {
@@ -963,10 +964,13 @@ type ComplexityRoot struct {
 	}
 
 	Subscription struct {
+		BatchOperation       func(childComplexity int, hub string, operationID string) int
 		History              func(childComplexity int, hub string, instanceID string, after int64) int
+		HubStats             func(childComplexity int, hub string, window string, buckets int32) int
 		Orchestration        func(childComplexity int, hub string, instanceID string) int
 		OrchestrationChanges func(childComplexity int, hub string, filter *model.OrchestrationFilter, first int32) int
 		ProgressAppended     func(childComplexity int, hub string, instanceID string, after int64) int
+		Workers              func(childComplexity int, hub string) int
 	}
 
 	Tag struct {
@@ -1163,6 +1167,24 @@ type ComplexityRoot struct {
 		Slots          func(childComplexity int) int
 		StartedAt      func(childComplexity int) int
 		State          func(childComplexity int) int
+	}
+
+	WorkerConnection struct {
+		Edges    func(childComplexity int) int
+		Nodes    func(childComplexity int) int
+		PageInfo func(childComplexity int) int
+	}
+
+	WorkerDelta struct {
+		Leaves  func(childComplexity int) int
+		Reset   func(childComplexity int) int
+		Seq     func(childComplexity int) int
+		Upserts func(childComplexity int) int
+	}
+
+	WorkerEdge struct {
+		Cursor func(childComplexity int) int
+		Node   func(childComplexity int) int
 	}
 }
 
@@ -4655,6 +4677,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.Webhooks(childComplexity, args["hub"].(string), args["first"].(int32), args["after"].(*string)), true
+	case "Query.workers":
+		if e.ComplexityRoot.Query.Workers == nil {
+			break
+		}
+
+		args, err := ec.field_Query_workers_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.Workers(childComplexity, args["hub"].(string), args["states"].([]model.WorkerState), args["first"].(int32), args["after"].(*string)), true
 
 	case "QueryCost.cost":
 		if e.ComplexityRoot.QueryCost.Cost == nil {
@@ -5372,6 +5405,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.SubOrchestrationInstanceFailed.Type(childComplexity), true
 
+	case "Subscription.batchOperation":
+		if e.ComplexityRoot.Subscription.BatchOperation == nil {
+			break
+		}
+
+		args, err := ec.field_Subscription_batchOperation_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Subscription.BatchOperation(childComplexity, args["hub"].(string), args["operationId"].(string)), true
 	case "Subscription.history":
 		if e.ComplexityRoot.Subscription.History == nil {
 			break
@@ -5383,6 +5427,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Subscription.History(childComplexity, args["hub"].(string), args["instanceId"].(string), args["after"].(int64)), true
+	case "Subscription.hubStats":
+		if e.ComplexityRoot.Subscription.HubStats == nil {
+			break
+		}
+
+		args, err := ec.field_Subscription_hubStats_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Subscription.HubStats(childComplexity, args["hub"].(string), args["window"].(string), args["buckets"].(int32)), true
 	case "Subscription.orchestration":
 		if e.ComplexityRoot.Subscription.Orchestration == nil {
 			break
@@ -5416,6 +5471,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Subscription.ProgressAppended(childComplexity, args["hub"].(string), args["instanceId"].(string), args["after"].(int64)), true
+	case "Subscription.workers":
+		if e.ComplexityRoot.Subscription.Workers == nil {
+			break
+		}
+
+		args, err := ec.field_Subscription_workers_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Subscription.Workers(childComplexity, args["hub"].(string)), true
 
 	case "Tag.key":
 		if e.ComplexityRoot.Tag.Key == nil {
@@ -6255,6 +6321,63 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Worker.State(childComplexity), true
+
+	case "WorkerConnection.edges":
+		if e.ComplexityRoot.WorkerConnection.Edges == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WorkerConnection.Edges(childComplexity), true
+	case "WorkerConnection.nodes":
+		if e.ComplexityRoot.WorkerConnection.Nodes == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WorkerConnection.Nodes(childComplexity), true
+	case "WorkerConnection.pageInfo":
+		if e.ComplexityRoot.WorkerConnection.PageInfo == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WorkerConnection.PageInfo(childComplexity), true
+
+	case "WorkerDelta.leaves":
+		if e.ComplexityRoot.WorkerDelta.Leaves == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WorkerDelta.Leaves(childComplexity), true
+	case "WorkerDelta.reset":
+		if e.ComplexityRoot.WorkerDelta.Reset == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WorkerDelta.Reset(childComplexity), true
+	case "WorkerDelta.seq":
+		if e.ComplexityRoot.WorkerDelta.Seq == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WorkerDelta.Seq(childComplexity), true
+	case "WorkerDelta.upserts":
+		if e.ComplexityRoot.WorkerDelta.Upserts == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WorkerDelta.Upserts(childComplexity), true
+
+	case "WorkerEdge.cursor":
+		if e.ComplexityRoot.WorkerEdge.Cursor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WorkerEdge.Cursor(childComplexity), true
+	case "WorkerEdge.node":
+		if e.ComplexityRoot.WorkerEdge.Node == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WorkerEdge.Node(childComplexity), true
 
 	}
 	return 0, false
@@ -8211,6 +8334,14 @@ type RetentionPayload {
   "Names this call in the server's log."
   requestId: String!
 }
+
+extend type Subscription {
+  """
+  An operation on many instances: as it is now, and whenever it has got on, at most four times a second. It completes when
+  the operation is over, or is forgotten.
+  """
+  batchOperation("The name of its hub." hub: String!, "Its id." operationId: String!): BatchOperation! @requires(permission: READ)
+}
 `, BuiltIn: false},
 	{Name: "../schema/orchestration.graphqls", Input: `"One execution of an orchestration."
 type Orchestration implements Node {
@@ -9576,6 +9707,18 @@ type KindBacklog {
   "How long the first of those that wait has waited, in seconds; 0 if none does."
   oldestSeconds: Float!
 }
+
+extend type Subscription {
+  "A hub's figures, now and every five seconds from then on."
+  hubStats(
+    "The name of the hub."
+    hub: String!
+    "How far back, such as 15m, 1h or 7d: a minute to 90 days."
+    window: String! = "1h"
+    "In how many stretches of equal length, 1 to 500."
+    buckets: Int! = 60
+  ): HubStats! @requires(permission: READ)
+}
 `, BuiltIn: false},
 	{Name: "../schema/timeline.graphqls", Input: `extend type Orchestration {
   "The history of the present generation, folded into spans: activities, timers, children, events, locks."
@@ -9700,6 +9843,58 @@ enum PendingMessageKind {
   CANCEL
   "An entity is to carry out an operation, or to be locked."
   REQUEST
+}
+`, BuiltIn: false},
+	{Name: "../schema/worker.graphqls", Input: `extend type Query {
+  "Workers of a hub, by number: those that are online, and those that ended within the last day."
+  workers(
+    "The name of the hub."
+    hub: String!
+    "In any of these states; null or empty for all."
+    states: [WorkerState!]
+    "How many, at most 200."
+    first: Int! = 50
+    "Read on after this cursor."
+    after: String
+  ): WorkerConnection! @requires(permission: READ)
+}
+
+extend type Subscription {
+  """
+  The workers of a hub, as they come and go: first those that are online, at most 1,000, then a frame when there is something
+  new, at most once a second. That a worker was heard of again is nothing new.
+  """
+  workers("The name of the hub." hub: String!): WorkerDelta! @requires(permission: READ)
+}
+
+"A page of workers."
+type WorkerConnection {
+  "The workers with their cursors."
+  edges: [WorkerEdge!]!
+  "The workers, by number."
+  nodes: [Worker!]!
+  "Where the page lies."
+  pageInfo: PageInfo!
+}
+
+"A worker and its place in the list."
+type WorkerEdge {
+  "Its place in the list, to read on after it."
+  cursor: String!
+  "The worker."
+  node: Worker!
+}
+
+"What has changed among the workers of a hub."
+type WorkerDelta {
+  "Counts the frames of a subscription, from 1 on."
+  seq: Int!
+  "Whether the client is to drop what it has: upserts are all there are."
+  reset: Boolean!
+  "Workers that have come, or have changed."
+  upserts: [Worker!]!
+  "The global ids of workers that have ended."
+  leaves: [ID!]!
 }
 `, BuiltIn: false},
 }
@@ -11295,6 +11490,42 @@ func (ec *executionContext) childFields_Worker(ctx context.Context, field graphq
 		return ec.fieldContext_Worker_slots(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Worker", field.Name)
+}
+
+func (ec *executionContext) childFields_WorkerConnection(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "edges":
+		return ec.fieldContext_WorkerConnection_edges(ctx, field)
+	case "nodes":
+		return ec.fieldContext_WorkerConnection_nodes(ctx, field)
+	case "pageInfo":
+		return ec.fieldContext_WorkerConnection_pageInfo(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type WorkerConnection", field.Name)
+}
+
+func (ec *executionContext) childFields_WorkerDelta(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "seq":
+		return ec.fieldContext_WorkerDelta_seq(ctx, field)
+	case "reset":
+		return ec.fieldContext_WorkerDelta_reset(ctx, field)
+	case "upserts":
+		return ec.fieldContext_WorkerDelta_upserts(ctx, field)
+	case "leaves":
+		return ec.fieldContext_WorkerDelta_leaves(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type WorkerDelta", field.Name)
+}
+
+func (ec *executionContext) childFields_WorkerEdge(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_WorkerEdge_cursor(ctx, field)
+	case "node":
+		return ec.fieldContext_WorkerEdge_node(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type WorkerEdge", field.Name)
 }
 
 func (ec *executionContext) childFields___Directive(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {

@@ -2010,6 +2010,36 @@ type WebhookPayload struct {
 	RequestID string `json:"requestId"`
 }
 
+// A page of workers.
+type WorkerConnection struct {
+	// The workers with their cursors.
+	Edges []*WorkerEdge `json:"edges"`
+	// The workers, by number.
+	Nodes []*Worker `json:"nodes"`
+	// Where the page lies.
+	PageInfo *PageInfo `json:"pageInfo"`
+}
+
+// What has changed among the workers of a hub.
+type WorkerDelta struct {
+	// Counts the frames of a subscription, from 1 on.
+	Seq int32 `json:"seq"`
+	// Whether the client is to drop what it has: upserts are all there are.
+	Reset bool `json:"reset"`
+	// Workers that have come, or have changed.
+	Upserts []*Worker `json:"upserts"`
+	// The global ids of workers that have ended.
+	Leaves []string `json:"leaves"`
+}
+
+// A worker and its place in the list.
+type WorkerEdge struct {
+	// Its place in the list, to read on after it.
+	Cursor string `json:"cursor"`
+	// The worker.
+	Node *Worker `json:"node"`
+}
+
 // Where a permission is looked up.
 type AccessScope string
 

@@ -594,12 +594,17 @@ const listWorkers = `-- name: ListWorkers :many
 SELECT w.no, coalesce(w.hub, 0)::integer AS hub, w.name, w.build, w.state, w.started_at, w.heartbeat_at, w.ended_at, w.caps
 FROM workers w
 WHERE (w.hub = $1 OR $1 = 0) AND (w.state = 0 OR w.ended_at > now() - make_interval(secs => $2::float8))
+  AND w.no > $3::integer AND (w.state = ANY($4::smallint[]) OR cardinality($4::smallint[]) = 0)
 ORDER BY w.no
+LIMIT $5::integer
 `
 
 type ListWorkersParams struct {
 	Hub         *int32
 	EndedWithin float64
+	After       int32
+	States      []int16
+	MaxRows     int32
 }
 
 type ListWorkersRow struct {
@@ -615,7 +620,13 @@ type ListWorkersRow struct {
 }
 
 func (q *Queries) ListWorkers(ctx context.Context, db DBTX, arg ListWorkersParams) ([]ListWorkersRow, error) {
-	rows, err := db.Query(ctx, listWorkers, arg.Hub, arg.EndedWithin)
+	rows, err := db.Query(ctx, listWorkers,
+		arg.Hub,
+		arg.EndedWithin,
+		arg.After,
+		arg.States,
+		arg.MaxRows,
+	)
 	if err != nil {
 		return nil, err
 	}

@@ -250,7 +250,9 @@ DELETE FROM payloads p WHERE p.created_at < now() - interval '1 hour'
 SELECT w.no, coalesce(w.hub, 0)::integer AS hub, w.name, w.build, w.state, w.started_at, w.heartbeat_at, w.ended_at, w.caps
 FROM workers w
 WHERE (w.hub = @hub OR @hub = 0) AND (w.state = 0 OR w.ended_at > now() - make_interval(secs => @ended_within::float8))
-ORDER BY w.no;
+  AND w.no > @after::integer AND (w.state = ANY(@states::smallint[]) OR cardinality(@states::smallint[]) = 0)
+ORDER BY w.no
+LIMIT @max_rows::integer;
 
 -- Scheduled timers that nobody holds, up to the horizon, and any that are overdue: their holder has died or is
 -- slow. Index timers_due.
