@@ -43,9 +43,11 @@ LEFT JOIN instances i ON i.hub = @system_hub::integer AND i.id = 'alert/' || h.n
 WHERE i.no IS NULL OR r.evaluated_at IS NULL AND r.updated_at < now() - interval '1 second'
 ORDER BY r.no LIMIT 1000;
 
+-- A live instance is looked for in the order of the index instances_outcome: EXISTS, which forgets orders, may read all instances.
 -- name: AnyAlerts :one
 SELECT (EXISTS (SELECT 1 FROM alert_rules) OR EXISTS (SELECT 1 FROM webhook_deliveries d WHERE NOT d.started)
-    OR EXISTS (SELECT 1 FROM instances i WHERE i.hub = (SELECT h.no FROM hubs h WHERE h.name = @system_hub::text) AND i.outcome IS NULL))::boolean AS any_alerts;
+    OR (SELECT i.no FROM instances i WHERE i.hub = (SELECT h.no FROM hubs h WHERE h.name = @system_hub::text) AND i.outcome IS NULL
+        ORDER BY i.outcome, i.created_at, i.no LIMIT 1) IS NOT NULL)::boolean AS any_alerts;
 
 -- name: InsertWebhook :one
 INSERT INTO webhooks (hub, id, url, format, secret)
@@ -134,12 +136,13 @@ FROM newest n JOIN cut ON cut.name = n.name
 GROUP BY n.outcome;
 
 -- Live instances of a name that nothing has happened to for so long, although they are neither suspended, nor to start later,
--- nor wait for a timer. The oldest 10,000 are looked at. Index instances_name.
+-- nor wait for a timer. The oldest 10,000 are looked at; they are ordered by outcome, which none has, because only so Postgres takes
+-- them from the index instances_name without sorting all of them.
 -- name: CountStuck :many
 SELECT i.id, i.updated_at, count(*) OVER () AS total FROM (
     SELECT s.id, s.updated_at, s.suspended, s.scheduled_at, s.waiting FROM instances s
     WHERE s.hub = @hub::integer AND s.name = @name::text AND s.outcome IS NULL AND s.created_at < @since::timestamptz
-    ORDER BY s.created_at, s.no LIMIT 10000
+    ORDER BY s.outcome, s.created_at, s.no LIMIT 10000
 ) AS i
 WHERE i.updated_at < @since::timestamptz AND i.suspended IS NULL AND (i.scheduled_at IS NULL OR i.scheduled_at < @since::timestamptz)
   AND position('"timer":'::bytea IN coalesce(i.waiting, ''::bytea)) = 0
